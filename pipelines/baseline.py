@@ -1,0 +1,39 @@
+"""A pooled CNN with batch normalisation, early stopping and a plateau schedule.
+
+    make train PIPELINE=baseline
+
+Published: validation 0.99619 on 15 % held out unstratified, 0.99628 on Kaggle. Deviations: this project's five stratified
+folds. The weights of the lowest validation loss predict, so its out-of-fold figure is slightly too good.
+"""
+
+from typing import Any
+
+from digit_recognizer import models
+from digit_recognizer.experiment import Augmentation, Checkpoint, EarlyStopping, Experiment, ReduceLROnPlateau
+
+EXPERIMENT = Experiment(
+    network=models.pooled_cnn,
+    epochs=50,
+    batch_size=64,
+    optimizer="adam",
+    learning_rate=1e-3,
+    augmentation=Augmentation(rotation=10, zoom=0.1, shift=0.1, fill="nearest"),
+    keep="best_val_loss",
+    early_stopping=EarlyStopping("val_loss", patience=10, min_delta=1e-10),
+    reduce_lr_on_plateau=ReduceLROnPlateau("val_accuracy", patience=3, factor=0.5, min_learning_rate=1e-5),
+    checkpoint=Checkpoint("val_accuracy"),
+    published="0.99628",
+)
+
+
+def suggest(trial: Any) -> dict[str, Any]:
+    """Name what a study varies."""
+    return {
+        "learning_rate": trial.suggest_float("learning_rate", 2e-4, 5e-3, log=True),
+        "batch_size": trial.suggest_categorical("batch_size", [32, 64, 128]),
+        "label_smoothing": trial.suggest_float("label_smoothing", 0.0, 0.1),
+        "augmentation.rotation": trial.suggest_float("augmentation.rotation", 0.0, 20.0),
+        "augmentation.zoom": trial.suggest_float("augmentation.zoom", 0.0, 0.2),
+        "augmentation.shift": trial.suggest_float("augmentation.shift", 0.0, 0.15),
+        "reduce_lr_on_plateau.factor": trial.suggest_float("reduce_lr_on_plateau.factor", 0.2, 0.8),
+    }

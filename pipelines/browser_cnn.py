@@ -1,0 +1,21 @@
+"""A network small enough to train in a browser, on 100 batches; its accuracy is measured every 5 of them.
+
+    make train PIPELINE=browser_cnn
+
+Published: no figure. Deviations: it trains in Python, once for each of five stratified folds; `make draw` shows it predicting
+in a browser.
+"""
+
+from digit_recognizer import models
+from digit_recognizer.experiment import Experiment
+
+EXPERIMENT = Experiment(
+    network=models.browser_cnn,
+    epochs=1,
+    steps_per_epoch=100,
+    measure_every=5,
+    batch_size=64,
+    optimizer="sgd",
+    learning_rate=0.15,
+    momentum=0.0,
+)

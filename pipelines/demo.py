@@ -1,0 +1,22 @@
+"""The bundled digits in a minute or two: what `make demo` trains.
+
+    make demo
+
+The tutorial's deeper network with augmentation and a one-cycle schedule, for 1,437 images of 8x8 pixels.
+"""
+
+from digit_recognizer import models
+from digit_recognizer.experiment import Augmentation, Experiment, Schedule
+
+EXPERIMENT = Experiment(
+    network=models.tutorial_cnn,
+    network_options={"deep": True},
+    epochs=12,
+    validate_every=4,
+    batch_size=32,
+    optimizer="adamw",
+    learning_rate=3e-3,
+    weight_decay=0.01,
+    schedule=Schedule("one_cycle"),
+    augmentation=Augmentation(rotation=10, zoom=0.1, shift=0.05),
+)

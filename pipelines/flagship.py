@@ -1,0 +1,10 @@
+"""The best score: three kinds of network, two seeds each, for a GPU; training it trains them, ensembling it blends them.
+
+    make train ensemble PIPELINE=flagship
+
+What each member does differently stands in its own file; docs/journal.md has the comparisons that led here.
+"""
+
+from digit_recognizer.experiment import Experiment
+
+EXPERIMENT = Experiment(members=("conv5", "conv7", "strided"))

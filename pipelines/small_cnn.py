@@ -1,0 +1,18 @@
+"""One convolution of 16 and a dense layer of 128 with dropout.
+
+    make train PIPELINE=small_cnn
+
+Published: 0.9916 on MNIST's test set. Deviations: this project's five stratified folds of the competition's 42,000 images
+instead of a fifth of MNIST's 60,000 held out.
+"""
+
+from digit_recognizer import models
+from digit_recognizer.experiment import Experiment
+
+EXPERIMENT = Experiment(
+    network=models.small_cnn,
+    epochs=10,
+    batch_size=200,
+    optimizer="adam",
+    published="0.9916",
+)

@@ -1,0 +1,21 @@
+"""The whole way in seconds, for tests and for trying an idea out.
+
+    make train PIPELINE=smoke
+
+A small network, two folds, two epochs, with augmentation, a one-cycle schedule and averaged weights.
+"""
+
+from digit_recognizer import models
+from digit_recognizer.experiment import Augmentation, Experiment, Schedule
+
+EXPERIMENT = Experiment(
+    network=models.browser_cnn,
+    folds=2,
+    epochs=2,
+    batch_size=64,
+    optimizer="adamw",
+    learning_rate=5e-3,
+    schedule=Schedule("one_cycle"),
+    ema=0.9,
+    augmentation=Augmentation(rotation=10, zoom=0.1, shift=0.05),
+)

@@ -1,0 +1,21 @@
+"""The tutorial's network with batch normalisation after each activation.
+
+    make train PIPELINE=tutorial_cnn_bn
+
+Published: mean 0.98643, sd 0.00101 over five unstratified folds of MNIST's 60,000 images. Deviations: the competition's
+42,000 images and this project's stratified folds.
+"""
+
+from digit_recognizer import models
+from digit_recognizer.experiment import Experiment
+
+EXPERIMENT = Experiment(
+    network=models.tutorial_cnn,
+    network_options={"batch_normalization": True},
+    epochs=10,
+    batch_size=32,
+    optimizer="sgd",
+    learning_rate=0.01,
+    momentum=0.9,
+    published="0.98643",
+)

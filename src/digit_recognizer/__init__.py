@@ -1,0 +1,1 @@
+"""Train, tune, ensemble and submit CNNs for Kaggle's digit-recognizer competition."""

@@ -1,0 +1,44 @@
+"""A run -> a folder of static files: a page to draw a digit on and see the run's probabilities, computed in the browser."""
+
+from collections.abc import Sequence
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from digit_recognizer import files
+from digit_recognizer.dataset import DIGITS
+from digit_recognizer.drawing import network, runtime
+
+_PAGE = Path(__file__).parent / "page"
+
+
+def export(run_models: Sequence[Any], folder: Path, classes: tuple[str, ...] = DIGITS) -> Path:
+    """Write the page, the average of the models as one ONNX graph, and what runs it; return the page's index.html.
+
+    The folder needs nothing from outside: any web server shows it, also below a path. An earlier export is replaced.
+
+    Args:
+        run_models: Keras models from grey pixels 0..255 (batch, side, side, 1) to probabilities (batch, len(classes)).
+
+    Raises:
+        UserError: the models take other images, Keras's backend can't export, npm is missing or can't fetch the runtime.
+    """
+    side = network.side_of(run_models)
+    runtime.fetch(folder)
+    with files.atomic(folder / "model.onnx") as temporary:
+        network.write_onnx(run_models, temporary)
+    files.write_json(folder / "model.json", {"side": side, "classes": classes})
+    for path in _PAGE.iterdir():
+        files.write_text(folder / path.name, path.read_text(encoding="utf-8"))
+    return folder / "index.html"
+
+
+def server(folder: Path) -> ThreadingHTTPServer:
+    """Return a web server for the folder, on this machine only and a free port (`server_port`); `serve_forever()` runs it."""
+    return ThreadingHTTPServer(("127.0.0.1", 0), partial(_QuietHandler, directory=str(folder)))
+
+
+class _QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *arguments: Any) -> None:
+        """Print nothing."""

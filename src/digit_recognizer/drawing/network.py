@@ -1,0 +1,58 @@
+"""Keras models -> one ONNX graph that averages their probabilities."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from digit_recognizer.errors import UserError
+
+
+def side_of(models: Sequence[Any]) -> int:
+    """Return the side of the square, grey images that all the models take.
+
+    Raises:
+        UserError: they take others.
+    """
+    shapes = {model.input_shape[1:] for model in models}
+    height, width, channels = shapes.pop()
+    if shapes or height != width or channels != 1:
+        raise UserError(f"the drawing page needs networks for square, grey images: this run's take {width}x{height}x{channels}")
+    return height
+
+
+def write_onnx(models: Sequence[Any], path: Path) -> None:
+    """Write the graph: float32 pixels 0..255 (batch, side, side, 1) to float32 probabilities (batch, classes).
+
+    Raises:
+        UserError: Keras runs on a backend other than TensorFlow, or a network has an operation without counterpart in ONNX.
+    """
+    import keras
+    import onnx
+
+    if keras.backend.backend() != "tensorflow":
+        raise UserError("the drawing page is exported through TensorFlow: set KERAS_BACKEND=tensorflow (any run can be loaded)")
+    shape = models[0].input_shape
+    pixels = keras.Input(shape[1:], name="pixels")
+    probabilities = [_in_float32(model, f"member_{number}")(pixels) for number, model in enumerate(models)]
+    average = keras.layers.Average()(probabilities) if len(models) > 1 else probabilities[0]
+    signature = [keras.InputSpec(dtype="float32", shape=shape, name="pixels")]
+    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)  # what it logs as an error is checked for below
+    keras.Model(pixels, average).export(path, format="onnx", verbose=False, input_signature=signature)
+    operations = {node.op_type for node in onnx.load(path).graph.node}
+    unknown = sorted(name for name in operations if not onnx.defs.has(name))
+    if unknown:
+        raise UserError(f"the drawing page can't run this network: ONNX has no operation {', '.join(unknown)}")
+
+
+def _in_float32(model: Any, name: str) -> Any:
+    """Return a copy that computes in float32, as ONNX export needs it, whatever precision it was trained in."""
+    import keras
+
+    def copied(layer: Any) -> Any:
+        return type(layer).from_config(layer.get_config() | {"dtype": "float32"})
+
+    copy = keras.models.clone_model(model, clone_function=copied, recursive=True)
+    copy.set_weights(model.get_weights())
+    copy.name = name
+    return copy

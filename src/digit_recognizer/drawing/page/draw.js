@@ -1,0 +1,104 @@
+// The page: a pen on a canvas, and the network's answer to what is drawn so far.
+
+import {inkOf, place} from "./prepare.js";
+
+const PEN = 40;  // of the canvas's 448 pixels; at a digit's usual size, MNIST's strokes
+const byId = (id) => document.getElementById(id);
+const paper = byId("paper"), seen = byId("seen"), message = byId("message"), bars = byId("bars");
+const pen = paper.getContext("2d", {willReadFrequently: true});
+Object.assign(pen, {lineWidth: PEN, lineCap: "round", lineJoin: "round"});
+
+const {side, classes} = await (await fetch("model.json")).json();
+const worker = new Worker("worker.js", {type: "module"});
+let last = null;  // where the pen is, while it is down
+let pixels = null;  // what is drawn, as the network takes it
+let busy = true, waiting = false;  // the network (first it loads), and newer pixels for it
+
+bars.append(...classes.map((name) => {
+  const row = byId("bar").content.cloneNode(true).firstElementChild;
+  row.querySelector(".name").textContent = name;
+  return row;
+}));
+seen.width = seen.height = side;
+
+function show(probabilities) {
+  const best = probabilities?.indexOf(Math.max(...probabilities));
+  [...bars.children].forEach((row, label) => {
+    const probability = probabilities ? probabilities[label] : 0;
+    row.dataset.probability = probability;
+    row.style.setProperty("--share", probability);
+    row.querySelector(".percent").textContent = probabilities ? `${(100 * probability).toFixed(1)} %` : "";
+    row.classList.toggle("best", label === best);
+  });
+  byId("best").textContent = probabilities ? classes[best] : "";
+  byId("how-sure").textContent = probabilities ? `${(100 * probabilities[best]).toFixed(1)} %` : "";
+}
+
+function look() {
+  pixels = place(inkOf(pen.getImageData(0, 0, paper.width, paper.height)), side);
+  const picture = new ImageData(side, side);
+  pixels?.forEach((value, i) => { picture.data[4 * i + 3] = value; });
+  seen.getContext("2d").putImageData(picture, 0, 0);
+  document.body.classList.toggle("blank", !pixels);
+  if (pixels) ask(); else show(null);
+}
+
+function ask() {
+  paper.ariaBusy = "true";
+  waiting = busy;
+  if (busy) return;
+  busy = true;
+  worker.postMessage({pixels, side});
+}
+
+worker.onmessage = ({data: {ready, probabilities, error}}) => {
+  if (error) return fail(error);
+  if (ready) message.hidden = true;
+  busy = false;
+  if (pixels && probabilities) show(probabilities);
+  if (pixels && waiting) ask(); else paper.ariaBusy = "false";
+};
+worker.onerror = (event) => fail(event.message ?? "its files are incomplete");
+
+function fail(reason) {
+  message.hidden = false;
+  message.textContent = `The network can't run in this browser: ${reason}`;
+}
+
+function point(event) {
+  const box = paper.getBoundingClientRect();
+  return [(event.clientX - box.left) * paper.width / box.width, (event.clientY - box.top) * paper.height / box.height];
+}
+
+function lineTo(to) {
+  pen.beginPath();
+  pen.moveTo(...last);
+  pen.lineTo(...to);
+  pen.stroke();
+  last = to;
+}
+
+paper.onpointerdown = (event) => {
+  if (!event.isPrimary || event.button !== 0) return;
+  paper.setPointerCapture(event.pointerId);
+  last = point(event);
+  lineTo(last);
+  look();
+};
+paper.onpointermove = (event) => {
+  if (!last || !event.isPrimary) return;
+  for (const step of event.getCoalescedEvents?.() ?? [event]) lineTo(point(step));
+  look();
+};
+paper.onpointerup = paper.onpointercancel = (event) => {
+  if (event.isPrimary) last = null;
+};
+
+function clear() {
+  last = null;
+  pen.clearRect(0, 0, paper.width, paper.height);
+  look();
+}
+byId("clear").onclick = clear;
+addEventListener("keydown", (event) => event.key === "Escape" && clear());
+show(null);

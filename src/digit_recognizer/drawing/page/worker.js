@@ -1,0 +1,17 @@
+// The network, off the page's thread so that the pen never waits: pixels in, probabilities out.
+
+import * as ort from "./ort.js";
+
+ort.env.wasm.numThreads = 1;  // more need headers that static hosts don't send
+const session = ort.InferenceSession.create("model.onnx");
+session.then(() => postMessage({ready: true}), (error) => postMessage({error: String(error)}));
+
+onmessage = async ({data: {pixels, side}}) => {
+  try {
+    const network = await session;
+    const answer = await network.run({[network.inputNames[0]]: new ort.Tensor("float32", pixels, [1, side, side, 1])});
+    postMessage({probabilities: answer[network.outputNames[0]].data});
+  } catch (error) {
+    postMessage({error: String(error)});
+  }
+};

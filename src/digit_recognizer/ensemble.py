@@ -1,0 +1,314 @@
+"""runs -> a blend: how to weigh them, judged on rows that the weights were not fitted on, and the submission from it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from digit_recognizer import files, metrics, submission
+from digit_recognizer.dataset import Dataset, load_dataset
+from digit_recognizer.errors import UserError
+from digit_recognizer.workspace import Workspace
+
+SIGNIFICANT = 0.05  # a costlier method must beat the simplest with a smaller p
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished (or partly finished) run as the ensemble sees it.
+
+    `oof` is float32 (n, classes), NaN in rows not predicted yet; `test` float32 (m, classes).
+    """
+
+    name: str
+    oof: np.ndarray
+    test: np.ndarray
+    labels: np.ndarray
+    folds: np.ndarray
+    dataset: dict[str, Any]
+    metrics: dict[str, Any]
+
+    @property
+    def partial(self) -> bool:
+        return self.metrics["members"] < self.metrics["members_planned"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """A way of blending and its accuracy on OOF rows: `nested` where its weights were fitted on the other folds."""
+
+    method: str
+    accuracy: float
+    log_loss: float
+    comparison: str  # against the simplest, image by image
+    p_value: float
+    chosen: bool
+
+
+@dataclass(frozen=True)
+class Blend:
+    """What `blend` did."""
+
+    name: str
+    csv: Path
+    runs: list[Run]
+    table: list[Score]
+    weights: dict[str, float] | None  # None: the method has none, it is a model
+    accuracy: metrics.Estimate
+    log_loss: float
+    temperature: float
+    calibrated_log_loss: float  # nested
+    oof: np.ndarray  # nested, float64 (n, classes), NaN in rows that a run has not predicted
+    test: np.ndarray  # float64 (m, classes)
+
+    @property
+    def partial(self) -> list[str]:
+        """Names of the runs with members still to train."""
+        return [run.name for run in self.runs if run.partial]
+
+
+class Method(Protocol):
+    """A way of blending: fitted on the OOF probabilities of some rows, applied to others.
+
+    Both take a float64 stack (runs, rows, classes); `apply` returns float64 (rows, classes).
+    """
+
+    name: str
+
+    def fit(self, stack: np.ndarray, labels: np.ndarray) -> "Method": ...
+
+    def apply(self, stack: np.ndarray) -> np.ndarray: ...
+
+
+class ArithmeticMean:
+    """Equal weights."""
+
+    name = "equal weights"
+
+    def fit(self, stack: np.ndarray, labels: np.ndarray) -> "ArithmeticMean":
+        self.weights = np.full(len(stack), 1 / len(stack))
+        return self
+
+    def apply(self, stack: np.ndarray) -> np.ndarray:
+        return np.tensordot(self.weights, stack, axes=1)
+
+
+class GeometricMean(ArithmeticMean):
+    """Equal weights of the logarithms."""
+
+    name = "geometric mean"
+
+    def apply(self, stack: np.ndarray) -> np.ndarray:
+        return _normalized(np.exp(super().apply(_logarithms(stack))))
+
+
+class HillClimbing(ArithmeticMean):
+    """Greedy selection with replacement by log loss (Caruana et al., 2004)."""
+
+    name = "hill climbing"
+    steps = 50
+
+    def fit(self, stack: np.ndarray, labels: np.ndarray) -> "HillClimbing":
+        true_class = stack[:, np.arange(len(labels)), labels]
+        counts, total = np.zeros(len(stack)), np.zeros(len(labels))
+        for step in range(1, self.steps + 1):
+            losses = -np.log(np.clip((total + true_class) / step, 1e-7, 1)).mean(axis=1)
+            best = int(losses.argmin())
+            counts[best] += 1
+            total += true_class[best]
+        self.weights = counts / counts.sum()
+        return self
+
+
+class Stacking:
+    """Multinomial logistic regression on the logarithms of all runs' probabilities (Wolpert, 1992)."""
+
+    name = "stacking"
+
+    def fit(self, stack: np.ndarray, labels: np.ndarray) -> "Stacking":
+        from sklearn.linear_model import LogisticRegression
+
+        self.model = LogisticRegression(C=0.01, max_iter=2000).fit(self._features(stack), labels)
+        return self
+
+    def apply(self, stack: np.ndarray) -> np.ndarray:
+        probabilities = np.zeros(stack.shape[1:])
+        probabilities[:, self.model.classes_] = self.model.predict_proba(self._features(stack))
+        return probabilities
+
+    @staticmethod
+    def _features(stack: np.ndarray) -> np.ndarray:
+        return np.concatenate(_logarithms(stack), axis=1)
+
+
+METHODS = (ArithmeticMean, GeometricMean, HillClimbing, Stacking)  # the simplest first
+
+
+def blend(workspace: Workspace, names: Sequence[str], name: str) -> Blend:
+    """Blend the runs `names` and write `submissions/<name>.csv` with its record.
+
+    Each method is judged by predictions whose weights were fitted on the other folds; the simplest is chosen unless another
+    is better with p < 0.05.
+
+    Raises:
+        UserError: a run is missing, or the runs have different data or folds.
+    """
+    dataset = load_dataset(workspace)
+    runs = [load_run(workspace, name, dataset) for name in names]
+    _check_together(runs)
+    rows = np.flatnonzero(np.logical_and.reduce([metrics.predicted_rows(run.oof) for run in runs]))
+    if not len(rows):
+        raise UserError(f"{name}: no training row is predicted by all of these runs: train the same FOLDS of each")
+    labels, folds = runs[0].labels[rows], runs[0].folds[rows]
+    stack = np.stack([run.oof[rows] for run in runs]).astype(np.float64)
+    candidates = METHODS if len(runs) > 1 else METHODS[:1]
+    nested = {kind.name: _nested(kind, stack, labels, folds) for kind in candidates}
+    table = _judge(nested, labels)
+    chosen = next(score.method for score in table if score.chosen)
+    fitted = fitted_method(chosen, stack, labels)
+    temperature, calibrated = _calibration(nested[chosen], labels, folds)
+    weights = dict(zip(names, map(float, fitted.weights), strict=True)) if hasattr(fitted, "weights") else None
+    oof = np.full(runs[0].oof.shape, np.nan)
+    oof[rows] = nested[chosen]
+    result = Blend(
+        name=name,
+        csv=workspace.submissions / f"{name}.csv",
+        runs=runs,
+        table=table,
+        weights=weights,
+        accuracy=metrics.accuracy(labels, nested[chosen]),
+        log_loss=metrics.log_loss(labels, nested[chosen]),
+        temperature=temperature,
+        calibrated_log_loss=calibrated,
+        oof=oof,
+        test=fitted.apply(np.stack([run.test for run in runs]).astype(np.float64)),
+    )
+    submission.write_submission(result.csv, result.test, workspace, _record(result, chosen))
+    return result
+
+
+def fitted_method(name: str, stack: np.ndarray, labels: np.ndarray) -> Method:
+    """Return the method of that name, fitted on all rows of `stack`."""
+    return next(kind for kind in METHODS if kind.name == name)().fit(stack, labels)
+
+
+def load_run(workspace: Workspace, name: str, dataset: Dataset) -> Run:
+    """Read a run's probabilities.
+
+    Raises:
+        UserError: there is no such run, it has trained nothing yet, or it was trained on other data than `dataset`.
+    """
+    folder = workspace.run(name)
+    if not (folder / "metrics.json").exists():
+        there = sorted(path.parent.name for path in workspace.runs.glob("*/metrics.json"))
+        listing = f"; there are: {', '.join(there)}" if there else ""
+        raise UserError(f"there is no trained run '{name}'{listing}: run `make train PIPELINE={name}` first")
+    record = files.read_json(folder / "experiment.json")
+    if record["dataset"]["sha256"] != dataset.sha256:
+        raise UserError(
+            f"run '{name}' was trained on {record['dataset']['source']}, but input/ holds {dataset.source}: "
+            f"fetch that data again (make data SOURCE=...) or train anew (FORCE=1)"
+        )
+    oof, test = files.read_npz(folder / "oof.npz"), files.read_npz(folder / "test.npz")
+    return Run(
+        name=name,
+        oof=oof["probabilities"],
+        test=test["probabilities"],
+        labels=oof["label"],
+        folds=oof["fold"],
+        dataset=record["dataset"],
+        metrics=files.read_json(folder / "metrics.json"),
+    )
+
+
+def _check_together(runs: Sequence[Run]) -> None:
+    first = runs[0]
+    for run in runs[1:]:
+        if run.dataset["sha256"] != first.dataset["sha256"]:
+            raise UserError(f"runs '{first.name}' and '{run.name}' were trained on different data: they can't be blended")
+        if not np.array_equal(run.folds, first.folds):
+            raise UserError(
+                f"runs '{first.name}' and '{run.name}' have different folds: train both with the same folds and fold_seed"
+            )
+
+
+def _nested(kind: type, stack: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """Return probabilities for each row by weights fitted on the rows of the other folds."""
+    blended = np.empty(stack.shape[1:])
+    for fold in np.unique(folds):
+        inside, outside = folds == fold, folds != fold
+        fitted = kind().fit(stack[:, outside], labels[outside]) if outside.any() else ArithmeticMean().fit(stack, labels)
+        blended[inside] = fitted.apply(stack[:, inside])
+    return blended
+
+
+def _judge(nested: dict[str, np.ndarray], labels: np.ndarray) -> list[Score]:
+    """Return the table of methods, the chosen one marked."""
+    simplest = next(iter(nested.values())).argmax(axis=1)
+    comparisons = {name: metrics.compare(labels, blended.argmax(axis=1), simplest) for name, blended in nested.items()}
+    better = [name for name, pair in comparisons.items() if pair.images > 0 and pair.p_value < SIGNIFICANT]
+    chosen = max(better, key=lambda name: comparisons[name].images, default=next(iter(nested)))
+    return [
+        Score(
+            method=name,
+            accuracy=metrics.accuracy(labels, blended).value,
+            log_loss=metrics.log_loss(labels, blended),
+            comparison=str(comparisons[name]),
+            p_value=comparisons[name].p_value,
+            chosen=name == chosen,
+        )
+        for name, blended in nested.items()
+    ]
+
+
+def _calibration(blended: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> tuple[float, float]:
+    """Return the temperature that minimises log loss (Guo et al., 2017) and the log loss with it fitted on the other folds."""
+    losses = []
+    for fold in np.unique(folds):
+        inside, outside = folds == fold, folds != fold
+        temperature = _temperature(blended[outside], labels[outside]) if outside.any() else 1.0
+        losses.append(metrics.log_loss(labels[inside], _heated(blended[inside], temperature)) * inside.sum())
+    return _temperature(blended, labels), float(sum(losses) / len(labels))
+
+
+def _temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    from scipy.optimize import minimize_scalar
+
+    def loss(logarithm: float) -> float:
+        return metrics.log_loss(labels, _heated(probabilities, math.exp(logarithm)))
+
+    return math.exp(minimize_scalar(loss, bounds=(-2.0, 2.0), method="bounded").x)
+
+
+def _heated(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    logarithms = _logarithms(probabilities) / temperature
+    return _normalized(np.exp(logarithms - logarithms.max(axis=-1, keepdims=True)))
+
+
+def _logarithms(probabilities: np.ndarray) -> np.ndarray:
+    return np.log(np.clip(probabilities, 1e-7, 1))
+
+
+def _normalized(values: np.ndarray) -> np.ndarray:
+    return values / values.sum(axis=-1, keepdims=True)
+
+
+def _record(result: Blend, chosen: str) -> dict[str, Any]:
+    return {
+        "runs": [run.name for run in result.runs],
+        "members": {run.name: run.metrics["members"] for run in result.runs},
+        "partial": result.partial,
+        "method": chosen,
+        "weights": result.weights,
+        "methods": [asdict(score) for score in result.table],
+        "oof_accuracy": result.accuracy.value,
+        "oof_accuracy_low": result.accuracy.low,
+        "oof_accuracy_high": result.accuracy.high,
+        "oof_log_loss": result.log_loss,
+        "temperature": result.temperature,
+        "calibrated_oof_log_loss": result.calibrated_log_loss,
+        "run_oof_accuracy": {run.name: run.metrics.get("oof_accuracy") for run in result.runs},
+    }

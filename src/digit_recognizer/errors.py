@@ -1,0 +1,8 @@
+"""The one exception that is meant for the person at the terminal."""
+
+
+class UserError(Exception):
+    """Something the person can mend. The message is one line: what is wrong, where, and what to do.
+
+    The command line prints it without a traceback (`--debug` shows one) and exits with status 1.
+    """

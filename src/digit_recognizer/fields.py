@@ -1,0 +1,55 @@
+"""Checks of a dataclass's fields against their type hints and ranges, with messages for the person who set them."""
+
+import types
+import typing
+from collections.abc import Callable
+from typing import Any, Literal
+
+
+def hints(kind: type) -> dict[str, Any]:
+    """Return the resolved type hints of a dataclass's fields."""
+    return typing.get_type_hints(kind)
+
+
+def check_types(part: Any) -> None:
+    """Raise ValueError where a field of the dataclass `part` doesn't fit its hint; whole numbers become floats where hinted."""
+    for name, hint in hints(type(part)).items():
+        value = getattr(part, name)
+        if hint is float and isinstance(value, int) and not isinstance(value, bool):
+            object.__setattr__(part, name, float(value))
+        elif not _fits(value, hint):
+            raise ValueError(f"{name}={value!r}: must be {_describe(hint)}")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        return value in arguments
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(value, argument) for argument in arguments)
+    if origin is tuple:
+        item = arguments[0] if arguments[-1] is Ellipsis else Any
+        return isinstance(value, tuple) and all(_fits(part, item) for part in value)
+    if hint is Any:
+        return True
+    if origin is Callable or hint is Callable or (origin is not None and origin.__name__ == "Callable"):
+        return callable(value)
+    kind = origin or hint
+    return isinstance(value, kind) and not (kind in (int, float) and isinstance(value, bool))
+
+
+def _describe(hint: Any) -> str:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        return "one of " + ", ".join(map(repr, arguments))
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_describe(argument) for argument in arguments)
+    words = {int: "a whole number", float: "a number", bool: "True or False", str: "a text", type(None): "None"}
+    return words.get(hint, getattr(origin or hint, "__name__", str(hint)))
+
+
+def check_range(part: Any, name: str, low: float, high: float) -> None:
+    """Raise ValueError unless low <= part.name <= high."""
+    value = getattr(part, name)
+    if not low <= value <= high:  # NaN is not within either
+        raise ValueError(f"{name}={value!r}: must be from {low} to {high}")

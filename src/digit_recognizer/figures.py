@@ -1,0 +1,169 @@
+"""Figures from arrays: PNG bytes or SVG text, drawn with matplotlib's object interface (no pyplot, no global state)."""
+
+import hashlib
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from digit_recognizer.metrics import Calibration, proportion
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def confusion_png(matrix: np.ndarray, classes: Sequence[str]) -> bytes:
+    """Draw a confusion matrix, int (classes, classes), rows true labels, as a PNG.
+
+    Errors are coloured on a scale of their own (share of the row), so that the diagonal doesn't drown them. Counts are
+    written in up to 40 classes.
+    """
+    size = len(classes)
+    side = float(np.clip(1.2 + 0.52 * size, 3.4, 24))
+    figure = _figure(side, side)
+    axes = figure.subplots()
+    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    errors = np.where(np.eye(size, dtype=bool), np.nan, share)
+    axes.imshow(np.where(np.eye(size, dtype=bool), 0.30, np.nan), cmap="Greys", vmin=0, vmax=1)
+    worst = float(np.nanmax(errors, initial=0)) or 1.0
+    axes.imshow(errors, cmap="OrRd", vmin=0, vmax=worst)
+    for row, column in np.argwhere(matrix > 0) if size <= 40 else ():  # beyond, numbers are too small to read
+        colour = "white" if row != column and errors[row, column] > 0.6 * worst else "black"
+        text = f"{matrix[row, column]:,}"
+        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8 if size <= 20 else 6)
+    axes.set_xticks(range(size), classes, rotation=0 if max(map(len, classes)) < 3 else 90)
+    axes.set_yticks(range(size), classes)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_xlabel("prediction")
+    axes.set_ylabel("label")
+    wrong, total = int(matrix.sum() - matrix.trace()), int(matrix.sum())
+    axes.set_title(f"{wrong:,} of {total:,} wrong\ncolour: share of the label's images", fontsize=9)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _figure(width: float, height: float) -> "Figure":
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a chart; lines of the same `colour` number share a colour, the named ones make the legend."""
+
+    x: Sequence[float]
+    y: Sequence[float]
+    colour: int = 0
+    name: str = ""
+    dashed: bool = False
+    mark: float | None = None  # the x that gets a dot
+
+
+Scale = Literal["linear", "log", "accuracy"]  # accuracy: logarithmic in the error, so that 0.99 and 0.999 lie apart
+
+
+def lines_svg(lines: Sequence[Line], x_label: str, y_label: str, scale: Scale = "linear") -> str:
+    """Draw lines as an SVG for the inside of an HTML page."""
+    figure = _figure(4.4, 3.0)
+    axes = figure.subplots()
+    for line in lines:
+        x, y = np.asarray(line.x), np.asarray(line.y, dtype=np.float64)
+        y = np.clip(1 - y, 1e-5, 1) if scale == "accuracy" else y
+        style = {"color": _SERIES[line.colour % len(_SERIES)], "label": line.name or None}
+        axes.plot(x, y, linestyle=":" if line.dashed else "-", linewidth=1.4, marker="o" if len(x) == 1 else None, **style)
+        if line.mark is not None:
+            at = x == line.mark
+            axes.plot(x[at], y[at], "o", markersize=5, color=style["color"])
+    _scale(axes, scale)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    if any(line.name for line in lines):
+        axes.legend(frameon=False, fontsize=8, ncols=2)
+    return _svg(figure)
+
+
+def boxes_svg(groups: Mapping[str, Sequence[float]], x_label: str) -> str:
+    """Draw a box plot with a point for each value, a box a group, as an SVG for the inside of an HTML page."""
+    figure = _figure(6.4, 1.1 + 0.55 * len(groups))
+    axes = figure.subplots()
+    ink = {"color": _INK}
+    style = {"boxprops": ink, "whiskerprops": ink, "capprops": ink, "medianprops": {"color": _SERIES[0], "linewidth": 2}}
+    values = [np.asarray(group) for group in groups.values()]
+    axes.boxplot(values, orientation="horizontal", tick_labels=list(groups), widths=0.5, showfliers=False, **style)
+    for position, group in enumerate(values, start=1):
+        axes.plot(group, np.full(len(group), position), "o", markersize=5, alpha=0.7, color=_SERIES[1])
+    axes.invert_yaxis()
+    axes.ticklabel_format(axis="x", useOffset=False)
+    axes.set_xlabel(x_label)
+    return _svg(figure)
+
+
+def calibration_svg(calibration: Calibration) -> str:
+    """Draw a reliability diagram, with the 95 % interval of each bin, as an SVG for the inside of an HTML page."""
+    figure = _figure(4.4, 3.4)
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], linestyle=":", color=_INK, linewidth=1)
+    for confidence, right, count in zip(calibration.confidence, calibration.accuracy, calibration.count, strict=True):
+        if count:
+            _, low, high = proportion(right * count, count)
+            axes.plot([confidence, confidence], [low, high], color=_SERIES[0], linewidth=1.5)
+            axes.plot(confidence, right, "o", color=_SERIES[0], markersize=5)
+    axes.set(xlim=(0, 1.03), ylim=(0, 1.03), xlabel="probability of the prediction", ylabel="share that is right")
+    return _svg(figure)
+
+
+# Ink stands for the page's own colour of text and the series' for its CSS variables, so that one drawing suits light and dark.
+_INK = "#000000"
+_SERIES = ("#2563eb", "#d9480f", "#16803c", "#a21caf", "#a16207", "#0e7490", "#be123c", "#525252")
+
+
+def _scale(axes: "Axes", scale: Scale) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    if scale == "linear":
+        return
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 1000 else (1.0,)))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    if scale == "accuracy":
+        axes.invert_yaxis()
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda error, _: f"{1 - error:.6g}"))
+    else:
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def _svg(figure: "Figure") -> str:
+    import matplotlib
+
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.15, color=_INK)
+        axes.patch.set_visible(False)
+    buffer = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "digit-recognizer"}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    svg = buffer.getvalue()
+    return _for_page(svg[svg.index("<svg") :])
+
+
+def _for_page(svg: str) -> str:
+    """Take out what would collide with the page or with another drawing in it: size, styles, fonts, ids and colours."""
+    svg = re.sub(r"<(metadata|style)[ >].*?</\1>", "", svg, flags=re.DOTALL)
+    size = r'<svg(.*?) width="([0-9.]+)pt" height="[0-9.]+pt"'
+    svg = re.sub(size, r'<svg\1 style="max-width: calc(1.35 * \2px)" fill="currentColor" aria-hidden="true"', svg, count=1)
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)
+    unique = hashlib.sha256(svg.encode()).hexdigest()[:6]
+    svg = re.sub(r'(id="|#)([mp][0-9a-f]{10})', rf"\g<1>{unique}\2", svg)
+    svg = re.sub(r"'DejaVu Sans'[^;\"]*sans-serif", "system-ui, sans-serif", svg)
+    for number, colour in enumerate(_SERIES):
+        svg = svg.replace(colour, f"var(--series-{number}, {colour})")
+    return svg.replace(_INK, "currentColor")

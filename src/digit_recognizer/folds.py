@@ -1,0 +1,57 @@
+"""Dataset -> stratified folds: the same for every pipeline with the same dataset, fold count and seed."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from digit_recognizer import files
+from digit_recognizer.errors import UserError
+
+
+def stratified_folds(labels: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    """Return for each row the fold that it validates, int8 (n,), each class spread evenly (scikit-learn's StratifiedKFold).
+
+    Raises:
+        UserError: a class has fewer rows than there are folds.
+    """
+    from sklearn.model_selection import StratifiedKFold
+
+    classes, counts = np.unique(labels, return_counts=True)
+    if counts.min() < folds:
+        raise UserError(
+            f"folds={folds}: class {classes[counts.argmin()]} has only {counts.min()} training rows; "
+            f"each fold needs one: choose SET=folds={max(counts.min(), 2)} or fewer"
+        )
+    assigned = np.empty(len(labels), dtype=np.int8)
+    splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    for fold, (_, rows) in enumerate(splitter.split(np.zeros(len(labels)), labels)):
+        assigned[rows] = fold
+    return assigned
+
+
+def copies_across_folds(images: np.ndarray, assigned: np.ndarray) -> np.ndarray:
+    """Return the rows, int64 (k,), of which an exact copy lies in another fold: a model is validated on what it trained on."""
+    table = pd.DataFrame({"image": [image.tobytes() for image in images], "fold": assigned})
+    return np.flatnonzero(table.groupby("image", sort=False)["fold"].transform("nunique") > 1)
+
+
+def save_folds(path: Path, assigned: np.ndarray) -> None:
+    """Write `row,fold`, a line a training row."""
+    table = pd.DataFrame({"row": np.arange(len(assigned)), "fold": assigned})
+    files.write_text(path, table.to_csv(index=False, lineterminator="\n"))
+
+
+def load_folds(path: Path) -> np.ndarray:
+    """Return for each row its fold, int8 (n,).
+
+    Raises:
+        UserError: the file is missing or not as `save_folds` wrote it.
+    """
+    try:
+        table = pd.read_csv(path)
+        if list(table.columns) != ["row", "fold"] or not np.array_equal(table["row"], np.arange(len(table))):
+            raise ValueError("the columns must be row,fold with all rows in order")
+        return table["fold"].to_numpy(dtype=np.int8)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} can't be read: {error}") from error

@@ -1,0 +1,262 @@
+"""The only place that knows the kaggle client: download, upload, score; every failure is one clear line without secrets.
+
+Importing the client signs in, prints, and waits without a time-out, so it is imported inside `_client`, which sees to all that.
+"""
+
+import contextlib
+import errno
+import io
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from digit_recognizer.errors import UserError
+
+COMPETITION = "digit-recognizer"
+PAGE = f"https://www.kaggle.com/competitions/{COMPETITION}"
+TOKEN_PAGE = "https://www.kaggle.com/settings/api"
+TIMEOUT = 30.0  # seconds that a request may wait for the server's next byte
+RETRY_DELAYS = (2.0, 8.0)  # seconds before a download is tried again, unless it has hung for as long as TIMEOUT
+
+_BY_HAND = f"or download the zip in a browser from {PAGE}/data and `make data SOURCE=path/to/it.zip`; `make demo` needs neither"
+_UPLOAD_BY_HAND = f"or upload the file in a browser at {PAGE}/submit"
+
+
+class UnreachableError(UserError):
+    """Kaggle gave no usable answer (network, time-out, 429, 5xx): later it may. What was sent may have arrived."""
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What Kaggle says about one submission."""
+
+    ref: int
+    status: Literal["pending", "complete", "error"]
+    public_score: float | None
+    problem: str  # why it could not be scored
+
+
+def download(folder: Path, say: Callable[[str], None]) -> Path:
+    """Download the competition's zip into `folder` and return its path; whether it is intact is for the reader to check.
+
+    Raises:
+        UserError: no or wrong credentials, rules not accepted, no network, a cut download.
+    """
+    path = folder / f"{COMPETITION}.zip"
+    start = time.monotonic()
+    for delay in (*RETRY_DELAYS, None):
+        try:
+            with _client(f"downloading {COMPETITION}.zip", _BY_HAND) as api, api.build_kaggle_client() as kaggle:
+                from kagglesdk.competitions.types.competition_api_service import ApiDownloadDataFilesRequest
+
+                response = kaggle.competitions.competition_api_client.download_data_files(
+                    _request(ApiDownloadDataFilesRequest, competition_name=COMPETITION)
+                )
+                api.download_file(response, str(path), kaggle.http_client(), quiet=True, max_retries=0, timeout=TIMEOUT)
+            return path
+        except UnreachableError as error:
+            if delay is None or time.monotonic() - start > TIMEOUT:
+                raise
+            say(f"{error}; trying again in {delay:.0f} s")
+            time.sleep(delay)
+    raise AssertionError("the last delay is None")
+
+
+def submissions_left() -> int | None:
+    """Return how many submissions Kaggle takes until midnight UTC, or None where it doesn't say (before the first one)."""
+    with _client("asking for the submissions left") as api:
+        limits = api.competition_get_submission_limits(COMPETITION)
+    return limits.num_allowed_now if limits.num_total or limits.num_today else None
+
+
+def upload(path: Path, description: str) -> int:
+    """Send a file as a submission and return Kaggle's number for it.
+
+    Raises:
+        UnreachableError: it is not known whether the submission arrived; `find` tells.
+        UserError: Kaggle refused it.
+    """
+    with _client(f"submitting {path.name}") as api:
+        answer = api.competition_submit(str(path), description, COMPETITION, quiet=True)
+        if not answer.ref:
+            words = _mask(answer.message or "no reason given")
+            raise UserError(f"Kaggle did not take the upload of {path.name} ({words}): nothing was submitted, try again later")
+    return answer.ref
+
+
+def scoring(ref: int) -> Scoring:
+    """Return how far Kaggle is with the submission `ref`."""
+    with _client(f"asking for the score of submission {ref}") as api, api.build_kaggle_client() as kaggle:
+        from kagglesdk.competitions.types.competition_api_service import ApiGetSubmissionRequest
+
+        return _scoring(kaggle.competitions.competition_api_client.get_submission(_request(ApiGetSubmissionRequest, ref=ref)))
+
+
+def find(tag: str) -> Scoring | None:
+    """Return the latest submission, of the last 100, with this text in its description, or None."""
+    with _client("looking through your submissions") as api:
+        found = api.competition_submissions(COMPETITION, page_size=100) or []
+    return next((_scoring(submission) for submission in found if submission and tag in (submission.description or "")), None)
+
+
+def _scoring(submission: Any) -> Scoring:
+    try:
+        score = float(submission.public_score)
+    except (TypeError, ValueError):
+        score = None
+    status = submission.status.name.lower()
+    return Scoring(submission.ref, status, score if status == "complete" else None, _mask(submission.error_description or ""))
+
+
+def _request(kind: type, **values: Any) -> Any:
+    request = kind()
+    for name, value in values.items():
+        setattr(request, name, value)
+    return request
+
+
+@contextlib.contextmanager
+def _client(doing: str, instead: str = _UPLOAD_BY_HAND) -> Iterator[Any]:
+    """Yield the signed-in KaggleApi: silent, with time-outs, and with UserErrors for whatever it raises in the block."""
+    where = _credentials(instead)
+    problem: UserError
+    try:
+        with _plain_environment(), _timeouts(), _silence():
+            from kaggle import api
+
+            if not api.get_config_value("auth_method"):
+                api.authenticate()
+            yield api
+            return
+    except UserError:
+        raise
+    except SystemExit:
+        problem = UserError(f"Kaggle does not accept the token or key from {where}: make a new one at {TOKEN_PAGE}")
+    except Exception as error:
+        problem = _explain(error, doing, where, instead)
+    raise problem  # not `from error`: what the client raises can hold signed addresses and the server's echo
+
+
+def _credentials(instead: str) -> str:
+    """Return where the client will find credentials, so that it is not imported in vain.
+
+    Raises:
+        UserError: there are none, or kaggle.json is not readable; how to get them.
+    """
+    home = Path.home() / ".kaggle"
+    folder = Path(os.environ.get("KAGGLE_CONFIG_DIR") or home)
+    if not folder.exists():
+        folder = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "kaggle"
+    for name in ("KAGGLE_API_TOKEN", "KAGGLE_API_V1_TOKEN"):  # the second one is set in Kaggle's notebooks
+        if os.environ.get(name):
+            return name
+    if os.environ.get("KAGGLE_USERNAME") and os.environ.get("KAGGLE_KEY"):
+        return "KAGGLE_USERNAME and KAGGLE_KEY"
+    for path in (home / "access_token", home / "access_token.txt", folder / "kaggle.json", home / "credentials.json"):
+        try:
+            content = path.read_text(encoding="utf-8").strip() if path.exists() else ""
+            if content and path.name == "kaggle.json":
+                json.loads(content)["username"], json.loads(content)["key"]
+        except (OSError, ValueError, KeyError, TypeError):
+            raise UserError(f"{path} can't be read as Kaggle's credentials: make new ones at {TOKEN_PAGE}") from None
+        if content:
+            return str(path)
+    raise UserError(
+        f"no Kaggle credentials: sign in at {TOKEN_PAGE}, press 'Generate New Token' and save it as {home / 'access_token'}; "
+        + instead
+    )
+
+
+@contextlib.contextmanager
+def _plain_environment() -> Iterator[None]:
+    """Hide VERBOSE, which makes the client print its Authorization header, and empty values, which hide kaggle.json's."""
+    hidden = {name: value for name, value in os.environ.items() if name.startswith("KAGGLE_") and not value}
+    hidden |= {name: os.environ[name] for name in ("VERBOSE", "VERBOSE_OUTPUT") if name in os.environ}
+    for name in hidden:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        yield
+
+
+@contextlib.contextmanager
+def _timeouts() -> Iterator[None]:
+    """Give each request a time-out, and the upload fewer retries: the client has no setting for either."""
+    from requests.adapters import HTTPAdapter, Retry
+
+    send = HTTPAdapter.send
+
+    def patient(self: Any, request: Any, stream: bool = False, timeout: Any = None, **rest: Any) -> Any:
+        if self.max_retries.total:
+            self.max_retries = Retry(total=2, backoff_factor=0.5, allowed_methods=None)
+        return send(self, request, stream=stream, timeout=timeout or TIMEOUT, **rest)
+
+    HTTPAdapter.send = patient
+    try:
+        yield
+    finally:
+        HTTPAdapter.send = send
+
+
+def _explain(error: Exception, doing: str, where: str, instead: str) -> UserError:
+    import requests
+
+    response = getattr(error, "response", None)
+    if response is not None:  # a Response of an error is falsy
+        return _refusal(response, doing, where)
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return UserError(f"{doing}: no space left on the disk: make room and run the same command again")
+    if isinstance(error, requests.exceptions.ChunkedEncodingError) or "file size" in str(error):
+        return UnreachableError(f"{doing}: the connection was cut before the end: try again")
+    if isinstance(error, requests.Timeout) or "timed out" in str(error):
+        return UnreachableError(f"{doing}: Kaggle gave no answer for {TIMEOUT:.0f} s: try again later")
+    if isinstance(error, requests.exceptions.JSONDecodeError | ValueError | KeyError):
+        return UnreachableError(f"{doing}: the answer is not Kaggle's (a sign-in page or proxy in between?): check the network")
+    if isinstance(error, requests.RequestException):
+        return UnreachableError(f"{doing}: Kaggle can't be reached: check the network (and HTTPS_PROXY); {instead}")
+    kind = UserError if isinstance(error, OSError) else UnreachableError
+    return kind(f"{doing}: the kaggle client failed ({type(error).__name__}: {_mask(str(error))})")
+
+
+def _refusal(response: Any, doing: str, where: str) -> UserError:
+    code, words = response.status_code, ""
+    with contextlib.suppress(ValueError, TypeError, AttributeError):
+        answer = response.json()
+        code, words = int(answer.get("code") or code), _mask(str(answer.get("message") or ""))
+    said = f" (Kaggle says: {words})" if words else ""
+    if code == 401:
+        return UserError(f"{doing}: Kaggle does not accept the token or key from {where}{said}: make a new one at {TOKEN_PAGE}")
+    if code == 403:
+        return UserError(
+            f"{doing}: Kaggle refuses (403){said}: accept the competition's rules at {PAGE}/rules, and if that was done verify "
+            "your phone number at https://www.kaggle.com/settings"
+        )
+    if code == 404:
+        return UserError(f"{doing}: Kaggle does not know it (404){said}: join the competition at {PAGE}")
+    if code == 429:
+        return UnreachableError(f"{doing}: too many requests to Kaggle (429){said}: wait some minutes and try again")
+    if code >= 500:
+        return UnreachableError(f"{doing}: Kaggle has a problem of its own ({code}){said}: try again later")
+    return UserError(f"{doing}: Kaggle refuses ({code}){said}")
+
+
+def _mask(text: str) -> str:
+    """Return the server's words on one line, shortened, with the person's secrets blotted out."""
+    from kagglesdk.kaggle_env import get_access_token_from_env
+
+    known = getattr(getattr(sys.modules.get("kaggle"), "api", None), "config_values", {})  # {}: the import failed
+    for secret in filter(None, [known.get("key"), known.get("token"), get_access_token_from_env()[0]]):
+        text = text.replace(secret, "***")
+    return " ".join(text.split())[:300]

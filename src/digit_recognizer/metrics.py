@@ -1,0 +1,148 @@
+"""Scores of predictions, each with an interval where one is known: pure functions of arrays.
+
+`labels` are int (n,), `predictions` int (n,), `probabilities` float (n, classes) without NaN; see `predicted_rows`.
+"""
+
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import NamedTuple
+
+import numpy as np
+
+Z_95 = NormalDist().inv_cdf(0.975)  # all intervals are two-sided, 95 %
+
+
+class Estimate(NamedTuple):
+    """A value with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class ClassScores(NamedTuple):
+    """How one class fared; `support` is its number of true rows."""
+
+    precision: Estimate
+    recall: Estimate
+    f1: Estimate
+    support: int
+
+
+class Calibration(NamedTuple):
+    """Rows binned by the probability of their prediction; float64 (bins,), NaN where a bin is empty."""
+
+    confidence: np.ndarray
+    accuracy: np.ndarray
+    count: np.ndarray  # int64 (bins,)
+    error: float  # expected calibration error, 0..1
+
+
+def predicted_rows(probabilities: np.ndarray) -> np.ndarray:
+    """Return which rows hold a prediction, bool (n,): a row not yet predicted is NaN."""
+    return ~np.isnan(probabilities).any(axis=1)
+
+
+def proportion(successes: float, trials: float) -> Estimate:
+    """Return the share of successes with its Wilson score interval (Wilson, 1927); NaN within 0..1 for no trials."""
+    if not trials:
+        return Estimate(float("nan"), 0.0, 1.0)
+    share, spread = successes / trials, Z_95**2 / trials
+    centre = (share + spread / 2) / (1 + spread)
+    half = Z_95 * np.sqrt((share * (1 - share) + spread / 4) / trials) / (1 + spread)
+    return Estimate(float(share), float(max(centre - half, 0.0)), float(min(centre + half, 1.0)))
+
+
+def accuracy(labels: np.ndarray, probabilities: np.ndarray) -> Estimate:
+    """Return the share of rows whose most probable class is the label."""
+    return proportion(int((probabilities.argmax(axis=1) == labels).sum()), len(labels))
+
+
+def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Return the mean negative logarithm (nats) of the label's probability, which counts as at least 1e-7."""
+    return float(-np.log(np.clip(probabilities[np.arange(len(labels)), labels].astype(np.float64), 1e-7, 1)).mean())
+
+
+def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, classes: int) -> np.ndarray:
+    """Return counts, int64 (classes, classes): rows are true labels, columns predictions."""
+    pairs = np.asarray(labels, dtype=np.int64) * classes + predictions
+    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+
+
+def class_scores(matrix: np.ndarray) -> list[ClassScores]:
+    """Return precision, recall and F1 of each class of a confusion matrix.
+
+    F1 is a rising function of TP / (TP + FP + FN) (Hand, Christen and Kirielle, 2021), whose Wilson interval is carried over.
+    """
+    scores = []
+    for hits, true, predicted in zip(matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0), strict=True):
+        overlap = proportion(hits, true + predicted - hits)
+        f1 = Estimate(*(2 * share / (1 + share) for share in overlap))
+        scores.append(ClassScores(proportion(hits, predicted), proportion(hits, true), f1, int(true)))
+    return scores
+
+
+def calibration(labels: np.ndarray, probabilities: np.ndarray, bins: int = 15) -> Calibration:
+    """Return how often predictions of a given probability are right, in bins of equal width (Guo et al., 2017)."""
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    right = probabilities.argmax(axis=1) == labels
+    place = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    count = np.bincount(place, minlength=bins)
+    with np.errstate(invalid="ignore"):
+        mean_confidence = np.bincount(place, confidence, bins) / count
+        mean_right = np.bincount(place, right, bins) / count
+    error = np.nansum(np.abs(mean_right - mean_confidence) * count) / max(len(labels), 1)
+    return Calibration(mean_confidence, mean_right, count, float(error))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two sets of predictions for the same rows, image by image."""
+
+    rows: int
+    only_first_right: int
+    only_second_right: int
+    both_wrong: int
+
+    @property
+    def both_right(self) -> int:
+        return self.rows - self.only_first_right - self.only_second_right - self.both_wrong
+
+    @property
+    def images(self) -> int:
+        """How many more images the first has right; negative where the second is better."""
+        return self.only_first_right - self.only_second_right
+
+    @property
+    def p_value(self) -> float:
+        """McNemar's two-sided mid-p (Fagerland, Lydersen and Laake, 2013); 1 where the two are never right alone."""
+        from scipy.stats import binom
+
+        fewer, discordant = min(self.only_first_right, self.only_second_right), self.only_first_right + self.only_second_right
+        tail = binom.cdf(fewer, discordant, 0.5) - 0.5 * binom.pmf(fewer, discordant, 0.5)
+        return float(min(2 * tail, 1.0))
+
+    @property
+    def accuracy_difference(self) -> Estimate:
+        """First less second, with the interval of Bonett and Price (2012) for paired proportions."""
+        first, second = ((wins + 1) / (self.rows + 2) for wins in (self.only_first_right, self.only_second_right))
+        half = Z_95 * np.sqrt((first + second - (first - second) ** 2) / (self.rows + 2))
+        value = self.images / self.rows if self.rows else float("nan")
+        return Estimate(value, float(first - second - half), float(first - second + half))
+
+    def __str__(self) -> str:
+        """`+14 images of 42,000, McNemar p = 0.03, 95 % interval +1 to +27 images`."""
+        low, high = (round(bound * self.rows) for bound in self.accuracy_difference[1:])
+        p_value = "< 0.001" if self.p_value < 0.001 else f"= {self.p_value:.2g}"
+        return f"{self.images:+,} images of {self.rows:,}, McNemar p {p_value}, 95 % interval {low:+,} to {high:+,} images"
+
+
+def compare(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> Comparison:
+    """Compare two predictions int (n,) of the same rows."""
+    first_right, second_right = first == labels, second == labels
+    return Comparison(
+        rows=len(labels),
+        only_first_right=int((first_right & ~second_right).sum()),
+        only_second_right=int((second_right & ~first_right).sum()),
+        both_wrong=int((~first_right & ~second_right).sum()),
+    )

@@ -1,0 +1,125 @@
+"""A blend: what each run weighs, where the members disagree, and what each further member brings."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from digit_recognizer import figures, files, metrics
+from digit_recognizer.dataset import Dataset
+from digit_recognizer.report.comparison_page import common_rows
+from digit_recognizer.report.digits import DigitSheet, Picture, percent
+from digit_recognizer.report.page import write_page
+from digit_recognizer.report.results import Run, read_run
+
+GALLERY = 100
+ORDERS = 8  # random orders of adding members that the ensemble-size curve averages
+
+
+class Column(NamedTuple):
+    """The out-of-fold probabilities of one seed of a run, float32 (rows, classes), each row by one member."""
+
+    name: str
+    probabilities: np.ndarray
+
+
+def write_blend(
+    run_directories: Sequence[Path],
+    dataset: Dataset,
+    path: Path,
+    *,
+    weights: Mapping[str, float] | None,
+    oof: np.ndarray,
+    test: np.ndarray,
+) -> Path:
+    """Write the page of a blend to `path` and return it.
+
+    Args:
+        weights: of each run by its directory's name; None where the blend is a model (stacking).
+        oof: the blend's out-of-fold probabilities, float (n, classes), NaN where a run has none.
+        test: the blend's probabilities for the test images, float (m, classes).
+
+    Raises:
+        UserError: a run can't be read, or the runs have predicted no image in common.
+    """
+    runs = [read_run(directory, dataset) for directory in run_directories]
+    rows = common_rows(runs)
+    columns = [column for run in runs for column in _columns(run, rows)]
+    labels = dataset.labels[rows]
+    sheet = DigitSheet(dataset)
+    blend = metrics.accuracy(labels, oof[rows])
+    return write_page(
+        path,
+        "blend.html",
+        dataset,
+        sheet,
+        runs=runs,
+        rows=len(rows),
+        weights=weights,
+        blend=blend,
+        log_loss=metrics.log_loss(labels, oof[rows]),
+        gains=[metrics.compare(labels, oof[rows].argmax(axis=1), run.predictions[rows]) for run in runs],
+        columns=[column.name for column in columns],
+        disagreement=_disagreement(columns),
+        size_curve=_size_curve(labels, columns, blend.value) if len(columns) > 1 else "",
+        disputed=_disputed(runs, test, dataset, sheet),
+    )
+
+
+def _columns(run: Run, rows: np.ndarray) -> list[Column]:
+    """Return a column for each seed of the run that has predicted all `rows`."""
+    columns = []
+    for seed in sorted({member.seed for member in run.members}):
+        probabilities = np.full_like(run.probabilities, np.nan)
+        for member in run.members:
+            if member.seed == seed and member.fold is not None:
+                predictions = files.read_npz(member.directory / "predictions.npz")
+                probabilities[predictions["rows"]] = predictions["valid"]
+        if metrics.predicted_rows(probabilities[rows]).all():
+            columns.append(Column(f"{run.name} seed {seed}", probabilities[rows]))
+    return columns
+
+
+def _disagreement(columns: Sequence[Column]) -> np.ndarray:
+    """Return the share of images that two columns predict differently, float64 (columns, columns)."""
+    votes = np.array([column.probabilities.argmax(axis=1) for column in columns])
+    return np.array([[(one != other).mean() for other in votes] for one in votes])
+
+
+def _size_curve(labels: np.ndarray, columns: Sequence[Column], blend: float) -> str:
+    """Draw the accuracy of an equal-weight mean of 1, 2, ... columns, averaged over random orders of adding them."""
+    generator = np.random.default_rng(0)
+    accuracies = np.empty((ORDERS, len(columns)))
+    for order in range(ORDERS):
+        total = np.zeros_like(columns[0].probabilities)
+        for size, column in enumerate(generator.permutation(len(columns))):
+            total += columns[column].probabilities
+            accuracies[order, size] = (total.argmax(axis=1) == labels).mean()
+    sizes = np.arange(1, len(columns) + 1)
+    bounds = [figures.Line(sizes, bound, dashed=True) for bound in (accuracies.min(axis=0), accuracies.max(axis=0))]
+    lines = [
+        figures.Line(sizes, accuracies.mean(axis=0), name="equal weights"),
+        *bounds,
+        figures.Line(sizes, np.full(len(sizes), blend), colour=1, name="this blend"),
+    ]
+    return figures.lines_svg(lines, "models that predict each image", "out-of-fold accuracy")
+
+
+def _disputed(runs: Sequence[Run], test: np.ndarray, dataset: Dataset, sheet: DigitSheet) -> list[Picture]:
+    """Return the test digits that the members' votes are most divided on."""
+    members = [member for run in runs for member in run.members]
+    votes = np.zeros(test.shape, np.int64)
+    for member in members:
+        predictions = files.read_npz(member.directory / "predictions.npz")
+        votes[np.arange(len(test)), predictions["test"].argmax(axis=1)] += 1
+    agreed = votes.max(axis=1)
+    rows = np.lexsort((test.max(axis=1), agreed))[:GALLERY]
+
+    def picture(row: int) -> Picture:
+        parties = [label for label in np.argsort(-votes[row], kind="stable") if votes[row, label]]
+        tally = ", ".join(f"{dataset.classes[label]} ({votes[row, label]})" for label in parties)
+        best = test[row].argmax()
+        return Picture(sheet.test(row), f"{dataset.classes[best]} {percent(test[row, best])}", [tally, f"test row {row}"])
+
+    return [picture(row) for row in rows if agreed[row] < len(members)]

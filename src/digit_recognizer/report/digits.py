@@ -1,0 +1,81 @@
+"""Many small images in one picture inside the page, and the captions under them."""
+
+import base64
+import io
+from typing import NamedTuple
+
+import numpy as np
+
+from digit_recognizer.dataset import Dataset
+
+COLUMNS = 50
+SIDE = 28  # pixels at most
+
+
+class Picture(NamedTuple):
+    """An image of the sheet with its caption."""
+
+    place: int
+    title: str
+    lines: list[str]
+
+
+class DigitSheet:
+    """Images asked for by row, each kept once, packed into one picture (a sprite sheet) at the end."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+        self._places: dict[tuple[bool, int], int] = {}
+
+    def train(self, row: int) -> int:
+        """Return the place in the sheet of a training row's image."""
+        return self._places.setdefault((False, int(row)), len(self._places))
+
+    def test(self, row: int) -> int:
+        """Return the place in the sheet of a test row's image."""
+        return self._places.setdefault((True, int(row)), len(self._places))
+
+    @property
+    def rows(self) -> int:
+        """How many rows of COLUMNS images the picture has."""
+        return max(-(-len(self._places) // COLUMNS), 1)
+
+    def data_uri(self) -> str:
+        """Return the picture: grey images as PNG with 16 levels (about 95 bytes a digit), coloured ones as WebP."""
+        from PIL import Image
+
+        sheet = self._sheet()
+        buffer = io.BytesIO()
+        if sheet.shape[-1] == 1:
+            kind = "png"
+            picture = Image.frombytes("P", sheet.shape[1::-1], (sheet >> 4).tobytes())
+            picture.putpalette([level * 17 for level in range(16) for _ in "rgb"])
+            picture.save(buffer, kind, bits=4, optimize=True)
+        else:
+            kind = "webp"
+            Image.fromarray(sheet).save(buffer, kind, quality=80)
+        return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+    def _sheet(self) -> np.ndarray:
+        source = {False: self._dataset.images, True: self._dataset.test_images}
+        images = np.zeros((self.rows * COLUMNS, *self._dataset.image_shape), np.uint8)
+        for (is_test, row), place in self._places.items():
+            images[place] = source[is_test][row]
+        tiles = _shrink(images)
+        _, height, width, channels = tiles.shape
+        grid = tiles.reshape(self.rows, COLUMNS, height, width, channels).swapaxes(1, 2)
+        return grid.reshape(self.rows * height, COLUMNS * width, channels)
+
+
+def _shrink(images: np.ndarray) -> np.ndarray:
+    """Average blocks of pixels until neither side, uint8 (n, height, width, channels), is above SIDE."""
+    n, height, width, channels = images.shape
+    step = -(-max(height, width) // SIDE)
+    blocks = images[:, : height // step * step, : width // step * step]
+    blocks = blocks.reshape(n, height // step, step, width // step, step, channels)
+    return blocks.mean(axis=(2, 4)).astype(np.uint8) if step > 1 else images
+
+
+def percent(probability: float) -> str:
+    """Return 0.9734 as `97.3 %`, never rounding up to 100 %."""
+    return f"{np.floor(probability * 1000) / 10:.1f} %"

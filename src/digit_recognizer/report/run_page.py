@@ -1,0 +1,148 @@
+"""runs/<run>/ -> report.html."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from digit_recognizer import figures, metrics
+from digit_recognizer.dataset import Dataset
+from digit_recognizer.report.confusion import cell_digits, matrices
+from digit_recognizer.report.digits import DigitSheet, Picture, percent
+from digit_recognizer.report.doubtful import doubtful_labels
+from digit_recognizer.report.page import training_picture, write_page
+from digit_recognizer.report.results import Member, Run, read_run
+
+GALLERY = 100  # worst errors, and doubtful labels of each kind
+SAMPLES = 50  # training and test digits
+
+
+def write_report(run_directory: Path, dataset: Dataset) -> Path:
+    """Write the run's report.html and return its path. Folds that are missing yet are left out.
+
+    Raises:
+        UserError: there is nothing finished in the run, or it was trained on other data.
+    """
+    run = read_run(run_directory, dataset)
+    sheet = DigitSheet(dataset)
+    return write_page(
+        run_directory / "report.html",
+        "run.html",
+        dataset,
+        sheet,
+        run=run,
+        **(_out_of_fold(run, dataset, sheet) if len(run.rows) else {}),
+        curves=learning_curves(run),
+        boxes=figures.boxes_svg(_fold_groups(run), "accuracy of a fold") if run.fold_accuracies else "",
+        test_digits=_test_digits(run, dataset, sheet),
+        samples=_samples(dataset, sheet),
+        settings=dict(flat(run.experiment)),
+    )
+
+
+def _out_of_fold(run: Run, dataset: Dataset, sheet: DigitSheet) -> dict[str, Any]:
+    """What needs out-of-fold predictions, by the template's names."""
+
+    def gallery(rows: np.ndarray) -> list[Picture]:
+        return [training_picture(sheet, dataset, run, row) for row in rows[:GALLERY]]
+
+    counts = metrics.confusion_matrix(run.labels[run.rows], run.predictions[run.rows], len(dataset.classes))
+    calibration = metrics.calibration(run.labels[run.rows], run.probabilities[run.rows])
+    doubtful = doubtful_labels(run)
+    folds = [fold.value for fold in run.fold_accuracies.values()]
+    return {
+        "fold_mean": np.mean(folds),
+        "fold_sd": np.std(folds, ddof=1) if len(folds) > 1 else 0.0,
+        "matrices": matrices(run, len(dataset.classes)),
+        "cells": cell_digits(run, sheet),
+        "class_scores": metrics.class_scores(counts),
+        "worst": gallery(run.wrong),
+        "calibration": calibration,
+        "calibration_svg": figures.calibration_svg(calibration),
+        "doubtful": doubtful,
+        "mislabelled": gallery(doubtful.mislabelled),
+        "ambiguous": gallery(doubtful.ambiguous),
+    }
+
+
+def learning_curves(run: Run) -> dict[str, str]:
+    """Return charts by title: loss, accuracy and learning rate of each member, and the accuracy within epochs if measured."""
+    charts = {
+        "Loss": _chart(run, "loss", "log"),
+        "Accuracy": _chart(run, "accuracy", "accuracy"),
+        "Learning rate": _chart(run, "learning_rate", "linear"),
+    }
+    within = [
+        figures.Line(member.steps["step"], member.steps["val_accuracy"], _colour(member), _name(run, member))
+        for member in run.members
+        if member.steps is not None
+    ]
+    if within:
+        charts["Accuracy on 1,000 validation images"] = figures.lines_svg(within, "step", "accuracy", "accuracy")
+    return charts
+
+
+def _chart(run: Run, column: str, scale: figures.Scale) -> str:
+    lines = []
+    for member in run.members:
+        history, colour = member.history, _colour(member)
+        shown = history[column]
+        validation = history.get(f"val_{column}")
+        if validation is not None and validation.notna().any():
+            lines.append(figures.Line(history["epoch"], shown, colour, dashed=True))
+            shown = validation
+        kept = member.metrics.get("kept_epoch")
+        lines.append(figures.Line(history["epoch"], shown, colour, _name(run, member), mark=kept))
+    return figures.lines_svg(lines, "epoch", column.replace("_", " "), scale)
+
+
+def _colour(member: Member) -> int:
+    return member.seed if member.fold is None else member.fold
+
+
+def _name(run: Run, member: Member) -> str:
+    """The legend names each colour once."""
+    if member.fold is None:
+        return f"all of train, seed {member.seed}"
+    return f"fold {member.fold}" if member.seed == run.members[0].seed else ""
+
+
+def _fold_groups(run: Run) -> dict[str, list[float]]:
+    """Accuracies of the folds, a group a seed; where each seed is one model, these are models that predict on their own."""
+    groups: dict[str, list[float]] = {}
+    for member in run.members:
+        if member.fold is not None:
+            groups.setdefault(f"seed {member.seed}", []).append(member.metrics["accuracy"])
+    if len(groups) > 1:
+        groups["mean of seeds"] = [fold.value for fold in run.fold_accuracies.values()]
+    return groups
+
+
+def _test_digits(run: Run, dataset: Dataset, sheet: DigitSheet) -> dict[str, list[Picture]]:
+    """Return test digits with their predictions: some evenly spread ones, and the least confident."""
+    spread = np.unique(np.linspace(0, len(run.test) - 1, SAMPLES).astype(int))
+    unsure = np.argsort(run.test.max(axis=1), kind="stable")[:SAMPLES]
+
+    def picture(row: int) -> Picture:
+        best, second = np.argsort(-run.test[row], kind="stable")[:2]
+        runner_up = f"or {dataset.classes[second]} {percent(run.test[row, second])}"
+        return Picture(sheet.test(row), dataset.classes[best], [percent(run.test[row, best]), runner_up, f"test row {row}"])
+
+    return {"Some of them": [picture(row) for row in spread], "The least confident": [picture(row) for row in unsure]}
+
+
+def _samples(dataset: Dataset, sheet: DigitSheet) -> list[Picture]:
+    """Return the first training images of each class, SAMPLES in all."""
+    each = max(SAMPLES // len(dataset.classes), 1)
+    rows = [row for label in range(len(dataset.classes)) for row in np.flatnonzero(dataset.labels == label)[:each]]
+    return [Picture(sheet.train(row), dataset.classes[dataset.labels[row]], [f"row {row}"]) for row in rows]
+
+
+def flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Return nested settings as pairs of a dotted name and a value."""
+    pairs: list[tuple[str, Any]] = []
+    for name, value in settings.items():
+        nested = isinstance(value, Mapping) and value
+        pairs.extend(flat(value, f"{prefix}{name}.") if nested else [(f"{prefix}{name}", value)])
+    return pairs

@@ -1,0 +1,48 @@
+"""An experiment -> the compiled Keras model of one member, with the weights that it begins with."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from digit_recognizer import backend, models
+from digit_recognizer.dataset import Dataset
+from digit_recognizer.experiment import Experiment
+from digit_recognizer.training.plan import Member, Split, steps_per_epoch
+from digit_recognizer.training.schedules import learning_rate
+
+
+def compiled_model(experiment: Experiment, dataset: Dataset, split: Split, member: Member) -> keras.Model:
+    """Return the member's model with its initial weights, a function of (seed, fold), and a built optimizer."""
+    keras.config.set_dtype_policy(backend.precision(experiment.precision))
+    keras.utils.set_random_seed(int(np.random.SeedSequence(member.key).generate_state(1)[0]))
+    pixels = dataset.images[split.train]
+    model = models.build_model(experiment, dataset.image_shape, len(dataset.classes), float(pixels.mean()), float(pixels.std()))
+    model.compile(
+        optimizer=_optimizer(experiment, steps_per_epoch(experiment, len(split.train))),
+        loss=keras.losses.CategoricalCrossentropy(label_smoothing=experiment.label_smoothing),
+        metrics=_metrics(experiment),
+        steps_per_execution=backend.steps_per_execution(),
+    )
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def _metrics(experiment: Experiment) -> list[keras.metrics.Metric]:
+    """Accuracy, and the log loss itself where label smoothing makes the loss another figure, so that studies can compare."""
+    found: list[keras.metrics.Metric] = [keras.metrics.CategoricalAccuracy(name="accuracy")]
+    if experiment.label_smoothing:
+        found.append(keras.metrics.CategoricalCrossentropy(name="log_loss"))
+    return found
+
+
+def _optimizer(experiment: Experiment, steps: int) -> keras.optimizers.Optimizer:
+    options: dict[str, Any] = {"learning_rate": learning_rate(experiment, steps)}
+    if experiment.ema:
+        options |= {"use_ema": True, "ema_momentum": experiment.ema}
+    if experiment.weight_decay:
+        options["weight_decay"] = experiment.weight_decay
+    if experiment.optimizer == "sgd":
+        options |= {"momentum": experiment.momentum, "nesterov": experiment.nesterov}
+    kinds = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD", "rmsprop": "RMSprop"}
+    return getattr(keras.optimizers, kinds[experiment.optimizer])(**options)

@@ -1,0 +1,96 @@
+"""All members of a run: which are still to train, training them, and the run's files."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from digit_recognizer import files
+from digit_recognizer.dataset import Dataset, load_dataset
+from digit_recognizer.errors import UserError
+from digit_recognizer.experiment import Pipeline
+from digit_recognizer.folds import load_folds, save_folds, stratified_folds
+from digit_recognizer.training import results, run_record, workers
+from digit_recognizer.training.plan import Member, choose_members
+from digit_recognizer.workspace import Workspace
+
+OnEvent = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to train: the pipeline with the changes it was loaded with, and which of its members under which name."""
+
+    pipeline: Pipeline
+    changes: dict[str, Any]
+    run: str
+    folds: Sequence[int] | None = None  # None: all
+    full: bool = False  # on all rows instead of the folds
+    jobs: int = 1
+    force: bool = False
+
+
+def train(request: Request, workspace: Workspace, on_event: OnEvent = lambda event: None) -> dict[str, Any]:
+    """Train the members that are not finished yet, then write the run's files; return the run's metrics.
+
+    Raises:
+        UserError: no data, a run of other settings, a run that another process writes, or a failed training.
+    """
+    experiment = request.pipeline.experiment
+    dataset = load_dataset(workspace)
+    members = choose_members(experiment, request.folds, request.full)
+    run = workspace.run(request.run)
+    if request.force and run.exists():
+        with run_record.locked(run):
+            on_event({"event": "warning", "message": f"moved the old run to {run_record.move_aside(run)}"})
+    with run_record.locked(run):
+        for warning in run_record.begin_or_continue(run, run_record.describe(request.pipeline, request.changes, dataset)):
+            on_event({"event": "warning", "message": warning})
+        files.remove_temporaries(run)
+        folds = _folds(run, dataset, experiment.folds, experiment.fold_seed)
+        waiting = [member for member in members if not _finished(run, member, on_event)]
+        plan = {"run": run, "experiment": experiment, "members": members, "waiting": waiting, "jobs": request.jobs}
+        on_event({"event": "plan", **plan, "rows": len(folds)})
+        if waiting:
+            job = workers.Job(request.pipeline.file, request.changes, workspace, run)
+
+            def keep_results(event: dict[str, Any]) -> None:
+                if event["event"] == "built":
+                    files.write_text(run / "summary.txt", event["summary"])
+                    return
+                if event["event"] == "done":  # so that a run can be looked at before its last member is trained
+                    results.write_results(run, experiment, dataset, folds)
+                on_event(event)
+
+            workers.train_members(job, waiting, experiment.threads, request.jobs, keep_results)
+        scores = results.write_results(run, experiment, dataset, folds)
+        for doubt in results.doubts(scores):
+            on_event({"event": "warning", "message": doubt})
+        return scores
+
+
+def _folds(run: Path, dataset: Dataset, count: int, seed: int) -> np.ndarray:
+    """Return the run's folds, made at its beginning.
+
+    Raises:
+        UserError: folds.csv is not what the dataset, count and seed give.
+    """
+    path = run / "folds.csv"
+    folds = stratified_folds(dataset.labels, count, seed)
+    if not path.exists():
+        save_folds(path, folds)
+    elif not np.array_equal(load_folds(path), folds):
+        raise UserError(f"{path} holds other folds than this run's data, folds and fold_seed give: use RUN=... or FORCE=1")
+    return folds
+
+
+def _finished(run: Path, member: Member, on_event: OnEvent) -> bool:
+    """Whether the member needs no training; one that is damaged is reported and trained again."""
+    try:
+        return results.finished(run, member)
+    except UserError as error:
+        on_event({"event": "warning", "message": f"{error}: {member} is trained again"})
+        (run / member.folder / "metrics.json").unlink()
+        return False

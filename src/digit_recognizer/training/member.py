@@ -1,0 +1,223 @@
+"""One member: a model trained on all folds but one (or on all rows), its predictions and what describes them.
+
+Imported only in the process that trains, since it imports Keras.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+
+from digit_recognizer import backend, figures, files, inference, metrics
+from digit_recognizer.dataset import Dataset
+from digit_recognizer.errors import UserError
+from digit_recognizer.experiment import Experiment
+from digit_recognizer.training import state
+from digit_recognizer.training.batches import Batches
+from digit_recognizer.training.callbacks import (
+    AtomicCheckpoint,
+    Board,
+    Recorder,
+    Reporter,
+    SeedEpochs,
+    StepAccuracy,
+    StepTimer,
+    StopOnNaN,
+    assign,
+    values,
+)
+from digit_recognizer.training.compiling import compiled_model
+from digit_recognizer.training.plan import Member, Split, steps_per_epoch
+
+TIMED_STEPS = 6
+ARTEFACTS = ("model.keras", "history.csv", "predictions.npz")
+HISTORY = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds"]
+
+OnEvent = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One member's training: what is trained on which rows, where its files go and who hears of it."""
+
+    experiment: Experiment
+    dataset: Dataset
+    split: Split
+    member: Member
+    folder: Path
+    on_event: OnEvent = lambda event: None
+    workers: int = 1  # threads or processes that augment ahead of the training
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "state.npz"
+
+    @property
+    def valid_images(self) -> np.ndarray:
+        return self.dataset.images[self.split.valid]
+
+    @property
+    def valid_labels(self) -> np.ndarray:
+        return self.dataset.labels[self.split.valid]
+
+
+def train_member(task: Task) -> None:
+    """Train a member, or go on where it stopped, and leave its files in its folder; metrics.json is written last.
+
+    `task.on_event` is called with {"event": "built" | "speed" | "step" | "epoch", ...}; what it raises ends the training.
+
+    Raises:
+        UserError: the loss became NaN, or the network doesn't fit the data.
+    """
+    restored = _restored(task)
+    model = compiled_model(task.experiment, task.dataset, task.split, task.member)
+    task.on_event({"event": "built", "summary": _summary(model)})
+    progress = restored.progress if restored else state.Progress()
+    kept = restored.kept if restored and progress.finished else _fit(model, task, restored, progress)
+    assign(model.variables, kept)
+    _write_results(model, task, progress)
+    task.checkpoint.unlink(missing_ok=True)
+    keras.backend.clear_session()
+
+
+def _restored(task: Task) -> state.State | None:
+    """The state to go on from, if there is one; a damaged one is reported, and the member begins anew."""
+    if not task.checkpoint.exists():
+        return None
+    try:
+        return state.load(task.checkpoint)
+    except UserError as error:
+        task.on_event({"event": "warning", "message": f"{error}: this member is trained again from its beginning"})
+        return None
+
+
+def _summary(model: keras.Model) -> str:
+    lines: list[str] = []
+    model.summary(print_fn=lambda line, **options: lines.append(line), line_length=100)
+    return "\n".join(lines) + "\n"
+
+
+def _fit(model: keras.Model, task: Task, restored: state.State | None, progress: state.Progress) -> list[np.ndarray]:
+    """Train to the end and return the weights that predict."""
+    experiment, split = task.experiment, task.split
+    targets = np.eye(len(task.dataset.classes), dtype=np.float32)
+    batches = Batches(
+        images=task.dataset.images[split.train],
+        targets=targets[task.dataset.labels[split.train]],
+        batch_size=experiment.batch_size,
+        steps_per_epoch=steps_per_epoch(experiment, len(split.train)),
+        augmentation=experiment.augmentation,
+        key=task.member.key,
+    )
+    callbacks = _callbacks(task, progress)
+    keep = experiment.keep if len(split.valid) else "last"
+    recorder = Recorder(task.checkpoint, progress, restored, keep, task.on_event)
+    recorder.stateful = [callback for callback in callbacks if hasattr(callback, "monitor")]
+    validation = {}
+    if len(split.valid):
+        validation = {
+            "validation_data": (task.valid_images, targets[task.valid_labels]),
+            "validation_batch_size": inference.BATCH_SIZE,
+            "validation_freq": _validated_epochs(experiment),
+        }
+    if not restored:
+        task.on_event({"event": "speed", "seconds_per_step": _seconds_per_step(model, batches)})
+    with batches.stream(progress.epochs_done * batches.steps_per_epoch, task.workers) as stream:
+        model.fit(
+            stream,
+            initial_epoch=progress.epochs_done,
+            epochs=experiment.epochs,
+            steps_per_epoch=batches.steps_per_epoch,
+            callbacks=[*callbacks, recorder],
+            verbose=0,
+            **validation,
+        )
+    return recorder.kept
+
+
+def _seconds_per_step(model: keras.Model, batches: Batches) -> float:
+    """Time a few steps of the compiled model, then put it back as it was."""
+    before = values(model.variables), values(model.optimizer.variables)
+    timer = StepTimer()
+    stream = (batches.make(step) for step in range(TIMED_STEPS * model.steps_per_execution))
+    model.fit(stream, steps_per_epoch=TIMED_STEPS * model.steps_per_execution, callbacks=[timer], verbose=0)
+    assign(model.variables, before[0])
+    assign(model.optimizer.variables, before[1])
+    return timer.seconds / model.steps_per_execution
+
+
+def _validated_epochs(experiment: Experiment) -> list[int]:
+    """Epochs, counted from 1, that are validated: every n-th, counted back from the last."""
+    return list(range(experiment.epochs, 0, -experiment.validate_every))
+
+
+def _callbacks(task: Task, progress: state.Progress) -> list[keras.callbacks.Callback]:
+    experiment = task.experiment
+    callbacks = [SeedEpochs(task.member.key), StopOnNaN(), Reporter(task.on_event, experiment.batch_size)]
+    if backend.name() == "tensorflow":
+        valid = task.valid_images, task.valid_labels
+        callbacks.append(Board(task.folder / "tensorboard", *valid, task.dataset.classes, experiment.epochs))
+    return [*callbacks, *_validation_callbacks(task, progress)] if len(task.split.valid) else callbacks
+
+
+def _validation_callbacks(task: Task, progress: state.Progress) -> list[keras.callbacks.Callback]:
+    experiment, callbacks = task.experiment, []
+    if experiment.ema:
+        callbacks.append(keras.callbacks.SwapEMAWeights())
+    if experiment.measure_every:
+        callbacks.append(StepAccuracy(experiment.measure_every, task.valid_images, task.valid_labels, progress))
+    if stopping := experiment.early_stopping:
+        callbacks.append(keras.callbacks.EarlyStopping(stopping.monitor, stopping.min_delta, stopping.patience))
+    if plateau := experiment.reduce_lr_on_plateau:
+        smallest = plateau.min_learning_rate
+        callbacks.append(keras.callbacks.ReduceLROnPlateau(plateau.monitor, plateau.factor, plateau.patience, min_lr=smallest))
+    if wanted := experiment.checkpoint:
+        number = "_epoch_{epoch:03d}" if wanted.every_improvement else ""
+        path = task.folder / f"best_{wanted.monitor}{number}.keras"
+        callbacks.append(AtomicCheckpoint(str(path), wanted.monitor, save_best_only=True))
+    return callbacks
+
+
+def _write_results(model: keras.Model, task: Task, progress: state.Progress) -> None:
+    folder, split, tta = task.folder, task.split, task.experiment.tta
+    with files.atomic(folder / "model.keras") as path:
+        keras.Model(model.input, model.output).save(path)  # without the optimizer, which is most of the bytes
+    files.write_text(folder / "history.csv", pd.DataFrame(progress.history).reindex(columns=HISTORY).to_csv(index=False))
+    if progress.steps:
+        files.write_text(folder / "steps.csv", pd.DataFrame(progress.steps).to_csv(index=False))
+    valid = inference.predict(model, task.valid_images, tta)
+    test = inference.predict(model, task.dataset.test_images, tta)
+    files.write_npz(folder / "predictions.npz", rows=split.valid, valid=valid, test=test, trained_rows=split.train)
+    scores = _write_confusion(task, valid) if len(split.valid) else {}
+    files.write_json(
+        folder / "metrics.json",
+        {
+            "seed": task.member.seed,
+            "fold": task.member.fold,
+            **scores,
+            "epochs": progress.epochs_done,
+            "kept_epoch": progress.kept_epoch,
+            "seconds": round(progress.seconds, 3),
+            "images": progress.epochs_done * steps_per_epoch(task.experiment, len(split.train)) * task.experiment.batch_size,
+            "threads": task.experiment.threads,
+            "process": os.getpid(),
+            "sha256": {name: files.sha256_of(folder / name) for name in ARTEFACTS},
+        },
+    )
+
+
+def _write_confusion(task: Task, probabilities: np.ndarray) -> dict[str, float]:
+    """Write the fold's confusion matrix as table and picture; return its accuracy and log loss."""
+    labels, classes = task.valid_labels, task.dataset.classes
+    predictions = probabilities.argmax(axis=1)
+    matrix = metrics.confusion_matrix(labels, predictions, len(classes))
+    table = pd.DataFrame(matrix, index=pd.Index(classes, name="label"), columns=list(classes))
+    files.write_text(task.folder / "confusion.csv", table.to_csv())
+    with files.atomic(task.folder / "confusion.png") as path:
+        path.write_bytes(figures.confusion_png(matrix, classes))
+    return {"accuracy": float((predictions == labels).mean()), "loss": metrics.log_loss(labels, probabilities)}

@@ -1,0 +1,78 @@
+"""Which members a run consists of, where each lies, and how many train side by side."""
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from digit_recognizer import backend
+from digit_recognizer.errors import UserError
+from digit_recognizer.experiment import Experiment
+
+
+@dataclass(frozen=True)
+class Member:
+    """One model of a run: seed and fold; fold None is a model trained on all rows."""
+
+    seed: int
+    fold: int | None
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """What seeds all its draws: two non-negative numbers, no two members of a run alike."""
+        return self.seed, 0 if self.fold is None else self.fold + 1
+
+    @property
+    def folder(self) -> Path:
+        """Its folder within the run's."""
+        return Path(f"full/seed_{self.seed}") if self.fold is None else Path(f"seed_{self.seed}/fold_{self.fold}")
+
+    def __str__(self) -> str:
+        return f"seed {self.seed} on all rows" if self.fold is None else f"seed {self.seed} fold {self.fold}"
+
+
+def choose_members(experiment: Experiment, folds: Sequence[int] | None, full: bool) -> list[Member]:
+    """Return the members to train now, in the order asked for.
+
+    Raises:
+        UserError: a fold that the experiment doesn't have.
+    """
+    if full:
+        return [Member(seed, None) for seed in experiment.seeds]
+    wanted = range(experiment.folds) if folds is None else folds
+    for fold in wanted:
+        if not 0 <= fold < experiment.folds:
+            raise UserError(
+                f"FOLDS={fold}: folds are 0..{experiment.folds - 1}; for {max(fold, 2)} folds: SET=folds={max(fold, 2)}"
+            )
+    return [Member(seed, fold) for seed in experiment.seeds for fold in wanted]
+
+
+def default_jobs(experiment: Experiment) -> int:
+    """Return how many members to train side by side: what fills the CPU's cores, or a GPU that one small network can't fill."""
+    if backend.gpu_present():
+        return max(1, min(5, (os.cpu_count() or 2) // 2))
+    return max(1, len(os.sched_getaffinity(0)) // experiment.threads)
+
+
+@dataclass(frozen=True)
+class Split:
+    """The rows that a member trains on and validates on; none of the latter for a member on all rows."""
+
+    train: np.ndarray
+    valid: np.ndarray = field(default_factory=lambda: np.array([], dtype=np.int64))
+
+
+def split_rows(folds: np.ndarray, fold: int | None) -> Split:
+    """Return the split of `fold`; None means all rows to train on."""
+    if fold is None:
+        return Split(np.arange(len(folds)))
+    return Split(np.flatnonzero(folds != fold), np.flatnonzero(folds == fold))
+
+
+def steps_per_epoch(experiment: Experiment, rows: int) -> int:
+    """Return the steps of an epoch over `rows` training rows."""
+    return experiment.steps_per_epoch or math.ceil(rows / experiment.batch_size)

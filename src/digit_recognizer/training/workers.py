@@ -1,0 +1,145 @@
+"""Members trained in processes of their own, one after another in each, several side by side.
+
+The starting process never imports Keras; a member's memory, and a crash, stay in the process that trains it.
+"""
+
+import contextlib
+import errno
+import os
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing import connection, get_context
+from pathlib import Path
+from typing import Any
+
+from digit_recognizer import backend
+from digit_recognizer.errors import UserError
+from digit_recognizer.training.plan import Member
+from digit_recognizer.training.processes import die_with_parent
+from digit_recognizer.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker needs to train members of one run."""
+
+    pipeline: Path
+    changes: dict[str, Any]
+    workspace: Workspace
+    run: Path
+
+
+def train_members(
+    job: Job, members: Sequence[Member], threads: int, jobs: int, on_event: Callable[[dict[str, Any]], None]
+) -> None:
+    """Train `members`, `jobs` at a time, each with `threads` CPU threads; `on_event` hears of all of them in this process.
+
+    Raises:
+        UserError: a member's training failed; those running beside it keep their last epoch.
+    """
+    waiting = list(members)
+    backend.prepare_environment(threads)
+    context = get_context("spawn")
+    workers: dict[connection.Connection, tuple[Any, Member]] = {}
+    try:
+        for _ in range(min(jobs, len(waiting))):
+            mine, theirs = context.Pipe()
+            process = context.Process(
+                target=_work, args=(theirs, job, threads, jobs, os.getpid()), name="digit-recognizer member"
+            )
+            _start(process)
+            theirs.close()
+            workers[mine] = (process, waiting.pop(0))
+            _send(mine, workers[mine][1])
+        while workers:
+            for pipe in connection.wait(list(workers)):
+                process, member = workers[pipe]
+                event = _receive(pipe, process, member)
+                on_event({**event, "member": member})
+                if event["event"] == "done":
+                    following = waiting.pop(0) if waiting else None
+                    _send(pipe, following)
+                    if following is None:
+                        del workers[pipe]
+                        process.join()
+                    else:
+                        workers[pipe] = (process, following)
+    finally:
+        for process, _ in workers.values():
+            process.kill()
+            process.join()
+
+
+def _start(process: Any) -> None:
+    """Start a process that hears no Ctrl-C: its parent does, and ends it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _send(pipe: connection.Connection, member: Member | None) -> None:
+    with contextlib.suppress(BrokenPipeError):  # the process has ended already, which `_receive` finds
+        pipe.send(member)
+
+
+def _receive(pipe: connection.Connection, process: Any, member: Member) -> dict[str, Any]:
+    try:
+        event = pipe.recv()
+    except (EOFError, ConnectionResetError):
+        process.join()
+        why = "killed, perhaps for want of memory" if process.exitcode == -signal.SIGKILL else f"exit status {process.exitcode}"
+        raise UserError(f"{member}: its process ended ({why}); the same command goes on from its last epoch") from None
+    if event["event"] != "error":
+        return event
+    error = UserError(f"{member}: {event['message']}")
+    error.add_note(event["traceback"])
+    raise error
+
+
+def _work(pipe: connection.Connection, job: Job, threads: int, jobs: int, parent: int) -> None:
+    """Train each member that comes through `pipe` until None does."""
+    die_with_parent(parent)
+    with (job.run / "log.txt").open("a") as log:  # libraries talk a lot, some of them past Python
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    lock = threading.Lock()
+
+    def send(event: dict[str, Any]) -> None:
+        with lock:  # callbacks may run in a thread of Keras's
+            pipe.send(event)
+
+    try:
+        _train_each(pipe, send, job, threads, jobs)
+    except Exception as error:
+        send({"event": "error", "message": _in_one_line(error), "traceback": traceback.format_exc()})
+
+
+def _in_one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "the disk is full: free some space; the same command goes on from the last epoch"
+    message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+    return message.strip().partition("\n")[0]
+
+
+def _train_each(pipe: connection.Connection, send: Callable, job: Job, threads: int, jobs: int) -> None:
+    from digit_recognizer import experiment
+    from digit_recognizer.dataset import load_dataset
+    from digit_recognizer.folds import load_folds
+
+    loaded = experiment.load(str(job.pipeline), job.workspace, job.changes).experiment
+    dataset = load_dataset(job.workspace)
+    folds = load_folds(job.run / "folds.csv")
+    backend.configure(threads, loaded.deterministic)
+    from digit_recognizer.training.member import Task, train_member
+    from digit_recognizer.training.plan import split_rows
+
+    augmenting = max(1, min(4, (os.cpu_count() or 1) // jobs - threads))
+    while member := pipe.recv():
+        split, folder = split_rows(folds, member.fold), job.run / member.folder
+        train_member(Task(loaded, dataset, split, member, folder, send, augmenting))
+        send({"event": "done"})

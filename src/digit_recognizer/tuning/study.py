@@ -1,0 +1,304 @@
+"""A study from its beginning, or from where it stopped, to its summary, page and tuned pipeline.
+
+    make tune PIPELINE=fast HOURS=8
+
+Imported only where Optuna is.
+"""
+
+import contextlib
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna import Study, Trial, TrialPruned
+from optuna.exceptions import ExperimentalWarning
+from optuna.trial import FrozenTrial, TrialState
+
+from digit_recognizer.dataset import load_dataset
+from digit_recognizer.errors import UserError
+from digit_recognizer.experiment import Pipeline, override
+from digit_recognizer.tuning import confirmation, page, space, storage, trials, tuned_pipeline
+from digit_recognizer.tuning.pruning import Axis, hopeless
+from digit_recognizer.tuning.session import Interrupted, Session, reason_of
+from digit_recognizer.tuning.summary import SHARE, StudySummary, attributes, summarize
+from digit_recognizer.tuning.trainer import Evaluation, Trainer, discard
+from digit_recognizer.workspace import Workspace
+
+IDENTITY = "identity"
+
+
+@dataclass(frozen=True)
+class StudyRequest:
+    """What to search: the pipeline with the changes it was loaded with, and for how long.
+
+    `trials` counts those of earlier commands and other machines too; `hours` are this command's own.
+    """
+
+    pipeline: Pipeline
+    changes: dict[str, Any]
+    name: str  # the study's: its journal is studies/<name>.journal
+    hours: float | None = None
+    trials: int | None = None
+    workers: int = 1
+    storage: str | None = None  # postgresql://..., or None for the journal
+
+
+def tune(
+    request: StudyRequest, workspace: Workspace, on_event: Callable[[dict[str, Any]], None] = lambda event: None
+) -> StudySummary:
+    """Run the study, train its best trials again, and write its page and the tuned pipeline; return its summary.
+
+    Events: {"event": "study"} first, {"event": "trial", "status": ...} when one begins or ends, {"event": "warning"},
+    and those of training with the "trial" they belong to. Ctrl-C ends it cleanly: the summary then says `interrupted`.
+
+    Raises:
+        UserError: neither hours nor trials, no or a wrong `suggest`, no data, a study of other data or settings, a storage that
+            can't be reached, or trials that fail one after another.
+    """
+    if not (request.hours or request.trials) or min(request.hours or 1, request.trials or 1, request.workers) <= 0:
+        raise UserError("say how long to search: HOURS=8, or TRIALS=50 for so many trials in total (WORKERS from 1)")
+    own = space.own_parameters(request.pipeline)
+    deadline = time.monotonic() + request.hours * 3600 if request.hours else None
+    session = Session(request.workers, deadline, on_event)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        patience = storage.Patience(session.stop, session.warn)
+        kept = stack.enter_context(storage.opened(request.name, workspace, request.storage, patience))
+        return _Search(request, workspace, session, kept, own).run()
+
+
+def dashboard(name: str, workspace: Workspace, url: str | None, port: int = 8080) -> None:
+    """Serve optuna-dashboard for the study's journal or server on http://127.0.0.1:<port> until Ctrl-C.
+
+    In this process, since the address of a server, with its password, must not stand on a command line.
+
+    Raises:
+        UserError: there is no such study, or optuna-dashboard is not installed.
+    """
+    import threading
+
+    try:
+        from optuna_dashboard import run_server
+    except ImportError:
+        raise UserError("the dashboard needs its package: pip install optuna-dashboard") from None
+    path = workspace.studies / f"{name}.journal"
+    if url:
+        patience = storage.Patience(threading.Event(), lambda message: None)
+        with storage.opened(name, workspace, url, patience) as kept:
+            run_server(kept, "127.0.0.1", port)
+    elif not path.exists():
+        raise UserError(f"there is no {path}: run `make tune` first")
+    else:
+        run_server(storage.journal(workspace, name), "127.0.0.1", port)
+
+
+class _Search:
+    """A study while it runs."""
+
+    def __init__(self, request: StudyRequest, workspace: Workspace, session: Session, kept: Any, own: dict[str, Any]) -> None:
+        self.request, self.workspace, self.session, self.kept, self.own = request, workspace, session, kept, own
+        self.pipeline = request.pipeline
+        self.experiment = override(self.pipeline.experiment, {"seeds": self.pipeline.experiment.seeds[:1]})
+        self.axis = Axis(self.experiment.epochs, self.experiment.folds)
+        self.dataset = load_dataset(workspace)
+        self.folder = workspace.studies / request.name
+        self.began = time.monotonic()
+
+    def run(self) -> StudySummary:
+        study = self._join()
+        rounds = self._open(f"{study.study_name} confirmation")
+        if not self.request.storage:
+            trials.tidy(study, alone=True)
+            trials.tidy(rounds, alone=True)
+        self._announce(study)
+        self.session.run(partial(self._open, study.study_name), self._more, self._objective)
+        if not self.session.interrupted and self.session.time_left() > 0:
+            confirmation.enqueue(study, rounds)
+            self.session.run(
+                partial(self._open, rounds.study_name),
+                lambda known: any(trial.state == TrialState.WAITING for trial in known),
+                partial(self._confirm, study),
+            )
+        return self._finish(study, rounds)
+
+    def _open(self, name: str) -> Study:
+        return optuna.create_study(
+            storage=self.kept, study_name=name, direction="minimize", load_if_exists=True, sampler=optuna.samplers.TPESampler()
+        )
+
+    def _join(self) -> Study:
+        """Open the study, or begin it with the pipeline's own settings.
+
+        Raises:
+            UserError: it was begun on other data or settings.
+        """
+        study = self._open(self.request.name)
+        mine = space.identity(self.pipeline, self.dataset)
+        begun = study.user_attrs.get(IDENTITY)
+        if begun is None:
+            study.set_user_attr(IDENTITY, mine)
+        elif changed := space.differences(begun, mine):
+            raise UserError(
+                f"study {study.study_name} was begun with other {'; '.join(changed)}. Trials of the two can't be compared: "
+                "search under another name (RUN=...), or undo the change"
+            )
+        if not study.get_trials(deepcopy=False):
+            study.enqueue_trial(self.own, user_attrs={trials.CONTINUES: trials.START})
+        return study
+
+    def _announce(self, study: Study) -> None:
+        known = study.get_trials(deepcopy=False)
+        self.session.emit(
+            {
+                "event": "study",
+                "study": study.study_name,
+                "done": sum(trial.state.is_finished() and trials.counts(trial) for trial in known),
+                "wanted": self.request.trials,
+                "parameters": list(self.own),
+            }
+        )
+
+    def _more(self, known: Sequence[FrozenTrial]) -> bool:
+        """Whether to begin, or go on with, another trial: one is wanted, and there is time for it and for the confirmation."""
+        planned = sum(trials.counts(trial) for trial in known)
+        wanted = any(trial.state == TrialState.WAITING for trial in known) or planned < self._wanted
+        return wanted and self._time_for_another(known)
+
+    @property
+    def _wanted(self) -> float:
+        return self.request.trials or float("inf")
+
+    def _time_for_another(self, known: Sequence[FrozenTrial]) -> bool:
+        left, durations = self.session.time_left(), [trial.duration.total_seconds() for trial in trials.complete(known)]
+        if not durations or not self.request.hours:
+            return left > 0
+        typical = sum(durations) / len(durations)
+        reserve = min(confirmation.TRAININGS * typical / self.request.workers, self.request.hours * 3600 / 3)
+        return left >= typical + reserve
+
+    def _objective(self, trial: Trial, others: Sequence[FrozenTrial]) -> float:
+        me = next(other for other in others if other.number == trial.number)
+        if trials.superseded(me, others) or trials.surplus(me, others, self._wanted):
+            trial.set_user_attr(trials.SURPLUS, True)
+            raise Interrupted
+        number = trials.root(me)
+        try:
+            result = self._evaluate(trial, me, others)
+        except TrialPruned:
+            discard(self._folder(number))
+            self._tell(number, "pruned")
+            raise
+        except Exception as error:
+            if not (self.session.stop.is_set() or isinstance(error, Interrupted) or storage.gone(error)):
+                discard(self._folder(number), but="log.txt")
+                self._tell(number, "failed", reason=reason_of(error))
+            raise
+        self._tell(number, "complete", value=result.log_loss, accuracy=result.accuracy)
+        return result.log_loss
+
+    def _evaluate(self, trial: Trial, me: FrozenTrial, others: Sequence[FrozenTrial]) -> Evaluation:
+        """Train the folds until the trial turns out hopeless.
+
+        Raises:
+            TrialPruned: it did.
+        """
+        number = trials.root(me)
+        changes = {**self.pipeline.suggest(trial), "seeds": list(self.experiment.seeds)}
+        experiment = override(self.experiment, changes)
+        self._tell(number, "began", params=trial.params)
+        curve = self._restore(trial, me)
+        finished = [other.intermediate_values for other in trials.complete(others)]
+
+        def report(step: int, value: float) -> None:
+            if step in curve or step < 1:
+                return
+            curve[step] = value
+            trial.report(value, step)
+            if hopeless(value, step, finished, self.axis):
+                trial.set_user_attr(SHARE, self.axis.cost(step))
+                raise TrialPruned
+
+        result = self._trainer(number).evaluate(
+            experiment,
+            changes,
+            self._folder(number),
+            on_epoch=lambda epoch, loss: report(self.axis.epoch_step(epoch, experiment.epochs), loss),
+            on_fold=lambda folds, loss: report(self.axis.fold_step(folds), loss),
+        )
+        for name, value in attributes(result, changes).items():
+            trial.set_user_attr(name, value)
+        return result
+
+    def _restore(self, trial: Trial, me: FrozenTrial) -> dict[int, float]:
+        """Report again what the trial that is continued had reported, if its training lies on this machine."""
+        if not self._folder(trials.root(me)).exists():
+            return {}
+        curve = {int(step): value for step, value in me.user_attrs.get(trials.CURVE, {}).items()}
+        for step, value in curve.items():
+            trial.report(value, step)
+        return curve
+
+    def _confirm(self, study: Study, trial: Trial, others: Sequence[FrozenTrial]) -> float:
+        """Train a finalist, or the start, on a fresh seed and fresh folds."""
+        me = next(other for other in others if other.number == trial.number)
+        if "fixed_params" not in me.system_attrs or trials.superseded(me, others):
+            trial.set_user_attr(trials.SURPLUS, True)
+            raise Interrupted
+        candidate, repeat = confirmation.suggest(trial)
+        source = next(one for one in trials.complete(study.get_trials(deepcopy=False)) if trials.root(one) == candidate)
+        changes = {**source.user_attrs["changes"], **confirmation.fresh(self.experiment, repeat)}
+        self._tell(candidate, "confirming", repeat=repeat)
+        result = self._trainer(candidate).evaluate(
+            override(self.experiment, changes), changes, self.folder / f"confirm_{candidate}_{repeat}"
+        )
+        for name, value in attributes(result, changes).items():
+            trial.set_user_attr(name, value)
+        self._tell(candidate, "confirmed", value=result.log_loss, accuracy=result.accuracy)
+        return result.log_loss
+
+    def _trainer(self, number: int) -> Trainer:
+        def hear(event: dict[str, Any]) -> None:
+            self.session.check()
+            self.session.emit({**event, "trial": number})
+
+        return Trainer(self.pipeline, self.request.changes, self.dataset, self.workspace, hear)
+
+    def _folder(self, number: int) -> Path:
+        return self.folder / f"trial_{number}"
+
+    def _tell(self, number: int, status: str, **facts: Any) -> None:
+        left = self.session.time_left()
+        self.session.emit(
+            {
+                "event": "trial",
+                "trial": number,
+                "status": status,
+                "seconds_left": None if left == float("inf") else left,
+                **facts,
+            }
+        )
+
+    def _finish(self, study: Study, rounds: Study) -> StudySummary:
+        summary = summarize(
+            study.get_trials(deepcopy=False),
+            rounds.get_trials(deepcopy=False),
+            name=study.study_name,
+            pipeline=self.pipeline.name,
+            axis=self.axis,
+            interrupted=self.session.interrupted,
+            seconds=time.monotonic() - self.began,
+        )
+        report = page.write_page(self.workspace.studies / f"{study.study_name}.html", study, rounds, summary)
+        written = (
+            tuned_pipeline.write(summary, self.pipeline, self.request.changes, self.workspace)
+            if summary.winner is not None
+            else None
+        )
+        return summary.with_files(report, written)

@@ -1,0 +1,70 @@
+"""Is a submission what its runs say? Recomputed from the stored probabilities, or by training everything again."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from digit_recognizer import ensemble, experiment, files, submission
+from digit_recognizer.dataset import load_dataset, verify_files
+from digit_recognizer.errors import UserError
+from digit_recognizer.training import results, run_record
+from digit_recognizer.training.cross_validation import Request, train
+from digit_recognizer.workspace import Workspace
+
+OnEvent = Callable[[dict[str, Any]], None]
+
+
+def verify(
+    path: Path,
+    workspace: Workspace,
+    *,
+    retrain_jobs: int | None = None,
+    on_event: OnEvent = lambda event: None,
+) -> int:
+    """Recompute a submission's labels and compare them with its CSV; return the number of rows.
+
+    The data's files are hashed again, and members' predictions against their checksums and the run's averages. With
+    `retrain_jobs`, every member is trained again beside the old run, that many at a time, and its probabilities compared too.
+
+    Raises:
+        UserError: something stored is damaged, or the recomputed probabilities or labels differ.
+    """
+    verify_files(workspace)
+    labels = submission.check_submission(path, workspace)
+    record = files.read_json(path.with_suffix(".json"))
+    dataset = load_dataset(workspace)
+    runs = [ensemble.load_run(workspace, name, dataset) for name in record["runs"]]
+    for run in runs:
+        results.check_averages(workspace.run(run.name), run.folds, run.oof, run.test)
+        if retrain_jobs is not None:
+            _check_retrained(workspace, run, retrain_jobs, on_event)
+    stack = np.stack([run.oof for run in runs]).astype(np.float64)
+    rows = np.flatnonzero(np.isfinite(stack).all(axis=(0, 2)))
+    method = ensemble.fitted_method(record["method"], stack[:, rows], runs[0].labels[rows])
+    again = method.apply(np.stack([run.test for run in runs]).astype(np.float64)).argmax(axis=1)
+    different = np.flatnonzero(again != labels)
+    if len(different):
+        raise UserError(
+            f"{path}: {len(different)} labels differ from the stored probabilities, the first at ImageId {different[0] + 1}: "
+            f"`make ensemble` writes it anew"
+        )
+    return len(labels)
+
+
+def _check_retrained(workspace: Workspace, run: ensemble.Run, jobs: int, on_event: OnEvent) -> None:
+    """Train the run again under another name, which is kept where it differs.
+
+    Raises:
+        UserError: its test probabilities are not the same bytes.
+    """
+    record = files.read_json(workspace.run(run.name) / run_record.RECORD)
+    changes = {**record["changes"], "seeds": tuple(record["settings"]["seeds"])}
+    pipeline = experiment.load(record["pipeline_file"], workspace, changes)
+    again = f"{run.name}.retrained"
+    for full in sorted({member.fold is None for member in results.trained_members(workspace.run(run.name))}):
+        train(Request(pipeline, changes, again, folds=run.metrics["folds_done"], full=full, jobs=jobs), workspace, on_event)
+    if not np.array_equal(files.read_npz(workspace.run(again) / "test.npz")["probabilities"], run.test):
+        raise UserError(f"run '{run.name}' gives other probabilities when it is trained again: compare it with '{again}'")
+    results.remove_run(workspace.run(again))

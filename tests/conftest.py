@@ -1,0 +1,19 @@
+"""What all tests share: no GPU, quiet libraries, nothing of the person's own settings."""
+
+import os
+import signal
+
+import pytest
+
+os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+os.environ["MPLBACKEND"] = "Agg"
+
+# A shell that starts the tests in the background has Ctrl-C ignored, and the processes that the tests start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_the_person(monkeypatch):
+    for name in ("OPTUNA_STORAGE", "KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY", "COLUMNS", "MAKEFLAGS", "MAKELEVEL"):
+        monkeypatch.delenv(name, raising=False)

@@ -1,0 +1,94 @@
+"""Studies whose trainings take no time, for tests of what surrounds the training; run as a program, one machine's share of one.
+
+    python tests/study_worker.py WORKSPACE '{"trials": 6, "storage": "postgresql://..."}' SECONDS_A_FOLD
+
+Each fold that is trained adds a line `folder fold` to WORKSPACE/trained.txt.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from digit_recognizer import metrics
+from digit_recognizer.dataset import DIGITS, Dataset
+from digit_recognizer.errors import UserError
+from digit_recognizer.experiment import load
+from digit_recognizer.tuning import storage, study
+from digit_recognizer.tuning.study import StudyRequest, tune
+from digit_recognizer.tuning.trainer import Evaluation, Trainer
+from digit_recognizer.workspace import Workspace
+
+ROWS = 1000
+PIPELINE = '''"""A pipeline to tune."""
+from digit_recognizer import models
+from digit_recognizer.experiment import Augmentation, Experiment
+
+EXPERIMENT = Experiment(network=models.mlp, folds=3, epochs=4, learning_rate=0.04, augmentation=Augmentation(rotation=5))
+
+
+def suggest(trial):
+    return {
+        "learning_rate": trial.suggest_float("learning_rate", 1e-4, 0.04, log=True),
+        "network_options.dropout": trial.suggest_float("network_options.dropout", 0, 0.5),
+        "augmentation.rotation": trial.suggest_float("augmentation.rotation", 0, 20),
+    }
+'''
+
+
+def workspace_with_pipeline(root: Path, text: str = PIPELINE) -> Workspace:
+    """Make a workspace with the pipeline `quick`."""
+    (root / "pipelines").mkdir(parents=True, exist_ok=True)
+    (root / "pipelines" / "quick.py").write_text(text)
+    return Workspace(root)
+
+
+def dataset(workspace: Workspace) -> Dataset:
+    """Return data that nothing looks at."""
+    images = np.zeros((ROWS, 28, 28, 1), dtype=np.uint8)
+    return Dataset(images, np.arange(ROWS) % 10, images[:10], DIGITS, "0" * 64, "bundled", False)
+
+
+def quick_evaluate(seconds: float):
+    """Return what stands in for `Trainer.evaluate`: the best learning rate is 1e-3, one above 0.05 fails."""
+
+    def evaluate(self, experiment, changes, folder, on_epoch=lambda *_: None, on_fold=lambda *_: None):
+        folder.mkdir(parents=True, exist_ok=True)
+        if experiment.learning_rate > 0.05:
+            raise UserError("the loss became nan in epoch 1: lower learning_rate")
+        distance = abs(np.log10(experiment.learning_rate / 1e-3))
+        loss = 0.1 + 0.02 * distance**2 + 1e-4 * (experiment.seeds[0] % 7)
+        losses = [loss + 1e-3 * fold * (1 + distance) for fold in range(experiment.folds)]
+        for fold in range(experiment.folds):
+            done = folder / f"fold_{fold}"
+            if not done.exists():
+                for epoch in range(1, experiment.epochs + 1):
+                    time.sleep(seconds / experiment.epochs)
+                    self.on_event({"event": "epoch", "epoch": epoch})
+                    if fold == 0:
+                        on_epoch(epoch, losses[0] * (2 - epoch / experiment.epochs))
+                done.touch()
+                with (self.workspace.root / "trained.txt").open("a") as file:
+                    file.write(f"{folder.name} {fold}\n")
+            on_fold(fold + 1, float(np.mean(losses[: fold + 1])))
+        return Evaluation(float(np.mean(losses)), metrics.proportion(ROWS * (1 - loss), ROWS), losses, 3 * seconds, ROWS)
+
+    return evaluate
+
+
+def main() -> None:
+    workspace, options, seconds = Workspace(Path(sys.argv[1])), json.loads(sys.argv[2]), float(sys.argv[3])
+    study.load_dataset, Trainer.evaluate = dataset, quick_evaluate(seconds)
+    storage.HEARTBEAT, storage.GRACE = 1, 4
+    pipeline = load("quick", workspace)
+    try:
+        summary = tune(StudyRequest(pipeline, {}, "quick", **options), workspace, lambda event: print(event, flush=True))
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    print(json.dumps({"trials": summary.trials, "interrupted": summary.interrupted, "verdict": summary.verdict}))
+
+
+if __name__ == "__main__":
+    main()

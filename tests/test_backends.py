@@ -1,0 +1,74 @@
+"""The same pipelines on Keras's other backends, with the same files."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from tiny_run import environment, make_workspace
+
+from digit_recognizer import backend, files, inference
+from digit_recognizer.dataset import load_dataset
+from digit_recognizer.errors import UserError
+from digit_recognizer.workspace import PROJECT_ROOT
+
+
+def without(backend_name):
+    return not importlib.util.find_spec(backend_name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.skipif(without(name), reason=f"{name} is not installed"))
+        for name in ("jax", "torch")
+    ],
+)
+def test_smoke_leaves_the_same_files_on_another_backend(name, tmp_path):
+    workspace = make_workspace(tmp_path)
+    command = [sys.executable, "-m", "digit_recognizer", "--workspace", str(tmp_path), "train"]
+    command += [f"--pipeline={PROJECT_ROOT / 'pipelines/smoke.py'}", "--run=smoke", "--jobs=2"]
+    done = subprocess.run(command, env=environment(KERAS_BACKEND=name), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    run = workspace.run("smoke")
+    assert files.read_json(run / "experiment.json")["backend"] == name
+    assert np.isfinite(files.read_npz(run / "oof.npz")["probabilities"]).all()
+    data = load_dataset(workspace)  # its models work on this process's backend, too
+    for number, model in enumerate(inference.load_models(run)):
+        stored = files.read_npz(run / f"seed_0/fold_{number}/predictions.npz")
+        assert inference.predict(model, data.test_images) == pytest.approx(stored["test"], abs=1e-4)
+
+
+def test_an_unknown_backend_is_refused(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "theano")
+    with pytest.raises(UserError, match="KERAS_BACKEND=theano: choose one of tensorflow, jax, torch"):
+        backend.name()
+
+
+@pytest.mark.skipif(not without("torch"), reason="torch is installed")
+def test_a_backend_that_is_not_installed_is_named(tmp_path):
+    make_workspace(tmp_path)
+    command = [sys.executable, "-m", "digit_recognizer", "--workspace", str(tmp_path), "train", "--pipeline=tiny"]
+    done = subprocess.run(command, env=environment(KERAS_BACKEND="torch"), capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "KERAS_BACKEND=torch can't be used: " in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_the_libraries_are_quiet_and_share_a_gpu(monkeypatch):
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    backend.prepare_environment(2)
+    assert (os.environ["TF_CPP_MIN_LOG_LEVEL"], os.environ["OMP_NUM_THREADS"], os.environ["NPROC"]) == ("3", "2", "2")
+    assert os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
+
+
+def test_a_hidden_gpu_is_no_gpu(monkeypatch):
+    backend.gpu_present.cache_clear()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert not backend.gpu_present()
+    assert backend.precision("auto") == "float32"
+    assert backend.precision("mixed_bfloat16") == "mixed_bfloat16"
+    assert backend.device().startswith("CPU, ")
+    backend.gpu_present.cache_clear()

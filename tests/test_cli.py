@@ -1,0 +1,239 @@
+"""Commands answer at once, say what is wrong in one line, and end with the status that they should."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from digit_recognizer import cli, selection
+from digit_recognizer.errors import UserError
+from digit_recognizer.workspace import Workspace
+
+PIPELINE = '''"""{summary}"""
+from digit_recognizer import models
+from digit_recognizer.experiment import Experiment
+EXPERIMENT = Experiment({settings})
+'''
+
+VERBS = (
+    "data train report ensemble submit tune dashboard predict evaluate compare status ledger pipelines verify draw board demo"
+)
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    for name, settings in {"a": "network=models.mlp", "b": "network=models.mlp", "both": "members=('a', 'b')"}.items():
+        file = tmp_path / "pipelines" / f"{name}.py"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(PIPELINE.format(summary=f"pipeline {name}", settings=settings))
+    return Workspace(tmp_path)
+
+
+@pytest.fixture
+def run(workspace, capsys):
+    """Call a command; return its status, what it printed and what it complained about."""
+
+    def call(*words):
+        capsys.readouterr()
+        try:
+            status = cli.main(["--workspace", str(workspace.root), *words])
+        except SystemExit as stop:
+            status = stop.code
+        printed = capsys.readouterr()
+        return status, printed.out, printed.err
+
+    return call
+
+
+@pytest.mark.parametrize("verb", VERBS.split())
+def test_every_verb_explains_itself(run, verb):
+    status, printed, _ = run(verb, "--help")
+    assert status == 0
+    assert verb in printed
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "VERB"),
+        (["trian"], "trian"),
+        (["train", "--pipelne=fast"], "--pipelne=fast"),
+        (["train", "--pipe=fast"], "--pipe=fast"),
+        (["train", "--folds=x"], "'x' is not a list of different whole numbers"),
+        (["train", "--folds=0,0"], "'0,0'"),
+        (["train", "--folds=-1"], "'-1'"),
+        (["train", "--seeds="], "''"),
+        (["train", "--jobs=0"], "'0' is not a whole number from 1"),
+        (["train", "--jobs=two"], "'two'"),
+        (["tune", "--hours=0"], "'0' is not a number of hours"),
+        (["tune", "--hours=nan"], "'nan'"),
+        (["tune", "--trials=1.5"], "'1.5'"),
+        (["compare", "a"], "second"),
+        (["verify"], "submission"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_status_2(run, words, said):
+    status, printed, complaint = run(*words)
+    assert status == 2
+    assert printed == ""
+    assert said in complaint
+    assert complaint.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["train", "--pipeline=a"], "has no data yet: run `make data`"),
+        (["train", "--pipeline=nowhere/x.py"], "there is no such file"),
+        (["train", "--pipeline=a", "--set=epoch=2"], "did you mean epochs?"),
+        (["train", "--pipeline=a", "--set=epochs"], "not of the form field=value"),
+        (["train", "--pipeline=a", "--set=folds=1"], "folds=1: must be from 2"),
+        (["train", "--pipeline=a b", "--run=x"], "names one run, but this trains 2 pipelines"),
+        (["train", "--pipeline=a", "--run=../x"], "a plain name"),
+        (["report", "--pipeline=a"], "run `make data`"),
+        (["ensemble", "--pipeline=a"], "run `make data`"),
+        (["submit", "--pipeline=a"], "`make ensemble` writes it"),
+        (["submit", "--file=nowhere.csv"], "there is no nowhere.csv"),
+        (["predict", "--pipeline=a"], "IMAGES=path"),
+        (["predict", "--pipeline=a", "--images=x.png"], "there is no run a"),
+        (["predict", "--pipeline=a b", "--images=x.png"], "this takes one run, not 2"),
+        (["evaluate", "--pipeline=a"], "run `make data`"),
+        (["compare", "a", "b"], "run `make data`"),
+        (["verify", "x.csv"], "run `make data`"),
+        (["draw", "--run=x"], "there is no run x"),
+        (["board"], "`make train` makes a run"),
+        (["data", "--source=nowhere.zip"], "there is no such file or folder"),
+        (["tune", "--pipeline=a", "--trials=1"], "suggest"),
+    ],
+)
+def test_error_is_one_line_and_status_1(run, words, said):
+    status, _, complaint = run(*words)
+    assert status == 1
+    assert said in complaint
+    assert complaint.startswith("digit-recognizer: ")
+    assert complaint.count("\n") == 1
+
+
+def test_unknown_pipeline_lists_those_that_there_are(run):
+    status, _, complaint = run("train", "--pipeline=bath")
+    assert status == 1
+    assert "Did you mean both?" in complaint
+    assert re.search(r"\n  a +pipeline a\n", complaint)
+
+
+def test_debug_shows_the_traceback(run):
+    for words in (["--debug", "train", "--pipeline=a"], ["train", "--pipeline=a", "--debug"]):
+        _, _, complaint = run(*words)
+        assert "Traceback" in complaint
+        assert complaint.splitlines()[-1].startswith("digit-recognizer: ")
+
+
+def test_ctrl_c_ends_with_status_130_and_says_how_to_go_on(run, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("digit_recognizer.selection.load_pipelines", interrupted)
+    status, _, complaint = run("train")
+    assert status == 130
+    assert "the same command goes on" in complaint
+
+
+def test_unexpected_error_is_one_line_too(run, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("two\nlines")
+
+    monkeypatch.setattr("digit_recognizer.selection.load_pipelines", broken)
+    status, _, complaint = run("train")
+    assert status == 1
+    assert complaint.count("\n") == 1
+    assert "RuntimeError" in complaint
+
+
+def test_nothing_yet_is_no_error(run):
+    assert run("status")[0] == 0
+    assert run("ledger")[:2] == (0, "nothing was submitted yet\n")
+
+
+def test_pipelines_lists_the_workspaces_own_and_the_projects(run):
+    printed = run("pipelines")[1]
+    assert re.search(r"^both +pipeline both", printed, re.M)
+    assert re.search(r"^smoke +The whole way in seconds", printed, re.M)
+
+
+def test_quick_answers_import_no_heavy_library():
+    heavy = {"tensorflow", "keras", "optuna", "albumentations", "kaggle", "matplotlib", "sklearn", "pandas", "numpy"}
+    code = (
+        "import sys; from digit_recognizer.cli import main\n"
+        "for words in (['--help'], ['train', '--help'], ['train', '--jobs=0'], ['train', '--pipeline=nothing']):\n"
+        "    try: main(words)\n"
+        "    except SystemExit: pass\n"
+        f"print('imported:', *sorted({heavy!r} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "imported:"
+
+
+def test_help_takes_less_than_half_a_second_of_computing():
+    def seconds() -> float:
+        before = os.times()
+        subprocess.run([sys.executable, "-m", "digit_recognizer", "--help"], capture_output=True, check=True)
+        after = os.times()
+        return after.children_user + after.children_system - before.children_user - before.children_system
+
+    assert min(seconds() for _ in range(3)) < 0.5
+
+
+def test_closed_pipe_brings_no_complaint():
+    command = f"{shlex.quote(sys.executable)} -m digit_recognizer pipelines | true"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert done.stderr == ""
+
+
+def test_pipeline_of_members_stands_for_them_and_names_the_blend(workspace):
+    assert [one.name for one in selection.load_pipelines("both", workspace, {})] == ["a", "b"]
+    assert selection.select_runs("both", None, workspace) == selection.Selection(["a", "b"], "both")
+    assert selection.select_runs("a b", None, workspace) == selection.Selection(["a", "b"], "a+b")
+    assert selection.select_runs("both a", None, workspace).runs == ["a", "b"]
+
+
+def test_run_names_runs_that_no_pipeline_has(workspace):
+    assert selection.select_runs(None, "try1 try2", workspace) == selection.Selection(["try1", "try2"], "try1+try2")
+
+
+def test_members_that_go_round_in_a_circle_are_refused(workspace):
+    (workspace.root / "pipelines" / "a.py").write_text(PIPELINE.format(summary="", settings="members=('both',)"))
+    with pytest.raises(UserError, match="goes round in a circle"):
+        selection.load_pipelines("both", workspace, {})
+
+
+def test_settings_reach_the_members(workspace):
+    assert [one.experiment.epochs for one in selection.load_pipelines("both", workspace, {"epochs": 3})] == [3, 3]
+
+
+def test_path_with_spaces_is_one_pipeline(workspace, tmp_path):
+    file = tmp_path / "my own" / "net 1.py"
+    file.parent.mkdir()
+    file.write_text(PIPELINE.format(summary="mine", settings="network=models.mlp"))
+    assert [one.name for one in selection.load_pipelines(str(file), workspace, {})] == ["net 1"]
+
+
+def test_readmes_pipeline_loads(workspace):
+    from digit_recognizer import experiment
+
+    readme = (Workspace.default().root / "README.md").read_text()
+    file = workspace.root / "pipelines" / "mine.py"
+    file.write_text(readme.partition("```python\n")[2].partition("```")[0])
+    pipeline = experiment.load("mine", workspace)
+    assert pipeline.experiment.augmentation.rotation == 15
+    assert pipeline.suggest is not None
+
+
+def test_readmes_commands_exist():
+    root = Workspace.default().root
+    targets = set(re.findall(r"^([a-z-]+):", (root / "Makefile").read_text(), re.M))
+    typed = re.findall(r"^ {4}make ([a-z ]+)", (root / "README.md").read_text(), re.M)
+    assert typed
+    assert {word for words in typed for word in words.split()} <= targets

@@ -1,0 +1,286 @@
+"""The drawing page: exported from Keras models, drawn on in headless Chromium, its probabilities those of Python."""
+
+import base64
+import json
+import os
+import shutil
+import threading
+from functools import partial
+
+import numpy as np
+import pytest
+from digit_strokes import STROKES
+from PIL import Image
+
+from digit_recognizer import drawing, inference
+from digit_recognizer.drawing import network, runtime
+from digit_recognizer.errors import UserError
+from digit_recognizer.image_files import read_images
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+TOLERANCE = 1e-4
+
+
+def tiny_model(seed, shape=(28, 28, 1)):
+    """An untrained network whose answers depend on its input: what counts here is that they are the same everywhere."""
+    import keras
+    from keras import layers
+
+    keras.utils.set_random_seed(seed)
+    pixels = keras.Input(shape, name="pixels")
+    x = layers.Rescaling(1 / 127, -0.2, name="scaling")(pixels)
+    x = layers.Conv2D(8, 5, strides=2, activation="relu")(x)
+    x = layers.BatchNormalization()(x)
+    block = keras.Sequential([layers.Conv2D(8, 3, padding="same", activation="silu"), layers.Dropout(0.5)], name="block")
+    x = layers.GlobalMaxPooling2D()(layers.Add()([x, block(x)]))
+    return keras.Model(pixels, layers.Dense(10, activation="softmax", dtype="float32")(x))
+
+
+def mean_probabilities(models, images):
+    return np.mean([inference.predict(model, images) for model in models], axis=0)
+
+
+@pytest.fixture(scope="module")
+def models():
+    """Three members, one of them in mixed precision, as a GPU leaves them."""
+    import keras
+
+    members = [tiny_model(0), tiny_model(1)]
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        members.append(tiny_model(2))
+    finally:
+        keras.config.set_dtype_policy(policy)
+    return members
+
+
+def test_the_graph_averages_the_models(models, tmp_path):
+    import onnx
+    from onnx.reference import ReferenceEvaluator
+
+    network.write_onnx(models, tmp_path / "model.onnx")
+    images = np.random.default_rng(0).integers(0, 256, (5, 28, 28, 1), dtype=np.uint8)
+    graph = ReferenceEvaluator(onnx.load(tmp_path / "model.onnx"))
+    (probabilities,) = graph.run(None, {graph.input_names[0]: images.astype(np.float32)})
+    assert probabilities.dtype == np.float32
+    assert np.abs(probabilities - mean_probabilities(models, images)).max() < 5e-3  # one member rounds to bfloat16 in Python
+    network.write_onnx(models[:1], tmp_path / "single.onnx")
+    graph = ReferenceEvaluator(onnx.load(tmp_path / "single.onnx"))
+    (probabilities,) = graph.run(None, {graph.input_names[0]: images.astype(np.float32)})
+    assert np.abs(probabilities - mean_probabilities(models[:1], images)).max() < 1e-5
+
+
+@pytest.mark.parametrize("shape", [(32, 32, 3), (28, 20, 1)])
+def test_networks_for_other_images_are_refused(shape, tmp_path):
+    with pytest.raises(UserError, match="square, grey"):
+        drawing.export([tiny_model(0, shape)], tmp_path / "page")
+    assert not (tmp_path / "page").exists()
+
+
+def test_a_network_that_onnx_cannot_express_is_refused(tmp_path):
+    import keras
+
+    model = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten(), keras.layers.Dense(10, activation="gelu")])
+    with pytest.raises(UserError, match="ONNX has no operation Erfc"):
+        network.write_onnx([model], tmp_path / "model.onnx")
+
+
+def test_without_npm_one_line_says_what_to_install(models, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match=r"npm is missing.*install Node\.js") as error:
+        drawing.export(models, tmp_path / "page")
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "page" / "index.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("echo 'npm error code ENOTFOUND' >&2; exit 1", r"can't fetch onnxruntime-web@[0-9.]+ \(ENOTFOUND\)"),
+        ("exit 3", r"can't fetch onnxruntime-web@[0-9.]+ \(exit status 3\)"),
+    ],
+)
+def test_a_failing_npm_is_one_line(script, message, tmp_path, monkeypatch):
+    npm = tmp_path / "npm"
+    npm.write_text(f"#!/bin/sh\n{script}\n")
+    npm.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(UserError, match=message):
+        runtime.fetch(tmp_path / "page")
+    assert not list(tmp_path.glob("page/*"))
+
+
+def unavailable(reason):
+    """Skip, or fail in CI, where browser and npm are a matter of course."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        unavailable("Playwright is not installed: pip install -r requirements-test.txt")
+    if CHROMIUM is None:
+        unavailable("no Chromium found: apt-get install chromium")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, "--no-first-run"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def folder(models, tmp_path_factory):
+    """The exported page, of the two members that Python computes in float32 too."""
+    folder = tmp_path_factory.mktemp("site") / "some path" / "draw"
+    try:
+        runtime.fetch(folder)
+    except UserError as error:
+        unavailable(str(error))
+    assert drawing.export(models[:2], folder) == folder / "index.html"
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(folder):
+    """The page as a static host shows it, below a path of its site."""
+    server = drawing.server(folder.parents[1])
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/some%20path/draw/"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def open_page(browser, address):
+    """Open the page and wait for the network; afterwards nothing was asked of other hosts and the console was silent."""
+    contexts, requests, complaints = [], [], []
+
+    def opened(**options):
+        contexts.append(browser.new_context(**{"viewport": DESKTOP, **options}))
+        page = contexts[-1].new_page()
+        page.on("request", lambda request: requests.append(request.url))
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(address)
+        page.wait_for_selector("#message", state="hidden")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert not complaints
+    assert all(url.startswith((address, "data:", "blob:")) for url in requests)
+
+
+def on_page(page, stroke, left=0.15, top=0.1, side=0.7):
+    """Return the stroke's points in pixels of the page, for a digit in that square of the paper."""
+    box = page.locator("#paper").bounding_box()
+    return [(box["x"] + box["width"] * (left + side * x), box["y"] + box["height"] * (top + side * y)) for x, y in stroke]
+
+
+def draw_with_mouse(page, digit, **place):
+    for stroke in STROKES[digit]:
+        (x, y), *rest = on_page(page, stroke, **place)
+        page.mouse.move(x, y)
+        page.mouse.down()
+        for x, y in [*rest[1:-1:2], rest[-1]]:
+            page.mouse.move(x, y)
+        page.mouse.up()
+
+
+def draw_with_finger(page, digit):
+    send = partial(page.context.new_cdp_session(page).send, "Input.dispatchTouchEvent")
+    for stroke in STROKES[digit]:
+        for number, (x, y) in enumerate(on_page(page, stroke)):
+            send({"type": "touchMove" if number else "touchStart", "touchPoints": [{"x": x, "y": y}]})
+        send({"type": "touchEnd", "touchPoints": []})
+
+
+def shown_probabilities(page):
+    page.wait_for_selector("#paper[aria-busy=false]")
+    return np.array(
+        [float(row) for row in page.eval_on_selector_all("#bars li", "rows => rows.map(r => r.dataset.probability)")]
+    )
+
+
+def saved_canvas(page, name, path):
+    url = page.evaluate(f"document.getElementById('{name}').toDataURL('image/png')")
+    path.write_bytes(base64.b64decode(url.partition(",")[2]))
+    return path
+
+
+def seen_by_network(page, path):
+    """Return the page's preview, uint8 (28, 28)."""
+    return np.asarray(Image.open(saved_canvas(page, "seen", path)))[..., 3]
+
+
+@pytest.mark.parametrize(
+    ("scheme", "digits", "place"),
+    [("light", range(10), {}), ("dark", (2, 4), {"left": 0.55, "top": 0.5, "side": 0.4}), ("dark", (6, 0), {"left": -0.1})],
+    ids=["as it comes", "small, in a corner", "over the border"],
+)
+def test_a_drawn_digit_gets_the_probabilities_that_predict_gives_its_picture(
+    scheme, digits, place, open_page, models, tmp_path
+):
+    page = open_page(color_scheme=scheme)
+    for digit in digits:
+        draw_with_mouse(page, digit, **place)
+        shown = shown_probabilities(page)
+        _, images, _ = read_images([saved_canvas(page, "paper", tmp_path / "drawing.png")], (28, 28, 1))
+        assert np.array_equal(seen_by_network(page, tmp_path / "seen.png"), images[0, ..., 0])
+        expected = mean_probabilities(models[:2], images)[0]
+        assert np.abs(shown - expected).max() < TOLERANCE
+        assert page.inner_text("#best") == str(expected.argmax())
+        page.keyboard.press("Escape")
+
+
+def test_a_finger_draws_on_a_phone(open_page, models, tmp_path):
+    page = open_page(viewport=PHONE, has_touch=True, is_mobile=True, device_scale_factor=3)
+    draw_with_finger(page, 4)
+    shown = shown_probabilities(page)
+    _, images, _ = read_images([saved_canvas(page, "paper", tmp_path / "drawing.png")], (28, 28, 1))
+    assert images.sum() > 20 * 255
+    assert np.abs(shown - mean_probabilities(models[:2], images)[0]).max() < TOLERANCE
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+def test_probabilities_change_while_the_pen_is_down_and_go_when_cleared(open_page):
+    page = open_page()
+    assert page.inner_text("#best") == ""
+    points = on_page(page, STROKES[5][0])
+    page.mouse.move(*points[0])
+    page.mouse.down()
+    answers = []
+    for share in (4, 15, 28):
+        for x, y in points[:share]:
+            page.mouse.move(x, y)
+        answers.append(shown_probabilities(page))
+        assert answers[-1].sum() == pytest.approx(1, abs=1e-5)
+    assert not np.allclose(answers[0], answers[1]) and not np.allclose(answers[1], answers[2])
+    page.mouse.up()
+    page.click("#clear")
+    assert not shown_probabilities(page).any()
+    assert page.inner_text("#best") == ""
+
+
+def test_opened_from_disk_the_page_says_that_it_needs_a_server(browser, folder):
+    page = browser.new_page()
+    page.goto((folder / "index.html").as_uri())
+    assert "python -m http.server" in page.inner_text("#message")
+    page.close()
+
+
+def test_a_second_export_fetches_nothing_and_replaces_the_network(folder, models, tmp_path, monkeypatch):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    (copy / "model.onnx").write_bytes(b"")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    drawing.export(models[:1], copy, classes=tuple("abcdefghij"))
+    assert (copy / "model.onnx").stat().st_size > 1000
+    assert json.loads((copy / "model.json").read_text()) == {"side": 28, "classes": list("abcdefghij")}
+    assert {path.name for path in copy.iterdir()} == {path.name for path in folder.iterdir()}

@@ -1,0 +1,137 @@
+"""The whole way by commands in processes of their own, on the bundled digits in a temporary workspace."""
+
+import csv
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def command(workspace: Path, *words: str) -> str:
+    """Run a command that must succeed; return what it printed."""
+    call = [sys.executable, "-m", "digit_recognizer", "--workspace", str(workspace), *words]
+    done = subprocess.run(call, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A workspace in which `smoke` is trained, and what training it printed."""
+    workspace = tmp_path_factory.mktemp("a workspace")
+    assert "1,437 training and 360 test images" in command(workspace, "data", "--source=bundled")
+    return workspace, command(workspace, "train", "--pipeline=smoke")
+
+
+def test_training_says_how_long_it_takes_and_shows_each_epoch_and_a_summary(trained):
+    _, printed = trained
+    assert "smoke: training 2 models of up to 2 epochs" in printed
+    assert " to go (" in printed
+    for fold in (0, 1):
+        for epoch in (1, 2):
+            assert f"smoke seed 0 fold {fold}: epoch {epoch}/2, loss " in printed
+    assert "out of fold  0." in printed
+
+
+def test_run_has_the_files_of_the_contract(trained):
+    run = trained[0] / "runs" / "smoke"
+    names = {"experiment.json", "folds.csv", "oof.npz", "test.npz", "errors.csv", "metrics.json"}
+    assert names <= {path.name for path in run.iterdir()}
+    fold = {"model.keras", "history.csv", "predictions.npz", "metrics.json", "confusion.csv", "confusion.png"}
+    for number in (0, 1):
+        assert fold <= {path.name for path in (run / "seed_0" / f"fold_{number}").iterdir()}
+    header = (run / "seed_0" / "fold_0" / "history.csv").read_text().splitlines()[0]
+    assert header.startswith("epoch,loss,accuracy,val_loss,val_accuracy")
+
+
+def test_each_row_is_predicted_by_the_model_of_its_own_fold(trained):
+    run = trained[0] / "runs" / "smoke"
+    oof = np.load(run / "oof.npz")
+    assert oof["probabilities"].shape == (1437, 10)
+    assert np.isfinite(oof["probabilities"]).all()
+    for fold in (0, 1):
+        predictions = np.load(run / "seed_0" / f"fold_{fold}" / "predictions.npz")
+        assert (oof["fold"][predictions["rows"]] == fold).all()
+        np.testing.assert_array_equal(oof["probabilities"][predictions["rows"]], predictions["valid"])
+
+
+def test_second_training_finds_it_finished_at_once_and_changes_nothing(trained):
+    workspace, _ = trained
+    files = [path for path in (workspace / "runs" / "smoke" / "seed_0").rglob("*") if path.is_file()]
+    before = [path.stat().st_mtime_ns for path in files]
+    began = time.perf_counter()
+    printed = command(workspace, "train", "--pipeline=smoke")
+    assert time.perf_counter() - began < 6  # seconds; 1.6 on an idle machine
+    assert "finished already" in printed
+    assert [path.stat().st_mtime_ns for path in files] == before
+
+
+def test_report_ensemble_submit_and_verify(trained):
+    workspace, _ = trained
+    assert "report.html" in command(workspace, "report", "--pipeline=smoke")
+    command(workspace, "ensemble", "--pipeline=smoke")
+    rows = list(csv.reader((workspace / "submissions" / "smoke.csv").open()))
+    assert rows[0] == ["ImageId", "Label"]
+    assert [row[0] for row in rows[1:]] == [str(number) for number in range(1, 361)]
+    assert json.loads((workspace / "submissions" / "smoke.json").read_text())["runs"] == ["smoke"]
+    printed = command(workspace, "submit", "--pipeline=smoke")
+    assert "on the test labels" in printed
+    assert "not sent" in printed
+    assert "all 360 labels" in command(workspace, "verify", str(workspace / "submissions" / "smoke.csv"))
+
+
+def test_evaluation_of_the_saved_models_agrees_with_the_submission(trained):
+    workspace, _ = trained
+    command(workspace, "ensemble", "--pipeline=smoke")
+    score = command(workspace, "submit", "--pipeline=smoke").split(" on the test labels")[0].split()[-1]
+    assert f"their mean  {score} (" in command(workspace, "evaluate", "--pipeline=smoke")
+
+
+def test_prediction_of_image_files(trained, tmp_path):
+    from PIL import Image
+
+    workspace, _ = trained
+    Image.fromarray(np.full((50, 40), 255, np.uint8)).save(tmp_path / "blank page.png")
+    printed = command(workspace, "predict", f"--images={tmp_path / 'blank page.png'}", "--run=smoke")
+    assert "blank page.png" in printed
+    assert "looks unlike any digit" in printed
+
+
+@pytest.mark.slow
+def test_more_runs_are_compared_and_blended(trained):
+    workspace, _ = trained
+    command(workspace, "train", "--pipeline=smoke", "--run=other", "--set=learning_rate=0.01 augmentation.rotation=0")
+    assert "image" in command(workspace, "compare", "smoke", "other")
+    printed = command(workspace, "ensemble", "--run=smoke other")
+    assert "smoke+other" in printed
+    assert "weights:" in printed
+    assert (workspace / "submissions" / "smoke+other.html").exists()
+    assert "smoke+other.html" in command(workspace, "report", "--run=smoke other")
+    printed = command(workspace, "status")
+    assert "other (smoke)" in printed
+
+
+def test_changed_settings_stop_with_the_ways_on(trained):
+    call = [sys.executable, "-m", "digit_recognizer", "--workspace", str(trained[0]), "train", "--pipeline=smoke"]
+    done = subprocess.run([*call, "--set=epochs=3"], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "epochs: 2 -> 3" in done.stderr
+    assert "RUN=" in done.stderr
+    assert "FORCE=1" in done.stderr
+
+
+@pytest.mark.slow
+def test_demo_goes_the_whole_way(tmp_path):
+    printed = command(tmp_path, "demo")
+    scores = [float(line.split(": ")[1].split()[0]) for line in printed.splitlines() if " right)" in line]
+    assert scores[0] > 0.95
+    assert "out-of-fold accuracy: 0.9" in printed
+    assert (tmp_path / "demo" / "runs" / "demo" / "report.html").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"demo"}

@@ -1,0 +1,158 @@
+"""Blending: which runs go together, which method is chosen, and figures from rows that the weights were not fitted on."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from tiny_run import make_workspace
+
+from digit_recognizer import ensemble, files, metrics
+from digit_recognizer.dataset import load_dataset
+from digit_recognizer.errors import UserError
+from digit_recognizer.folds import stratified_folds
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    return make_workspace(tmp_path, rows=1437, test_rows=40)
+
+
+def guesses(labels, accuracy, seed):
+    """Probabilities of a model that is right about so often."""
+    random = np.random.default_rng(seed)
+    logits = random.normal(size=(len(labels), 10))
+    right = random.random(len(labels)) < accuracy
+    logits[np.arange(len(labels)), np.where(right, labels, random.integers(0, 10, len(labels)))] += 6
+    return (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def make_run(workspace, name, accuracy=0.9, seed=0, folds=5, fold_seed=0, trained=None, planned=5):
+    """Write a run that was made up, with `trained` folds (default: all)."""
+    data, run = load_dataset(workspace), workspace.run(name)
+    assigned = stratified_folds(data.labels, folds, fold_seed)
+    oof = guesses(data.labels, accuracy, seed)
+    if trained is not None:
+        oof[~np.isin(assigned, trained)] = np.nan
+    files.write_npz(run / "oof.npz", probabilities=oof, label=data.labels, fold=assigned)
+    files.write_npz(run / "test.npz", probabilities=guesses(np.arange(40) % 10, accuracy, seed + 1))
+    files.write_json(run / "experiment.json", {"dataset": {"sha256": data.sha256, "source": data.source}})
+    members = folds if trained is None else len(trained)
+    files.write_json(run / "metrics.json", {"members": members, "members_planned": planned, "oof_accuracy": accuracy})
+    return oof
+
+
+def test_one_run_is_averaged_and_written(workspace):
+    oof = make_run(workspace, "one")
+    blend = ensemble.blend(workspace, ["one"], "one")
+    assert blend.weights == {"one": 1.0}
+    assert blend.accuracy == metrics.accuracy(load_dataset(workspace).labels, oof)
+    table = pd.read_csv(workspace.submissions / "one.csv")
+    assert list(table["ImageId"]) == list(range(1, 41))
+    stored = files.read_npz(workspace.run("one") / "test.npz")["probabilities"]
+    assert np.array_equal(table["Label"], stored.argmax(axis=1))
+    assert blend.partial == []
+
+
+def test_the_same_runs_give_the_same_file(workspace):
+    make_run(workspace, "a", seed=1)
+    make_run(workspace, "b", seed=2)
+    first = ensemble.blend(workspace, ["a", "b"], "a+b").csv.read_bytes()
+    assert ensemble.blend(workspace, ["a", "b"], "a+b").csv.read_bytes() == first
+
+
+def test_equal_weights_stay_unless_another_method_is_better_beyond_chance(workspace):
+    for name, seed in (("a", 1), ("b", 2)):
+        make_run(workspace, name, accuracy=0.9, seed=seed)
+    alike = ensemble.blend(workspace, ["a", "b"], "a+b")
+    assert next(score.method for score in alike.table if score.chosen) == "equal weights"
+    make_run(workspace, "bad", accuracy=0.1, seed=3)
+    uneven = ensemble.blend(workspace, ["a", "bad"], "a+bad")
+    chosen = next(score for score in uneven.table if score.chosen)
+    assert chosen.method != "equal weights"
+    assert chosen.p_value < 0.05
+
+
+def test_the_record_says_how_it_was_blended(workspace):
+    make_run(workspace, "a", seed=1)
+    make_run(workspace, "b", seed=2, trained=[0, 1])
+    blend = ensemble.blend(workspace, ["a", "b"], "a+b")
+    record = json.loads(blend.csv.with_suffix(".json").read_text())
+    assert record["runs"] == ["a", "b"]
+    assert record["members"] == {"a": 5, "b": 2}
+    assert record["partial"] == ["b"] == blend.partial
+    assert {score["method"] for score in record["methods"]} == {kind.name for kind in ensemble.METHODS}
+    assert record["oof_accuracy"] == blend.accuracy.value
+
+
+@pytest.mark.parametrize("kind", ensemble.METHODS)
+def test_a_nested_estimate_is_blind_to_the_labels_it_is_scored_on(kind):
+    random = np.random.default_rng(0)
+    labels, folds = random.integers(0, 10, 500), np.arange(500) % 5
+    stack = np.stack([guesses(labels, 0.8, seed) for seed in range(3)]).astype(np.float64)
+    before = ensemble._nested(kind, stack, labels, folds)
+    changed = np.where(folds == 2, 9 - labels, labels)
+    assert np.array_equal(ensemble._nested(kind, stack, changed, folds)[folds == 2], before[folds == 2])
+
+
+def test_hill_climbing_finds_the_run_that_is_better():
+    labels = np.random.default_rng(0).integers(0, 10, 2000)
+    stack = np.stack([guesses(labels, accuracy, 1) for accuracy in (0.3, 0.95)]).astype(np.float64)
+    weights = ensemble.HillClimbing().fit(stack, labels).weights
+    assert weights.sum() == pytest.approx(1)
+    assert weights[1] > 0.9
+
+
+@pytest.mark.parametrize("kind", ensemble.METHODS)
+def test_every_method_gives_probabilities(kind):
+    labels = np.random.default_rng(0).integers(0, 10, 300)
+    stack = np.stack([guesses(labels, 0.8, seed) for seed in range(2)]).astype(np.float64)
+    blended = kind().fit(stack, labels).apply(stack)
+    assert blended.shape == (300, 10)
+    assert blended.min() >= 0
+    assert blended.sum(axis=1) == pytest.approx(1)
+
+
+def test_the_temperature_undoes_overconfidence():
+    random = np.random.default_rng(0)
+    honest = random.dirichlet(np.full(10, 0.3), 5000)
+    labels = np.array([random.choice(10, p=row) for row in honest])
+    overconfident = ensemble._heated(honest, 0.5)
+    temperature, _ = ensemble._calibration(overconfident, labels, np.arange(5000) % 5)
+    assert temperature == pytest.approx(2, rel=0.1)
+
+
+def test_runs_of_other_folds_are_not_mixed(workspace):
+    make_run(workspace, "a")
+    make_run(workspace, "b", fold_seed=1)
+    with pytest.raises(UserError, match="runs 'a' and 'b' have different folds"):
+        ensemble.blend(workspace, ["a", "b"], "a+b")
+    assert not (workspace.submissions / "a+b.csv").exists()
+
+
+def test_a_run_of_other_data_is_refused(workspace):
+    make_run(workspace, "a")
+    make_run(workspace, "b")
+    files.write_json(workspace.run("b") / "experiment.json", {"dataset": {"sha256": "other", "source": "mnist"}})
+    with pytest.raises(UserError, match="run 'b' was trained on mnist, but input/ holds "):
+        ensemble.blend(workspace, ["a", "b"], "a+b")
+
+
+def test_runs_without_a_common_row_cannot_be_blended(workspace):
+    make_run(workspace, "a", trained=[0])
+    make_run(workspace, "b", trained=[1])
+    with pytest.raises(UserError, match="no training row is predicted by all of these runs"):
+        ensemble.blend(workspace, ["a", "b"], "a+b")
+
+
+def test_a_missing_run_lists_those_that_there_are(workspace):
+    make_run(workspace, "a")
+    with pytest.raises(UserError, match="there is no trained run 'x'; there are: a"):
+        ensemble.blend(workspace, ["x"], "x")
+
+
+def test_a_damaged_run_is_named(workspace):
+    make_run(workspace, "a")
+    (workspace.run("a") / "oof.npz").write_bytes(b"PK")
+    with pytest.raises(UserError, match=r"oof\.npz is damaged"):
+        ensemble.blend(workspace, ["a"], "a")

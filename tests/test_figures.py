@@ -1,0 +1,59 @@
+"""Figures: real files of the right kind."""
+
+import io
+import re
+
+import numpy as np
+import pytest
+
+from digit_recognizer import figures, metrics
+
+
+def picture(png: bytes) -> np.ndarray:
+    from matplotlib.image import imread
+
+    return imread(io.BytesIO(png))
+
+
+@pytest.mark.parametrize("classes", [("cat", "dog"), tuple("0123456789"), tuple(f"class {i}" for i in range(100))])
+def test_confusion_matrix_becomes_a_png_of_readable_size(classes):
+    matrix = np.eye(len(classes), dtype=int) * 800 + 1
+    height, width, _ = picture(figures.confusion_png(matrix, classes)).shape
+    assert 300 < height < 3000
+    assert 300 < width < 3000
+
+
+@pytest.mark.parametrize("matrix", [np.zeros((2, 2), int), np.diag([5, 5])], ids=["empty", "all right"])
+def test_confusion_matrix_without_errors_can_be_drawn(matrix):
+    assert figures.confusion_png(matrix, ("a", "b")).startswith(b"\x89PNG")
+
+
+def test_same_matrix_gives_the_same_bytes():
+    matrix = np.array([[5, 1], [0, 4]])
+    assert figures.confusion_png(matrix, ("a", "b")) == figures.confusion_png(matrix, ("a", "b"))
+
+
+def test_charts_take_their_colours_from_the_page():
+    svg = figures.lines_svg(
+        [figures.Line([1, 2], [0.9, 0.99], colour=1, name="fold 1", mark=2)], "epoch", "accuracy", "accuracy"
+    )
+    assert svg.startswith("<svg")
+    assert "var(--series-1, #d9480f)" in svg
+    assert "#000000" not in svg
+    assert "<style" not in svg
+
+
+def test_two_charts_in_one_page_share_no_ids():
+    charts = [figures.boxes_svg({"a": [0.9, value]}, "accuracy") for value in (0.8, 0.95)]
+    first, second = (set(re.findall(r'id="([^"]+)"', svg)) for svg in charts)
+    assert first
+    assert not first & second
+
+
+def test_accuracy_of_one_can_be_drawn_on_its_scale():
+    assert "0.9" in figures.lines_svg([figures.Line([1, 2, 3], [0.5, 0.9, 1.0])], "epoch", "accuracy", "accuracy")
+
+
+def test_calibration_is_drawn_with_empty_bins():
+    calibration = metrics.calibration(np.array([0, 1]), np.array([[0.95, 0.05], [0.3, 0.7]]))
+    assert figures.calibration_svg(calibration).startswith("<svg")

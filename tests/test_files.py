@@ -1,0 +1,126 @@
+"""Files that are never half written, and that say so when they are damaged."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from bad_disk import full_disk
+
+from digit_recognizer import files
+from digit_recognizer.errors import UserError
+
+
+def hidden(folder):
+    return [path.name for path in folder.iterdir() if path.name.startswith(".")]
+
+
+def test_a_reader_sees_the_old_file_until_the_new_one_is_whole(tmp_path):
+    path = tmp_path / "deep" / "file.json"
+    files.write_json(path, {"old": 1})
+    with files.atomic(path) as temporary:
+        assert temporary.suffix == ".json"
+        temporary.write_text("half of the n")
+        assert files.read_json(path) == {"old": 1}
+        temporary.write_text('{"new": 2}')
+    assert files.read_json(path) == {"new": 2}
+    assert not hidden(path.parent)
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "file.npz"
+    files.write_npz(path, values=np.arange(3))
+    with pytest.raises(RuntimeError), files.atomic(path) as temporary:
+        temporary.write_bytes(b"half")
+        raise RuntimeError
+    with full_disk(100), pytest.raises(OSError):
+        files.write_npz(path, values=np.arange(1000))
+    assert np.array_equal(files.read_npz(path)["values"], np.arange(3))
+    assert not hidden(tmp_path)
+
+
+def test_what_is_written_is_flushed_before_it_is_renamed(tmp_path, monkeypatch):
+    order = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: order.append("fsync"))
+    replace = type(tmp_path).replace
+    monkeypatch.setattr(type(tmp_path), "replace", lambda self, target: order.append("rename") or replace(self, target))
+    files.write_text(tmp_path / "file.txt", "text")
+    assert order == ["fsync", "rename", "fsync"]  # the file, then its folder
+
+
+def test_leftovers_of_dead_processes_are_removed_and_nothing_else(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    folder = tmp_path / "deep"
+    folder.mkdir()
+    stale = [folder / f".state.{dead.pid}.npz", tmp_path / f".log.{dead.pid}"]
+    kept = [tmp_path / name for name in (".lock", ".cache.npz", f".state.{os.getpid()}.npz", f"file.{dead.pid}.npz")]
+    for path in (*stale, *kept):
+        path.write_text("x")
+    files.remove_temporaries(tmp_path)
+    assert not any(path.exists() for path in stale)
+    assert all(path.exists() for path in kept)
+
+
+def test_leftovers_of_a_process_that_nobody_has_reaped_are_removed(tmp_path):
+    zombie = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+    stale = tmp_path / f".state.{zombie.pid}.npz"
+    stale.write_text("x")
+    files.remove_temporaries(tmp_path)
+    zombie.wait()
+    assert not stale.exists()
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda content: b"",
+        lambda content: content[: len(content) // 2],
+        lambda content: content[:200] + bytes([content[200] ^ 255]) + content[201:],
+        lambda content: b"<html>not found</html>",
+    ],
+    ids=["empty", "cut", "one byte flipped", "html"],
+)
+def test_a_damaged_npz_is_found(tmp_path, harm):
+    path = tmp_path / "file.npz"
+    files.write_npz(path, values=np.arange(1000))
+    path.write_bytes(harm(path.read_bytes()))
+    with pytest.raises(UserError, match=r"file\.npz is damaged"):
+        files.read_npz(path)
+
+
+def test_an_npz_with_python_objects_is_refused(tmp_path):
+    np.savez(tmp_path / "file.npz", values=np.array([{}], dtype=object))
+    with pytest.raises(UserError, match="is damaged"):
+        files.read_npz(tmp_path / "file.npz")
+
+
+@pytest.mark.parametrize("content", [b"", b'{"a": ', b"\xff\xfe{"])
+def test_a_damaged_json_is_found(tmp_path, content):
+    path = tmp_path / "file.json"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"file\.json can't be read .*: delete it"):
+        files.read_json(path)
+
+
+@pytest.mark.parametrize("read", [files.read_json, files.read_npz])
+def test_a_missing_file_is_named(tmp_path, read):
+    with pytest.raises(UserError, match="nothing is missing"):
+        read(tmp_path / "nothing")
+
+
+def test_json_is_readable_for_people(tmp_path):
+    files.write_json(tmp_path / "file.json", {"z": "é", "a": [1]})
+    text = (tmp_path / "file.json").read_text(encoding="utf-8")
+    assert text.index("z") < text.index("a") and "é" in text and text.endswith("}\n")
+    assert json.loads(text) == {"z": "é", "a": [1]}
+
+
+def test_hashes_of_arrays_tell_values_shape_and_type_apart():
+    values = np.arange(6, dtype=np.int64)
+    others = [values + 1, values.reshape(2, 3), values.astype(np.int32)]
+    assert len({files.sha256_of_arrays(array) for array in (values, *others)}) == 4
+    assert files.sha256_of_arrays(values.reshape(2, 3).T) == files.sha256_of_arrays(values.reshape(2, 3).T.copy())

@@ -1,0 +1,63 @@
+"""Folds: stratified, the same for every pipeline, and a guard against copies across them."""
+
+import time
+
+import numpy as np
+import pytest
+
+from digit_recognizer.errors import UserError
+from digit_recognizer.folds import copies_across_folds, load_folds, save_folds, stratified_folds
+
+labels = np.random.default_rng(0).choice(10, 2000, p=np.arange(1, 11) / 55)
+
+
+def test_each_fold_has_its_share_of_each_class():
+    folds = stratified_folds(labels, 5, seed=0)
+    for label in range(10):
+        counts = np.bincount(folds[labels == label], minlength=5)
+        assert np.ptp(counts) <= 1
+    assert np.ptp(np.bincount(folds)) <= 5
+
+
+def test_they_depend_on_labels_count_and_seed_alone():
+    assert np.array_equal(stratified_folds(labels, 5, 0), stratified_folds(labels, 5, 0))
+    assert not np.array_equal(stratified_folds(labels, 5, 0), stratified_folds(labels, 5, 1))
+    assert set(stratified_folds(labels, 3, 0)) == {0, 1, 2}
+
+
+def test_too_few_rows_of_a_class_are_refused_with_the_way_out():
+    few = np.array([0] * 20 + [1] * 3)
+    with pytest.raises(UserError, match=r"folds=5: class 1 has only 3 training rows.*SET=folds=3"):
+        stratified_folds(few, 5, 0)
+
+
+def test_saved_folds_are_read_back(tmp_path):
+    folds = stratified_folds(labels, 5, 0)
+    save_folds(tmp_path / "folds.csv", folds)
+    assert (tmp_path / "folds.csv").read_text().startswith("row,fold\n0,")
+    assert np.array_equal(load_folds(tmp_path / "folds.csv"), folds)
+
+
+@pytest.mark.parametrize("content", ["", "a,b\n0,1\n", "row,fold\n1,0\n0,0\n", "row,fold\n0,x\n"])
+def test_a_damaged_file_is_named(tmp_path, content):
+    (tmp_path / "folds.csv").write_text(content)
+    with pytest.raises(UserError, match=r"folds\.csv can't be read"):
+        load_folds(tmp_path / "folds.csv")
+
+
+def test_exact_copies_in_other_folds_are_found():
+    images = np.random.default_rng(0).integers(0, 256, (20, 28, 28, 1)).astype(np.uint8)
+    folds = np.arange(20) % 4
+    assert len(copies_across_folds(images, folds)) == 0
+    images[7], images[13] = images[2], images[2]  # folds 3 and 1 of a row in fold 2
+    images[8] = images[4]  # the same fold
+    images[19] = images[0]
+    images[19, 0, 0, 0] ^= 1  # not exact
+    assert list(copies_across_folds(images, folds)) == [2, 7, 13]
+
+
+def test_looking_for_copies_is_quick():
+    images = np.random.default_rng(0).integers(0, 256, (42_000, 28, 28, 1)).astype(np.uint8)
+    began = time.process_time()
+    copies_across_folds(images, np.arange(42_000) % 5)
+    assert time.process_time() - began < 2

@@ -1,0 +1,176 @@
+"""The unmodified kaggle client against a Kaggle on loopback: what it fetches and sends, and one line for each failure."""
+
+import io
+import json
+import zipfile
+
+import pytest
+from kaggle_server import TOKEN, Answer, KaggleServer, call, environment
+
+from digit_recognizer import dataset, sources
+from digit_recognizer.workspace import Workspace
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    """A zip as Kaggle's, with the bundled digits in it."""
+    workspace = Workspace(tmp_path_factory.mktemp("bundled"))
+    sources.fetch("bundled", workspace)
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
+        for name in dataset.FILES:
+            file.write(workspace.input / name, name)
+    return content.getvalue()
+
+
+@pytest.fixture
+def server(archive):
+    with KaggleServer(archive) as running:
+        yield running
+
+
+def fetch(server, tmp_path, **extra):
+    root = tmp_path / "workspace"
+    return call(
+        f"print(sources.fetch('kaggle', Workspace(Path({str(root)!r}))).summary)",
+        environment(server, tmp_path / "home", **extra),
+    )
+
+
+def test_data_is_downloaded_unpacked_and_checked(server, tmp_path):
+    done = fetch(server, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "1,437 training and 360 test images" in done.stdout
+    assert sorted(path.name for path in (tmp_path / "workspace" / "input").iterdir()) == sorted(
+        [*dataset.FILES, "dataset.json"]
+    )
+    assert f"Bearer {TOKEN}" in server.authorizations
+
+
+def test_a_second_call_downloads_nothing(server, tmp_path):
+    fetch(server, tmp_path)
+    calls = len(server.calls)
+    assert "There already" in fetch(server, tmp_path).stdout
+    assert len(server.calls) == calls
+
+
+def test_a_legacy_key_works_and_empty_variables_do_not_hide_it(server, tmp_path):
+    folder = tmp_path / "home" / ".kaggle"
+    folder.mkdir(parents=True)
+    (folder / "kaggle.json").write_text(json.dumps({"username": "someone", "key": "k" * 32}))
+    done = fetch(server, tmp_path, KAGGLE_API_TOKEN="", KAGGLE_USERNAME="", KAGGLE_KEY="")
+    assert done.returncode == 0, done.stdout
+    assert any(text.startswith("Basic ") for text in server.authorizations)
+
+
+def test_a_verbose_environment_does_not_print_the_token(server, tmp_path):
+    assert fetch(server, tmp_path, VERBOSE="1", VERBOSE_OUTPUT="1").returncode == 0  # `call` looks for the token
+
+
+def test_a_download_that_is_cut_once_or_refused_once_is_tried_again(server, tmp_path):
+    server.answers["GET"] = [Answer(server.archive, cut=1000)]
+    server.answers["DownloadDataFiles"] = [Answer({"message": "slow down"}, status=429)]
+    assert fetch(server, tmp_path).returncode == 0
+
+
+def html(status: int) -> Answer:
+    return Answer(b"<html><body>Sign in</body></html>", status=status, headers={"Content-Type": "text/html"})
+
+
+def zipped(content: bytes) -> Answer:
+    return Answer(content, headers={"Content-Type": "application/zip"})
+
+
+# What the server does to which call, and words that the one line must have.
+FAILURES = {
+    "wrong token": ({"IntrospectToken": Answer({"active": False})}, ["does not accept", "KAGGLE_API_TOKEN", "settings/api"]),
+    "token unknown": ({"IntrospectToken": Answer({"message": "no"}, 404)}, ["does not accept", "settings/api"]),
+    "token expired": ({"IntrospectToken": Answer({"message": "no"}, 401)}, ["does not accept", "settings/api"]),
+    "401": (
+        {"DownloadDataFiles": Answer({"code": 401, "message": "Unauthenticated"}, 401)},
+        ["does not accept", "settings/api"],
+    ),
+    "rules not accepted": (
+        {"DownloadDataFiles": Answer({"code": 403, "message": "You must accept this competition's rules"}, 403)},
+        ["digit-recognizer/rules", "phone", "You must accept"],
+    ),
+    "404": ({"DownloadDataFiles": Answer({"message": "Not found"}, 404)}, ["404", "join the competition"]),
+    "429": ({"DownloadDataFiles": Answer({"message": "Too many requests"}, 429)}, ["429", "wait"]),
+    "500": ({"DownloadDataFiles": html(500)}, ["500", "try again later"]),
+    "503": ({"DownloadDataFiles": html(503)}, ["503", "try again later"]),
+    "error hidden in a 200": ({"DownloadDataFiles": Answer({"code": 503, "message": "over"})}, ["503", "over"]),
+    "an echo of the token": ({"DownloadDataFiles": Answer({"message": f"bad token {TOKEN}"}, 400)}, ["400", "bad token ***"]),
+    "hanging sign-in": ({"IntrospectToken": Answer(delay=5)}, ["no answer"]),
+    "hanging call": ({"DownloadDataFiles": Answer(delay=5)}, ["no answer"]),
+    "hanging storage": ({"GET": Answer(delay=5)}, ["no answer"]),
+    "storage refuses": ({"GET": html(403)}, ["403"]),
+    "cut download": ({"GET": Answer(b"PK" + b"x" * 5000, cut=1000)}, ["cut"]),
+    "web page for a zip": ({"GET": html(200)}, ["the download is a web page", "download it again"]),
+    "corrupt zip": ({"GET": zipped(b"PK\3\4" + b"x" * 5000)}, ["the download", "cut or damaged"]),
+    "empty zip": ({"GET": zipped(b"")}, ["the download is empty"]),
+}
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_each_failure_is_one_line_and_leaves_nothing(name, server, tmp_path):
+    answers, words = FAILURES[name]
+    server.answers.update(answers)
+    done = fetch(server, tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert done.stdout.startswith("UserError: ")
+    assert len(done.stdout.splitlines()) == 1
+    assert done.stderr == ""
+    assert all(word in done.stdout for word in words), done.stdout
+    folder = tmp_path / "workspace" / "input"
+    assert not folder.exists() or list(folder.iterdir()) == []
+
+
+def test_a_failure_keeps_the_data_that_is_there(server, tmp_path):
+    workspace = Workspace(tmp_path / "workspace")
+    sources.fetch("bundled", workspace)
+    before = {path.name: path.read_bytes() for path in workspace.input.iterdir()}
+    server.answers["GET"] = Answer(b"PK\3\4" + b"x" * 5000)
+    code = f"sources.fetch('kaggle', Workspace(Path({str(workspace.root)!r})), force=True)"
+    assert call(code, environment(server, tmp_path / "home")).returncode == 1
+    assert {path.name: path.read_bytes() for path in workspace.input.iterdir()} == before
+
+
+def test_without_network_one_line_says_so(tmp_path):
+    done = fetch(None, tmp_path)
+    assert done.returncode == 1
+    assert "can't be reached" in done.stdout and "make demo" in done.stdout
+
+
+def test_without_credentials_it_says_how_to_get_them_and_what_needs_none(server, tmp_path):
+    done = fetch(server, tmp_path, KAGGLE_API_TOKEN="")
+    assert done.returncode == 1
+    for word in (
+        "https://www.kaggle.com/settings/api",
+        ".kaggle/access_token",
+        "make demo",
+        "SOURCE=",
+        "digit-recognizer/data",
+    ):
+        assert word in done.stdout
+    assert server.calls == []
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"username": "someone"}', "null"])
+def test_a_broken_kaggle_json_is_named(content, server, tmp_path):
+    path = tmp_path / "home" / ".kaggle" / "kaggle.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    done = fetch(server, tmp_path, KAGGLE_API_TOKEN="")
+    assert done.returncode == 1
+    assert (str(path) if content else "no Kaggle credentials") in done.stdout
+
+
+def test_a_home_that_cannot_be_written_is_one_line(server, tmp_path):
+    (tmp_path / "file").write_text("")
+    done = call(
+        f"sources.fetch('kaggle', Workspace(Path({str(tmp_path / 'workspace')!r})))",
+        environment(server, tmp_path / "file" / "home"),
+    )
+    assert done.returncode == 1
+    assert len(done.stdout.splitlines()) == 1
+    assert "the kaggle client failed" in done.stdout and str(tmp_path / "file") in done.stdout

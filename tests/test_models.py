@@ -1,0 +1,118 @@
+"""Every pipeline loads, builds the network that was published, and fits a batch."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from digit_recognizer import experiment, models
+from digit_recognizer.dataset import DIGITS, Dataset
+from digit_recognizer.errors import UserError
+from digit_recognizer.experiment import Experiment
+from digit_recognizer.training.plan import Member
+from digit_recognizer.workspace import PROJECT_ROOT, Workspace
+
+PIPELINES = sorted(path.stem for path in (PROJECT_ROOT / "pipelines").glob("*.py"))
+PUBLISHED_PARAMETERS = {
+    "tutorial_cnn": 542_230,
+    "tutorial_cnn_deep": 159_254,
+    "mlp": 203_530,
+    "baseline": 742_858,
+    "deotte": 327_242,
+}
+
+
+@pytest.fixture(scope="module")
+def digits():
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (20, 28, 28, 1)).astype(np.uint8)
+    return Dataset(images, np.arange(20) % 10, images[:4], DIGITS, sha256="", source="drawn", competition=False)
+
+
+def compiled(loaded, digits):
+    from digit_recognizer.training.compiling import compiled_model
+    from digit_recognizer.training.plan import split_rows
+
+    return compiled_model(loaded, digits, split_rows(np.arange(20) // 10, 0), Member(0, 0))
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_pipeline_builds_its_network_and_fits_a_batch(name, digits):
+    pipeline = experiment.load(name, Workspace(PROJECT_ROOT))
+    assert pipeline.summary
+    if pipeline.experiment.members:
+        for member in pipeline.experiment.members:
+            assert experiment.load(member, Workspace(PROJECT_ROOT)).experiment.network
+        return
+    model = compiled(pipeline.experiment, digits)
+    if name in PUBLISHED_PARAMETERS:
+        assert model.count_params() == PUBLISHED_PARAMETERS[name]
+    model.run_eagerly = True  # one batch is not worth a compilation
+    logs = model.train_on_batch(digits.images[:8], np.eye(10, dtype=np.float32)[digits.labels[:8]], return_dict=True)
+    assert np.isfinite(logs["loss"])
+    probabilities = np.asarray(model(digits.images[:3].astype("float32")))
+    assert probabilities.shape == (3, 10)
+    assert probabilities.sum(axis=1) == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", PUBLISHED_PARAMETERS)
+def test_published_pipelines_are_there(name):
+    assert name in PIPELINES
+
+
+def test_the_first_layer_of_mlp_has_the_published_parameters(digits):
+    model = compiled(experiment.load("mlp", Workspace(PROJECT_ROOT)).experiment, digits)
+    assert next(layer for layer in model.layers if layer.weights).count_params() == 200_960
+
+
+def test_initial_weights_are_a_function_of_seed_and_fold(digits):
+    from digit_recognizer.training.compiling import compiled_model
+    from digit_recognizer.training.plan import split_rows
+
+    def weights(seed, fold):
+        split = split_rows(np.arange(20) // 10, fold)
+        return compiled_model(Experiment(network=models.browser_cnn), digits, split, Member(seed, fold)).get_weights()[0]
+
+    assert np.array_equal(weights(0, 0), weights(0, 0))
+    assert not np.array_equal(weights(0, 0), weights(1, 0))
+    assert not np.array_equal(weights(0, 0), weights(0, 1))
+
+
+@pytest.mark.parametrize("network", [lambda x, classes: models.mlp(x, classes + 1), lambda x, classes: x])
+def test_wrong_output_width_is_refused(network, digits):
+    with pytest.raises(UserError, match=r"its output has the shape .* but the data need \(None, 10\)"):
+        compiled(Experiment(network=network), digits)
+
+
+@pytest.mark.parametrize(
+    ("scaling", "mean", "deviation"), [("unit", 100 / 255, 50 / 255), ("centred", 0, 50 / 255), ("standardised", 0, 1)]
+)
+def test_scaling_is_a_layer_of_the_model(scaling, mean, deviation):
+    def network(x, classes):
+        from keras import layers
+
+        return layers.Flatten()(x)[:, :classes]
+
+    model = models.build_model(Experiment(network=network, scaling=scaling), (2, 5, 1), 10, pixel_mean=100, pixel_sd=50)
+    pixels = np.array([50, 150] * 5, dtype=np.uint8).reshape(1, 2, 5, 1)
+    assert np.asarray(model(pixels)).mean() == pytest.approx(mean, abs=1e-6)
+    assert np.asarray(model(pixels)).std() == pytest.approx(deviation, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["fast", "baseline", "vgg_rmsprop"])
+def test_other_sizes_channels_and_numbers_of_classes_fit_too(name):
+    loaded = experiment.load(name, Workspace(PROJECT_ROOT)).experiment
+    model = models.build_model(loaded, (32, 32, 3), 5, pixel_mean=100, pixel_sd=50)
+    assert model.output_shape == (None, 5)
+
+
+def test_a_pipeline_anywhere_brings_its_own_network(tmp_path, digits):
+    file = Path(tmp_path / "mine.py")
+    file.write_text(
+        '"""Mine."""\n'
+        "from digit_recognizer import models\n"
+        "from digit_recognizer.experiment import Experiment\n\n"
+        "def network(x, classes):\n    return models.mlp(x, classes, hidden=(8,))\n\n"
+        "EXPERIMENT = Experiment(network=network)\n"
+    )
+    assert compiled(experiment.load(str(file)).experiment, digits).count_params() == 784 * 8 + 8 + 80 + 10

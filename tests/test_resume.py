@@ -1,0 +1,241 @@
+"""Killed at any moment, `train` goes on with the same command to the same bytes as if it had never been stopped."""
+
+import contextlib
+import os
+import random
+import re
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from tiny_run import environment, make_workspace, probabilities
+
+from digit_recognizer import ensemble, files
+from digit_recognizer.errors import UserError
+from digit_recognizer.training import run_record
+
+EPOCHS = 40
+SETTINGS = (
+    f"network_options.hidden=1000 checkpoint=None epochs={EPOCHS} learning_rate=0.003 "
+    "early_stopping.patience=5 early_stopping.min_delta=0.05 reduce_lr_on_plateau.patience=2"
+)
+# When to kill: `training` any time after an epoch, `checkpoint` while the state is written, `results` while models,
+# predictions or the run's files are, `start` any time in the first seconds.
+STATE = re.compile(r"\.state\.\d+\.npz")
+RESULTS = re.compile(r"\.(model|history|predictions|confusion|metrics|oof|test|errors)\.\d+\.\w+")
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    return make_workspace(tmp_path_factory.mktemp("killed"))
+
+
+class Command:
+    """`digit-recognizer train` in a process of its own, each time a new one."""
+
+    def __init__(self, workspace, backend="tensorflow"):
+        self.workspace, self.output = workspace, workspace.root / "output.txt"
+        self.environment = environment(KERAS_BACKEND=backend, OUTPUT=str(self.output))
+
+    def train(self, run, *, jobs=2, folds="3,1,0", settings=""):
+        """Start it; return its process id."""
+        options = [f"--run={run}", f"--jobs={jobs}", f"--folds={folds}", f"--set={SETTINGS} {settings}"]
+        return self.start(["--workspace", str(self.workspace.root), "train", "--pipeline=tiny", *options])
+
+    def start(self, arguments):
+        with self.output.open("a") as output:
+            command = [sys.executable, "-m", "digit_recognizer", *arguments]
+            self.process = subprocess.Popen(command, env=self.environment, stdout=output, stderr=output)
+        return self.process.pid
+
+    def ended(self):
+        return self.process.poll() is not None
+
+    def status(self):
+        """Wait for its end; return the exit status, negative for a signal."""
+        return self.process.wait()
+
+
+class ForkedCommand(Command):
+    """The same without importing Keras anew each time, see killable_train.py."""
+
+    def __init__(self, workspace, backend="tensorflow"):
+        super().__init__(workspace, backend)
+        command = [sys.executable, str(Path(__file__).with_name("killable_train.py"))]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        self.server = subprocess.Popen(
+            command, env=self.environment, text=True, bufsize=1, **pipes, stderr=self.output.open("a")
+        )
+        assert self.server.stdout.readline() == "ready\n"
+
+    def start(self, arguments):
+        self.server.stdin.write("\t".join(arguments) + "\n")
+        return int(self.server.stdout.readline())
+
+    def ended(self):
+        return bool(select.select([self.server.stdout], [], [], 0)[0])
+
+    def status(self):
+        return int(self.server.stdout.readline())
+
+
+def half_written(run, pattern):
+    """Return the files of the run that are being written, or were when their process was killed."""
+    folders = [run, *run.glob("seed_*/fold_*")]
+    return {path for folder in folders if folder.exists() for path in folder.iterdir() if pattern.fullmatch(path.name)}
+
+
+def epochs(run):
+    """Something that changes with each epoch that is saved."""
+    found = {}
+    for path in run.glob("seed_*/fold_*/state.npz"):
+        with contextlib.suppress(FileNotFoundError):  # its member has just been finished
+            found[path] = path.stat().st_mtime_ns
+    return found
+
+
+def wait_for(moment, command, run, rng, old):
+    """Return when it is time to kill, or when the command has ended by itself; `old` are leftovers of an earlier kill."""
+    before = epochs(run)
+    if moment == "start":
+        time.sleep(rng.uniform(0, 3))
+    elif moment == "results":
+        while not command.ended() and not half_written(run, RESULTS) - old:
+            time.sleep(0.0005)
+    else:
+        while not command.ended() and epochs(run) == before:
+            time.sleep(0.001)
+        time.sleep(rng.uniform(0, 1) if moment == "training" else 0)
+        while moment == "checkpoint" and not command.ended() and not half_written(run, STATE) - old:
+            pass
+
+
+def kill(command, process, run, old):
+    """Kill the command's process, and none of its workers; return what was hit."""
+    os.kill(process, signal.SIGKILL)
+    assert command.status() == -signal.SIGKILL
+    while not free(run):  # the kernel ends the workers, which share the lock if they were forked
+        time.sleep(0.01)
+    return "checkpoint" if half_written(run, STATE) - old else "results" if half_written(run, RESULTS) - old else "else"
+
+
+def free(run):
+    try:
+        with run_record.locked(run):
+            return True
+    except UserError:
+        return False
+
+
+def train_with_kills(command, run, moments, rng, **options):
+    """Train to the end, killed at each of `moments`, which leave the list when they were hit; return how often each was."""
+    hits, folder = Counter(), command.workspace.run(run)
+    while True:
+        old = half_written(folder, STATE) | half_written(folder, RESULTS)
+        process = command.train(run, **options)
+        if not moments:
+            break
+        rng.shuffle(moments)
+        wait_for(moments[0], command, folder, rng, old)
+        if command.ended():
+            break
+        hit = kill(command, process, folder, old)
+        if hit == "else":
+            hit = moments[0] if moments[0] in ("start", "training") else "training"
+        hits[hit] += 1
+        if hit in moments:
+            moments.remove(hit)
+    assert command.status() == 0, command.output.read_text()[-2000:]
+    assert not half_written(folder, STATE) and not half_written(folder, RESULTS)
+    return hits
+
+
+def outcome(workspace, run):
+    """What must be the same to the byte: OOF and test probabilities, and the submission."""
+    return probabilities(workspace.run(run)) | {"submission": ensemble.blend(workspace, [run], run).csv.read_bytes()}
+
+
+def check(straight, killed, name, moments, **options):
+    """Compare runs that are killed at `moments` with one that is not; return how often each moment was hit."""
+    settings = {"settings": options.get("settings", "")}
+    straight.train(f"{name}-straight", jobs=1, folds="0,1,3", **settings)
+    assert straight.status() == 0, straight.output.read_text()[-2000:]
+    wanted = outcome(straight.workspace, f"{name}-straight")
+    scores = straight.workspace.run(f"{name}-straight").glob("seed_*/fold_*/metrics.json")
+    assert any(files.read_json(path)["epochs"] < EPOCHS for path in scores), "early stopping was to end one"
+    rng, hits = random.Random(name), Counter()
+    for number in range(100):
+        run = f"{name}-{number}"
+        hits += train_with_kills(killed, run, moments, rng, **options)
+        assert outcome(killed.workspace, run) == wanted, f"{run}: other bytes after {dict(hits)}"
+        if not moments:
+            print(f"{name}: {dict(hits)} in {number + 1} runs")
+            return hits
+    raise AssertionError(f"never hit: {moments}")
+
+
+def test_killed_command_goes_on_to_the_same_bytes(workspace):
+    command = Command(workspace)
+    check(ForkedCommand(workspace), command, "plain", ["checkpoint", "training"], jobs=2)
+
+
+@pytest.fixture
+def small_disk(workspace):
+    """`runs/` on a disk of a few megabytes."""
+    if sys.platform != "linux" or os.geteuid():
+        pytest.skip("mounting a small disk needs root on Linux")
+    workspace.runs.mkdir(exist_ok=True)
+    options = ["-t", "tmpfs", "-o", "size=8m", "tmpfs", str(workspace.runs)]
+    if subprocess.run(["mount", *options], capture_output=True, check=False).returncode:
+        pytest.skip("this machine lets nobody mount a small disk")
+    yield workspace.runs
+    subprocess.run(["umount", "--lazy", str(workspace.runs)], check=True)
+
+
+def test_a_full_disk_gives_one_line_and_the_same_bytes_afterwards(workspace, small_disk):
+    def train(run):
+        """Return the exit status and what was said."""
+        command.output.write_text("")
+        command.train(run, jobs=2, folds="1,0", settings="network_options.hidden=16 epochs=6")
+        return command.status(), command.output.read_text().splitlines()
+
+    command = ForkedCommand(workspace)
+    assert train("straight")[0] == 0
+    wanted = probabilities(small_disk / "straight")
+    ballast = small_disk / "ballast"
+    for left in (0, 20_000, 150_000, 400_000):  # bytes; less than two members need
+        ballast.write_bytes(bytes(os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_bsize - left))
+        status, lines = train(f"filled-{left}")
+        complaints = [line for line in lines if line.startswith("digit-recognizer: ")]
+        assert status == 1, (left, lines)
+        assert len(complaints) == 1 and "disk is full" in complaints[0], (left, lines)
+        assert not any("Traceback" in line for line in lines), (left, lines)
+        ballast.unlink()
+        assert train(f"filled-{left}")[0] == 0
+        assert probabilities(small_disk / f"filled-{left}") == wanted
+        shutil.rmtree(small_disk / f"filled-{left}")
+
+
+# When each backend and engine is killed: 51 times in all. `checkpoint` and `results` count only if the half file is left.
+KILLS = {
+    "tensorflow": {"training": 13, "checkpoint": 6, "results": 3, "start": 2},
+    "albumentations": {"training": 6, "checkpoint": 3, "results": 1},
+    "jax": {"training": 10, "checkpoint": 4, "results": 2, "start": 1},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", KILLS)
+def test_fifty_kills_leave_the_same_bytes(workspace, name):
+    command = ForkedCommand(workspace, "jax" if name == "jax" else "tensorflow")
+    settings = "augmentation.engine='albumentations'" if name == "albumentations" else ""
+    hits = check(command, command, name, list(Counter(KILLS[name]).elements()), settings=settings)
+    assert all(hits[moment] >= count for moment, count in KILLS[name].items())
+    assert sum(sum(kills.values()) for kills in KILLS.values()) >= 50
+    assert sum(kills["checkpoint"] for kills in KILLS.values()) >= 10

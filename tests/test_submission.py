@@ -1,0 +1,359 @@
+"""Probabilities -> CSV -> Kaggle on loopback (the unmodified client) or the known labels; the ledger never misses one."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bad_disk import full_disk
+from kaggle_server import ENDING, PRELUDE, Answer, KaggleServer, call, environment
+
+from digit_recognizer import dataset, files, ledger, sources, submission
+from digit_recognizer.errors import UserError
+from digit_recognizer.workspace import Workspace
+
+DETAILS = {"runs": ["fast", "baseline"], "oof_accuracy": 0.9961, "git_commit": "abc1234"}
+
+
+@pytest.fixture(scope="module")
+def bundled(tmp_path_factory):
+    workspace = Workspace(tmp_path_factory.mktemp("bundled"))
+    sources.fetch("bundled", workspace)
+    return workspace
+
+
+@pytest.fixture
+def workspace(bundled, tmp_path):
+    """A workspace with the bundled digits and nothing sent yet."""
+    (tmp_path / "workspace").mkdir()
+    (tmp_path / "workspace" / "input").symlink_to(bundled.input)
+    return Workspace(tmp_path / "workspace")
+
+
+@pytest.fixture
+def probabilities(bundled):
+    """Right for all test images but the first three."""
+    labels = dataset.load_test_labels(bundled).copy()
+    labels[:3] = (labels[:3] + 1) % 10
+    return np.eye(10, dtype=np.float32)[labels]
+
+
+@pytest.fixture
+def path(workspace, probabilities):
+    path = workspace.submissions / "fast+baseline.csv"
+    submission.write_submission(path, probabilities, workspace, DETAILS)
+    return path
+
+
+@pytest.fixture
+def server():
+    with KaggleServer() as running:
+        yield running
+
+
+def test_the_file_has_the_competitions_format_and_its_record_beside_it(path, probabilities):
+    lines = path.read_text().splitlines()
+    assert lines[0] == "ImageId,Label"
+    assert lines[1] == f"1,{probabilities[0].argmax()}"
+    assert len(lines) == 361
+    record = json.loads(path.with_suffix(".json").read_text())
+    assert record["sha256"] == files.sha256_of(path)
+    assert record["runs"] == ["fast", "baseline"]
+    assert record["data"]["competition"] is False
+
+
+def test_the_same_probabilities_give_the_same_bytes(path, workspace, probabilities):
+    before = path.read_bytes()
+    submission.write_submission(path, probabilities, workspace, DETAILS)
+    assert path.read_bytes() == before
+
+
+def test_other_classes_are_written_by_name(tmp_path):
+    rng = np.random.default_rng(0)
+    found = sources.arrays.ImageArrays(
+        rng.integers(0, 256, (9, 16, 16, 3), dtype=np.uint8),
+        np.arange(9) % 3,
+        rng.integers(0, 256, (2, 16, 16, 3), dtype=np.uint8),
+        None,
+        ("cat", "dog", "eel"),
+    )
+    make_data(tmp_path, found)
+    path = tmp_path / "submissions" / "a.csv"
+    submission.write_submission(path, np.array([[0, 0, 1], [0, 1, 0.0]]), Workspace(tmp_path), {})
+    assert path.read_text() == "ImageId,Label\n1,eel\n2,dog\n"
+
+
+def make_data(root: Path, found) -> None:
+    """Put arrays where `fetch` would."""
+    from PIL import Image
+
+    for number, (image, label) in enumerate(zip(found.images, found.labels, strict=True)):
+        folder = root / "tree" / "train" / found.classes[label]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / f"{number}.png")
+    (root / "tree" / "test").mkdir()
+    for number, image in enumerate(found.test_images):
+        Image.fromarray(image).save(root / "tree" / "test" / f"{number}.png")
+    sources.fetch(str(root / "tree"), Workspace(root))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda values: values[:-1], ["(359, 10)", "(360, 10)"]),
+        (lambda values: values[:, :9], ["(360, 9)"]),
+        (lambda values: np.where(np.arange(360)[:, None] < 5, np.nan, values), ["5 test images have no prediction"]),
+    ],
+)
+def test_probabilities_that_do_not_fit_are_refused(change, words, workspace, probabilities, tmp_path):
+    with pytest.raises(UserError) as caught:
+        submission.write_submission(tmp_path / "x.csv", change(probabilities), workspace, {})
+    assert all(word in str(caught.value) for word in words)
+    assert not (tmp_path / "x.csv").exists()
+
+
+def test_bundled_data_is_scored_locally(path, workspace):
+    result = submission.submit(path, workspace)
+    assert result.status == "local"
+    assert result.local == (357 / 360, 357, 360)
+    assert result.oof_accuracy == 0.9961
+    assert "bundled" in result.not_sent
+    assert ledger.read_ledger(workspace) == []
+
+
+def test_data_without_public_labels_can_be_neither_sent_nor_scored(path, workspace, bundled, tmp_path):
+    other = Workspace(tmp_path / "other")
+    other.input.mkdir(parents=True)
+    for name in dataset.FILES:
+        (other.input / name).write_bytes((bundled.input / name).read_bytes())
+    sources.fetch(None, other)
+    with pytest.raises(UserError, match="not from the competition's files"):
+        submission.submit(path, other)
+
+
+def test_a_file_from_elsewhere_or_changed_since_is_refused(path, workspace):
+    text = path.read_text()
+    path.write_text(text.replace("\n1,", "\n1,0", 1))
+    with pytest.raises(UserError, match="one was changed"):
+        submission.submit(path, workspace)
+    path.write_text(text)
+    path.with_suffix(".json").write_text("[]")
+    with pytest.raises(UserError, match="one was changed"):
+        submission.submit(path, workspace)
+    path.with_suffix(".json").unlink()
+    with pytest.raises(UserError, match="only what `make ensemble` wrote is sent"):
+        submission.submit(path, workspace)
+
+
+def test_a_file_that_is_not_there_says_what_writes_it(workspace):
+    with pytest.raises(UserError, match="`make ensemble` writes it"):
+        submission.submit(workspace.submissions / "none.csv", workspace)
+
+
+def test_no_path_of_the_machine_is_in_the_record(tmp_path, bundled):
+    other = Workspace(tmp_path / "other")
+    sources.fetch(str(bundled.input), other)
+    submission.write_submission(tmp_path / "a.csv", np.eye(10)[np.zeros(360, dtype=int)], other, {})
+    assert str(bundled.input.parent) not in (tmp_path / "a.json").read_text()
+
+
+def test_a_file_made_from_other_data_than_lies_in_input_is_refused(path, workspace):
+    record = files.read_json(path.with_suffix(".json"))
+    record["data"]["sha256"] = "0" * 64
+    files.write_json(path.with_suffix(".json"), record)
+    with pytest.raises(UserError, match="made from other data"):
+        submission.submit(path, workspace)
+
+
+BAD_SUBMISSIONS = {
+    "empty": (lambda text: "", "is empty"),
+    "another header": (lambda text: text.replace("ImageId", "Id", 1), "line 1"),
+    "semicolons": (lambda text: text.replace(",", ";"), "line 1"),
+    "a row too few": (lambda text: text.rsplit("\n", 2)[0] + "\n", "359 rows"),
+    "a row too many": (lambda text: text + "361,0\n", "361 rows"),
+    "an id twice": (lambda text: text.replace("\n2,", "\n1,", 1), "row 2 (line 3), column ImageId"),
+    "ids from zero": (lambda text: text.replace("\n1,", "\n0,", 1), "row 1 (line 2), column ImageId"),
+    "label 10": (lambda text: text.replace("\n1,", "\n1,1", 1), "row 1 (line 2), column Label"),
+    "a float label": (lambda text: text.replace("\n2,", "\n2,0.", 1), "row 2 (line 3), column Label"),
+    "no label": (lambda text: text.replace("\n3,", "\n3,\n", 1), "361 rows"),
+    "HTML": (lambda text: "<html></html>", "line 1"),
+    "binary": (lambda text: "\0\1\2" * 50, "not plain text"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_SUBMISSIONS)
+def test_a_faulty_submission_is_named_with_row_and_column(name, path, workspace):
+    change, words = BAD_SUBMISSIONS[name]
+    path.write_text(change(path.read_text()))
+    with pytest.raises(UserError) as caught:
+        submission.check_submission(path, workspace)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def submitting(path: Path, workspace: Workspace, message: str = "", timeout: float = 5) -> str:
+    """Lines that submit as if the workspace's data were the competition's, and print the result."""
+    return f"""
+workspace = Workspace(Path({str(workspace.root)!r}))
+dataset.COMPETITION_SHA256 = dataset.load_dataset(workspace).sha256
+result = submission.submit(Path({str(path)!r}), workspace, {message!r}, said.append, {timeout})
+print(json.dumps([result.status, result.public_score, result.best_score, result.oof_accuracy]))
+"""
+
+
+def test_a_submission_is_uploaded_scored_and_recorded(path, workspace, server, tmp_path):
+    done = call(submitting(path, workspace, "first try"), environment(server, tmp_path))
+    assert json.loads(done.stdout) == ["complete", 0.9965, 0.9965, 0.9961], done.stderr
+    assert server.uploads == [path.read_bytes()]
+    (entry,) = ledger.read_ledger(workspace)
+    assert (entry.file, entry.sha256, entry.status) == (path.name, files.sha256_of(path), "complete")
+    assert (entry.runs, entry.git_commit, entry.message) == ("fast baseline", "abc1234", "first try")
+    assert (entry.score, entry.accuracy, entry.number) == (0.9965, 0.9961, 4711)
+
+
+def test_the_ledger_has_the_submission_before_it_is_sent(path, workspace, server, tmp_path):
+    """Killed while Kaggle takes its time over the submission; a refresh finds out that it arrived."""
+    server.answers["CreateSubmission"] = Answer(delay=30)
+    code = (
+        PRELUDE.replace("TIMEOUT, kaggle_api", "_, kaggle_api") + submitting(path, workspace).replace("\n", "\n    ") + ENDING
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], env=environment(server, tmp_path))
+    wait_for(lambda: "CreateSubmission" in server.names())
+    process.kill()
+    process.wait()
+    (entry,) = ledger.read_ledger(workspace)
+    assert entry.status == "sending"
+    server.submissions = [
+        {"ref": 9, "description": f"{entry.message} {entry.tag}", "status": "COMPLETE", "publicScore": "0.99"}
+    ]
+    assert refresh(workspace, server, tmp_path) == [["complete", 0.99]]
+
+
+def test_ctrl_c_while_waiting_loses_nothing(path, workspace, server, tmp_path):
+    server.answers["GetSubmission"] = Answer({"ref": 4711, "status": "PENDING"})
+    code = PRELUDE + submitting(path, workspace, timeout=60).replace("\n", "\n    ") + ENDING
+    process = subprocess.Popen([sys.executable, "-c", code], env=environment(server, tmp_path), stderr=subprocess.PIPE)
+    wait_for(lambda: "GetSubmission" in server.names())
+    process.send_signal(signal.SIGINT)
+    assert b"KeyboardInterrupt" in process.communicate(timeout=20)[1]
+    assert ledger.read_ledger(workspace)[0].status == "pending"
+    del server.answers["GetSubmission"]
+    assert refresh(workspace, server, tmp_path) == [["complete", 0.9965]]
+
+
+def wait_for(condition) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def refresh(workspace: Workspace, server: KaggleServer, tmp_path: Path) -> list:
+    code = f"print(json.dumps([[e.status, e.score] for e in ledger.refresh(Workspace(Path({str(workspace.root)!r})))]))"
+    done = call(code, environment(server, tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
+def test_no_score_before_the_deadline_leaves_it_pending(path, workspace, server, tmp_path):
+    server.answers["GetSubmission"] = Answer({"ref": 4711, "status": "PENDING"})
+    done = call(submitting(path, workspace, timeout=0.5), environment(server, tmp_path))
+    assert json.loads(done.stdout) == ["pending", None, None, 0.9961]
+
+
+def test_waiting_outlasts_hiccups_of_the_server(path, workspace, server, tmp_path):
+    server.answers["GetSubmission"] = [Answer(status=503), Answer(status=429), Answer({"status": "PENDING", "ref": 4711})]
+    assert json.loads(call(submitting(path, workspace), environment(server, tmp_path)).stdout)[0] == "complete"
+
+
+def test_exactly_the_same_predictions_are_not_sent_twice(path, workspace, server, tmp_path):
+    env = environment(server, tmp_path)
+    assert call(submitting(path, workspace), env).returncode == 0
+    again = call(submitting(path, workspace), env)
+    assert again.returncode == 1
+    assert "submitted before" in again.stdout and "0.99650" in again.stdout and "submit others" in again.stdout
+    assert server.names().count("CreateSubmission") == 1
+
+
+def test_a_suspiciously_good_score_is_pointed_out():
+    assert "leak" in submission.SubmissionResult("complete", 0.997, public_score=0.9990).warning
+    assert submission.SubmissionResult("complete", 0.997, public_score=0.9975).warning is None
+
+
+# What the server does, words that the one line must have, and the status in the ledger afterwards (None: no row).
+FAILURES = {
+    "no submission left": (
+        {"GetSubmissionLimits": Answer({"numToday": 10, "numTotal": 40, "numAllowedNow": 0})},
+        ["no submission is left", "midnight UTC"],
+        None,
+    ),
+    "rules not accepted": (
+        {"StartSubmissionUpload": Answer({"code": 403, "message": "accept the rules"}, 403)},
+        ["/rules", "phone"],
+        "refused",
+    ),
+    "wrong token": ({"IntrospectToken": Answer({"active": False})}, ["does not accept"], None),
+    "upload refused": ({"PUT": Answer(status=403)}, ["did not take the upload", "nothing was submitted"], "refused"),
+    "daily limit at the last step": (
+        {"CreateSubmission": Answer({"code": 400, "message": "Submission not allowed: daily limit"}, 400)},
+        ["daily limit"],
+        "refused",
+    ),
+    "problem at the last step": ({"CreateSubmission": Answer(status=500)}, ["500", "ledger --refresh"], "sending"),
+    "no answer at the last step": ({"CreateSubmission": Answer(delay=3)}, ["no answer", "ledger --refresh"], "sending"),
+    "scored as an error": (
+        {"GetSubmission": Answer({"ref": 4711, "status": "ERROR", "errorDescription": "wrong number of rows"})},
+        ["could not score", "wrong number of rows"],
+        "error",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_each_failure_is_one_line_and_the_ledger_tells_how_it_ended(name, path, workspace, server, tmp_path):
+    answers, words, status = FAILURES[name]
+    server.answers.update(answers)
+    done = call(submitting(path, workspace), environment(server, tmp_path))
+    assert done.returncode == 1
+    assert len(done.stdout.splitlines()) == 1 and done.stderr == ""
+    assert all(word in done.stdout for word in words), done.stdout
+    assert [entry.status for entry in ledger.read_ledger(workspace)] == ([status] if status else [])
+
+
+def test_a_submission_that_never_arrived_can_be_sent_again(path, workspace, server, tmp_path):
+    server.answers["CreateSubmission"] = [Answer(status=500)]
+    env = environment(server, tmp_path)
+    assert call(submitting(path, workspace), env).returncode == 1
+    assert json.loads(call(submitting(path, workspace), env).stdout)[0] == "complete"
+    assert [entry.status for entry in ledger.read_ledger(workspace)] == ["refused", "complete"]
+
+
+def test_the_first_submission_of_all_is_not_taken_for_a_used_up_day(path, workspace, server, tmp_path):
+    server.answers["GetSubmissionLimits"] = Answer({"numToday": 0, "numTotal": 0, "numAllowedNow": 0})
+    assert call(submitting(path, workspace), environment(server, tmp_path)).returncode == 0
+
+
+def test_no_secret_is_in_any_file(path, workspace, server, tmp_path):
+    from kaggle_server import TOKEN
+
+    server.answers["GetSubmission"] = Answer({"ref": 4711, "status": "ERROR", "errorDescription": f"echo {TOKEN}"})
+    call(submitting(path, workspace), environment(server, tmp_path))
+    written = [Path(folder) / name for folder, _, names in os.walk(workspace.root) for name in names]
+    assert written
+    assert not any(TOKEN.encode() in file.read_bytes() for file in written)
+
+
+def test_a_full_disk_loses_neither_ledger_nor_submission(path, workspace):
+    ledger.append(workspace, ledger.Entry(file="a.csv", sha256="0", status="complete"))
+    before = {file.name: file.read_bytes() for file in workspace.submissions.iterdir()}
+    with full_disk(100):
+        with pytest.raises(UserError, match=r"ledger\.csv can't be written"):
+            ledger.append(workspace, ledger.Entry(file="b.csv", sha256="1", status="sending"))
+        with pytest.raises(UserError, match=r"fast\+baseline\.csv can't be written"):
+            submission.write_submission(path, np.eye(10)[np.zeros(360, dtype=int)], workspace, DETAILS)
+    assert {file.name: file.read_bytes() for file in workspace.submissions.iterdir()} == before

@@ -1,0 +1,108 @@
+"""A tiny workspace of bundled digits and tiny pipelines, for tests that really train."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from digit_recognizer import experiment, sources
+from digit_recognizer.dataset import load_dataset
+from digit_recognizer.folds import load_folds
+from digit_recognizer.training import cross_validation, workers
+from digit_recognizer.training.cross_validation import Request
+from digit_recognizer.workspace import Workspace
+
+# Every part of a training that keeps a state from epoch to epoch, and a layer that draws.
+PIPELINE = '''"""A tiny net."""
+
+from digit_recognizer.experiment import Augmentation, Checkpoint, EarlyStopping, Experiment, ReduceLROnPlateau
+
+
+def network(x, classes, hidden=16):
+    from keras import layers
+
+    x = layers.Dense(hidden, activation="relu")(layers.Flatten()(x))
+    x = layers.BatchNormalization()(x)
+    return layers.Dense(classes, activation="softmax")(layers.Dropout(0.2)(x))
+
+
+EXPERIMENT = Experiment(
+    network=network,
+    folds=4,
+    epochs=4,
+    batch_size=32,
+    learning_rate=0.01,
+    ema=0.8,
+    augmentation=Augmentation(rotation=10, zoom=0.1, shift=0.05),
+    early_stopping=EarlyStopping(patience=6),
+    reduce_lr_on_plateau=ReduceLROnPlateau(patience=1, min_learning_rate=1e-6),
+    checkpoint=Checkpoint("val_loss"),
+)
+'''
+
+
+def make_workspace(root: Path, rows: int = 160, test_rows: int = 40) -> Workspace:
+    """Return a workspace with some of the bundled digits and the pipeline `tiny`."""
+    full = Workspace(root / "bundled")
+    sources.fetch("bundled", full)
+    given = root / "some"
+    given.mkdir()
+    for name, count in (("train.csv", rows), ("test.csv", test_rows), ("sample_submission.csv", test_rows)):
+        lines = (full.input / name).read_text().splitlines(keepends=True)
+        (given / name).write_text("".join(lines[: count + 1]))
+    workspace = Workspace(root)
+    sources.fetch(str(given), workspace)
+    (root / "pipelines").mkdir()
+    (root / "pipelines" / "tiny.py").write_text(PIPELINE)
+    return workspace
+
+
+def request(workspace: Workspace, run: str = "tiny", *, only=None, full=False, jobs=1, force=False, **changes) -> Request:
+    """Return the request to train `tiny`; `only` are the FOLDS; `augmentation__rotation=5` is a field of a part."""
+    changes = {name.replace("__", "."): value for name, value in changes.items()}
+    pipeline = experiment.load("tiny", workspace, changes)
+    return Request(pipeline, changes, run, folds=only, full=full, jobs=jobs, force=force)
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Return the environment for a process of `digit-recognizer`."""
+    return {**os.environ, "PYTHONUNBUFFERED": "1", "TF_CPP_MIN_LOG_LEVEL": "3", **more}
+
+
+def probabilities(run: Path) -> dict[str, bytes]:
+    """Return the bytes of a run's OOF and test probabilities."""
+    found = {}
+    for name in ("oof.npz", "test.npz"):
+        with np.load(run / name) as archive:
+            found[name] = archive["probabilities"].tobytes()
+    return found
+
+
+def history(member: Path) -> pd.DataFrame:
+    """Return a member's history but for what the clock says."""
+    return pd.read_csv(member / "history.csv").drop(columns="seconds")
+
+
+def train_here(wanted: Request, workspace: Workspace, on_event=lambda event: None):
+    """Do as `cross_validation.train`, but train the members in this process, which spares the start of another."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workers, "train_members", _train_members_here)
+        return cross_validation.train(wanted, workspace, on_event)
+
+
+def _train_members_here(job, members, threads, jobs, on_event):
+    from digit_recognizer.training.member import Task, train_member
+    from digit_recognizer.training.plan import split_rows
+
+    loaded = experiment.load(str(job.pipeline), job.workspace, job.changes).experiment
+    folds = load_folds(job.run / "folds.csv")
+    for member in members:
+
+        def hear(event, member=member):
+            on_event({**event, "member": member})
+
+        split = split_rows(folds, member.fold)
+        train_member(Task(loaded, load_dataset(job.workspace), split, member, job.run / member.folder, hear))
+        hear({"event": "done"})
