@@ -1,9 +1,14 @@
-"""A disk that is full."""
+"""Disks that are full or read-only."""
 
 import contextlib
 import resource
+import shlex
 import signal
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
 
 
 @contextlib.contextmanager
@@ -17,3 +22,14 @@ def full_disk(limit: int) -> Iterator[None]:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, handler)
+
+
+def on_a_read_only_disk(folder: Path, call: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run a command in a process for which `folder` lies on a disk that is mounted read-only."""
+    place = shlex.quote(str(folder))
+    mounting = f"mount --bind {place} {place} && mount -o remount,bind,ro {place}"
+    private = ["unshare", "--map-root-user", "--mount"]  # seen by that process alone; needs no root where the kernel lets anybody
+    if subprocess.run([*private, "sh", "-c", mounting], capture_output=True, check=False).returncode:
+        pytest.skip("this machine lets nobody mount a disk")
+    command = f"{mounting} && exec {shlex.join(call)}"
+    return subprocess.run([*private, "sh", "-c", command], capture_output=True, text=True, check=False)

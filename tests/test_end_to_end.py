@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bad_disk import on_a_read_only_disk
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -116,6 +119,53 @@ def test_more_runs_are_compared_and_blended(trained):
     assert "smoke+other.html" in command(workspace, "report", "--run=smoke other")
     printed = command(workspace, "status")
     assert "other (smoke)" in printed
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "data --source=bundled --force",
+        "train --pipeline=smoke --run=another",
+        "train --pipeline=smoke --set=seeds=0,1",
+        "ensemble --pipeline=smoke --run=smoke",
+        "report --pipeline=smoke",
+        "tune --pipeline=fast --trials=1",
+        "draw --pipeline=smoke",
+        "demo",
+    ],
+)
+def test_a_read_only_disk_is_named_in_one_line(trained, words):
+    workspace, _ = trained
+    call = [sys.executable, "-m", "digit_recognizer", "--workspace", str(workspace), *words.split()]
+    done = on_a_read_only_disk(workspace, call)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "Read-only file system" in done.stderr
+    assert "unexpected" not in done.stderr
+
+
+def test_what_only_reads_works_on_a_read_only_disk(trained):
+    workspace, _ = trained
+    for words in (["status"], ["evaluate", "--pipeline=smoke"], ["data", "--source=bundled"]):
+        done = on_a_read_only_disk(workspace, [sys.executable, "-m", "digit_recognizer", "--workspace", str(workspace), *words])
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.slow
+def test_the_same_commands_in_two_clones_give_the_same_submission(tmp_path):
+    submissions = []
+    for name in ("one", "another place"):
+        clone = tmp_path / name
+        for folder in ("src", "pipelines"):
+            shutil.copytree(ROOT / folder, clone / folder, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+        for words in ("data --source=bundled", "train --pipeline=smoke", "ensemble --pipeline=smoke"):
+            call = [sys.executable, "-m", "digit_recognizer", *words.split()]
+            done = subprocess.run(call, cwd=clone, env={**os.environ, "PYTHONPATH": "src"}, capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+        record = json.loads((clone / "runs" / "smoke" / "experiment.json").read_text())
+        assert Path(record["pipeline_file"]).is_relative_to(clone)
+        submissions.append((clone / "submissions" / "smoke.csv").read_bytes())
+    assert submissions[0] == submissions[1]
 
 
 def test_changed_settings_stop_with_the_ways_on(trained):

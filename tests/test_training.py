@@ -301,6 +301,23 @@ def test_changed_versions_only_warn(copied):
     assert "keras: '2.0' -> " in warnings and "git_commit: 'abc' -> " in warnings
 
 
+def edit_pipeline(workspace):
+    path = workspace.root / "pipelines" / "tiny.py"
+    path.write_text(path.read_text().replace("Dropout(0.2)", "Dropout(0.4)"))
+
+
+def test_an_edited_pipeline_with_the_same_settings_only_warns(copied):
+    edit_pipeline(copied)
+    assert "tiny.py was edited since the run was begun" in " ".join(warnings_in(trained_again(copied)))
+
+
+def test_a_pipeline_edited_before_its_workers_read_it_is_not_trained(copied):
+    wanted = request(copied, "edited")
+    edit_pipeline(copied)
+    with pytest.raises(UserError, match=r"tiny\.py was edited while it was training: run the command again"):
+        train(wanted, copied)
+
+
 def test_more_seeds_add_members(copied):
     events = trained_again(copied, seeds=(0, 2), only=[1])
     assert trained_in(events) == {"seed 2 fold 1"}

@@ -5,6 +5,7 @@
 Whatever takes time to import is imported where it is used, so that `--help` and a wrong option answer at once.
 """
 
+import errno
 import os
 import subprocess
 import sys
@@ -18,6 +19,9 @@ from digit_recognizer.console import make_console, spinner
 from digit_recognizer.errors import UserError
 from digit_recognizer.options import make_parser
 from digit_recognizer.workspace import Workspace
+
+# What a disk answers for which the person can do something: full, over quota, read-only, no rights.
+OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,6 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         if isinstance(error, UserError):
             return _complain(str(error), 1)
+        if isinstance(error, OSError) and error.errno in OF_THE_DISK:
+            return _complain(f"{error.filename or 'writing failed'}: {error.strerror}", 1)
         said = " ".join(str(error).split())
         return _complain(f"unexpected {type(error).__name__}: {said} (with --debug: where)", 1)
     return 0

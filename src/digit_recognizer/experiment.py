@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from digit_recognizer import files
 from digit_recognizer.errors import UserError
 from digit_recognizer.fields import check_range, check_types, hints
 from digit_recognizer.workspace import Workspace
@@ -252,10 +253,11 @@ def settings(experiment: Experiment) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """A pipeline as loaded: its file's name, docstring, experiment and, where it has one, `suggest(trial)`."""
+    """A pipeline as loaded: its file's name and hash, docstring, experiment and, where it has one, `suggest(trial)`."""
 
     name: str
     file: Path
+    sha256: str
     description: str
     experiment: Experiment
     suggest: Callable[[Any], dict[str, Any]] | None = None
@@ -292,6 +294,7 @@ def load(reference: str, workspace: Workspace | None = None, changes: Mapping[st
     return Pipeline(
         name=file.stem,
         file=file,
+        sha256=files.sha256_of(file),
         description=inspect.cleandoc(module.__doc__ or "(no description)"),
         experiment=override(experiment, changes or {}),
         suggest=getattr(module, "suggest", None),

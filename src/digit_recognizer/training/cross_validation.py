@@ -54,7 +54,7 @@ def train(request: Request, workspace: Workspace, on_event: OnEvent = lambda eve
         plan = {"run": run, "experiment": experiment, "members": members, "waiting": waiting, "jobs": request.jobs}
         on_event({"event": "plan", **plan, "rows": len(folds)})
         if waiting:
-            job = workers.Job(request.pipeline.file, request.changes, workspace, run)
+            job = workers.Job(request.pipeline.file, request.pipeline.sha256, request.changes, workspace, run)
 
             def keep_results(event: dict[str, Any]) -> None:
                 if event["event"] == "built":

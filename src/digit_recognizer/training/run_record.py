@@ -26,6 +26,7 @@ def describe(pipeline: Pipeline, changes: dict[str, Any], dataset: Dataset) -> d
     return {
         "pipeline": pipeline.name,
         "pipeline_file": str(pipeline.file),
+        "pipeline_sha256": pipeline.sha256,
         "changes": changes,
         "description": pipeline.summary,
         "settings": experiment.settings(pipeline.experiment),
@@ -72,7 +73,9 @@ def begin_or_continue(run: Path, record: dict[str, Any]) -> list[str]:
     seeds = sorted({*before["settings"]["seeds"], *record["settings"]["seeds"]})
     if seeds != before["settings"]["seeds"]:
         files.write_json(path, {**before, "settings": {**before["settings"], "seeds": seeds}})
-    return [
+    edited = before.get("pipeline_sha256") != record["pipeline_sha256"]
+    warnings = [f"{record['pipeline_file']} was edited since the run was begun, though no setting differs"] if edited else []
+    return warnings + [
         f"{name} changed since the run was begun: {change}"
         for name in SURROUNDINGS
         for change in _differences({name: before.get(name)}, {name: record[name]}, ignored=())

@@ -27,6 +27,7 @@ class Job:
     """What a worker needs to train members of one run."""
 
     pipeline: Path
+    sha256: str  # of that file
     changes: dict[str, Any]
     workspace: Workspace
     run: Path
@@ -131,7 +132,10 @@ def _train_each(pipe: connection.Connection, send: Callable, job: Job, threads: 
     from digit_recognizer.dataset import load_dataset
     from digit_recognizer.folds import load_folds
 
-    loaded = experiment.load(str(job.pipeline), job.workspace, job.changes).experiment
+    pipeline = experiment.load(str(job.pipeline), job.workspace, job.changes)
+    if pipeline.sha256 != job.sha256:
+        raise UserError(f"{pipeline.file} was edited while it was training: run the command again, which says what differs")
+    loaded = pipeline.experiment
     dataset = load_dataset(job.workspace)
     folds = load_folds(job.run / "folds.csv")
     backend.configure(threads, loaded.deterministic)

@@ -100,7 +100,7 @@ class Trainer:
             fold_done(member)
         waiting = [member for member in members if member not in finished]
         if waiting:
-            job = workers.Job(self.pipeline.file, self.changes | changes, self.workspace, folder)
+            job = workers.Job(self.pipeline.file, self.pipeline.sha256, self.changes | changes, self.workspace, folder)
             workers.train_members(job, waiting, experiment.threads, 1, hear)
         seconds = sum(files.read_json(folder / member.folder / "metrics.json")["seconds"] for member in members)
         files.write_npz(folder / RESULT, probabilities=oof, label=labels, fold=folds, seconds=np.array(seconds))
