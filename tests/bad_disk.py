@@ -28,7 +28,7 @@ def on_a_read_only_disk(folder: Path, call: Sequence[str]) -> subprocess.Complet
     """Run a command in a process for which `folder` lies on a disk that is mounted read-only."""
     place = shlex.quote(str(folder))
     mounting = f"mount --bind {place} {place} && mount -o remount,bind,ro {place}"
-    private = ["unshare", "--map-root-user", "--mount"]  # seen by that process alone; needs no root where the kernel lets anybody
+    private = ["unshare", "--map-root-user", "--mount"]  # for that process alone; root is not needed everywhere
     if subprocess.run([*private, "sh", "-c", mounting], capture_output=True, check=False).returncode:
         pytest.skip("this machine lets nobody mount a disk")
     command = f"{mounting} && exec {shlex.join(call)}"
