@@ -5,7 +5,7 @@
 SHELL := /bin/sh
 
 # What a person can set on the command line, as PIPELINE="a b"; it becomes the option of that name, quoted for the shell.
-VARIABLES := SOURCE PIPELINE RUN FOLDS SET SEEDS JOBS FULL FORCE HOURS TRIALS WORKERS STORAGE IMAGES FILE MESSAGE
+VARIABLES := SOURCE PIPELINE RUN FOLDS SET SEEDS JOBS MINUTES FULL FORCE HOURS TRIALS WORKERS STORAGE IMAGES FILE MESSAGE
 SWITCHES := FULL FORCE
 
 typed := $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name)))
@@ -36,6 +36,7 @@ help: ## this list
 #= RUN=name             the run's name; default the pipeline's
 #= FOLDS=0,2  SEEDS=0,1 only these folds; a model for each seed (train)
 #= SET="epochs=2 augmentation.rotation=15"  other settings (train, tune)
+#= MINUTES=30           choose epochs and seeds so that training takes this long on this machine (train)
 #= JOBS=2  FULL=1       models side by side; on all rows instead of folds (train); times to accuracies (bench)
 #= FORCE=1              replace the data (data); move the old run aside (train)
 #= HOURS=8  TRIALS=50  WORKERS=2  STORAGE=postgresql://...  how long, and where, to search (tune)
@@ -48,7 +49,7 @@ data: $(READY) ## bring the data to input/, checked
 	$(CLI) data $(call options,SOURCE FORCE)
 
 train: $(READY) ## train a pipeline's folds, or go on where that stopped
-	$(CLI) train $(call options,PIPELINE RUN FOLDS SEEDS SET JOBS FULL FORCE)
+	$(CLI) train $(call options,PIPELINE RUN FOLDS SEEDS SET JOBS MINUTES FULL FORCE)
 
 report: $(READY) ## write runs/<run>/report.html, and a comparison of several
 	$(CLI) report $(call options,PIPELINE RUN)

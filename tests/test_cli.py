@@ -68,6 +68,7 @@ def test_every_verb_explains_itself(run, verb):
         (["train", "--seeds="], "''"),
         (["train", "--jobs=0"], "'0' is not a whole number from 1"),
         (["train", "--jobs=two"], "'two'"),
+        (["train", "--minutes=soon"], "'soon' is not a number of minutes"),
         (["tune", "--hours=0"], "'0' is not a number of hours"),
         (["tune", "--hours=nan"], "'nan'"),
         (["tune", "--trials=1.5"], "'1.5'"),

@@ -84,6 +84,7 @@ def ready(checkout):
         (["ensemble", "PIPELINE=a b"], ["ensemble", "--pipeline=a b"]),
         (["submit", "FILE=a  b.csv"], ["submit", "--file=a  b.csv"]),
         (["submit", 'MESSAGE=it\'s "$HOME" `id` $(shell id) #1'], ["submit", '--message=it\'s "$HOME" `id` $(shell id) #1']),
+        (["train", "MINUTES=30", "PIPELINE=flagship"], ["train", "--pipeline=flagship", "--minutes=30"]),
         (["tune", "HOURS=0.5", "TRIALS=9", "WORKERS=2"], ["tune", "--hours=0.5", "--trials=9", "--workers=2"]),
         (["tune", "STORAGE=postgresql://u:p$w@h/d"], ["tune", "--storage=postgresql://u:p$w@h/d"]),
         (["predict", "IMAGES=ä/1.png"], ["predict", "--images=ä/1.png"]),

@@ -63,7 +63,7 @@ def data(arguments: Namespace, workspace: Workspace) -> None:
 
 def train(arguments: Namespace, workspace: Workspace) -> None:
     """Train pipelines' folds, or go on where that stopped."""
-    from digit_recognizer.experiment import parse_settings
+    from digit_recognizer.experiment import load, parse_settings
 
     console, changes = make_console(), parse_settings(arguments.set or "")
     if arguments.seeds:
@@ -72,13 +72,13 @@ def train(arguments: Namespace, workspace: Workspace) -> None:
     if arguments.run and len(pipelines) > 1:
         raise UserError(f"RUN={arguments.run} names one run, but this trains {len(pipelines)} pipelines: leave RUN out")
 
-    from digit_recognizer.console import training_summary
+    from digit_recognizer.console import budget_lines, training_summary
     from digit_recognizer.live import training_display
-    from digit_recognizer.training import cross_validation
+    from digit_recognizer.training import budget, cross_validation
     from digit_recognizer.training.plan import default_jobs
 
-    for pipeline in pipelines:
-        request = cross_validation.Request(
+    requests = [
+        cross_validation.Request(
             pipeline=pipeline,
             changes=changes,
             run=selection.check_run_name(arguments.run or pipeline.name),
@@ -87,6 +87,17 @@ def train(arguments: Namespace, workspace: Workspace) -> None:
             jobs=arguments.jobs or default_jobs(pipeline.experiment),
             force=arguments.force,
         )
+        for pipeline in pipelines
+    ]
+    if arguments.minutes:
+        with spinner(console, "timing some steps on this machine"):
+            fit = budget.fit(requests, arguments.minutes, workspace)
+        references = selection.words(arguments.pipeline or selection.DEFAULT)
+        curve = load(references[0], workspace).curve if len(references) == 1 else {}
+        for line in budget_lines(fit, budget.measured(curve, fit.factor)):
+            console.print(line)
+        requests = fit.requests
+    for request in requests:
         with training_display(console) as on_event:
             scores = cross_validation.train(request, workspace, on_event)
         console.print(training_summary(request.run, scores))
@@ -320,7 +331,7 @@ def _selected(arguments: Namespace, workspace: Workspace) -> selection.Selection
 
 COMMANDS = (
     (data, "--source --force"),
-    (train, "--pipeline --run --folds --set --seeds --jobs --full --force"),
+    (train, "--pipeline --run --folds --set --seeds --jobs --minutes --full --force"),
     (report, "--pipeline --run"),
     (ensemble, "--pipeline --run"),
     (submit, "--pipeline --run --file --message"),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from digit_recognizer.metrics import Estimate
     from digit_recognizer.status import RunStatus
     from digit_recognizer.submission import SubmissionResult
+    from digit_recognizer.training.budget import Fit, Measured
     from digit_recognizer.tuning.overview import StudyStatus
     from digit_recognizer.tuning.summary import StudySummary
 
@@ -100,6 +101,21 @@ def training_summary(name: str, scores: dict[str, Any]) -> Table:
         ("training", f"{duration(scores['seconds'])}, {scores['members']} models, {scores['images_per_second']:,} images/s")
     )
     return table(name, "", "accuracy", rows=rows)
+
+
+def budget_lines(fit: "Fit", measured: "Measured | None") -> list[str]:
+    """Say what fits into the minutes, and the accuracy that such a training was once measured to reach."""
+    lines = []
+    for request in fit.requests:
+        chosen = request.pipeline.experiment
+        seeds = f", {len(chosen.seeds)} seeds" if len(chosen.seeds) > 1 else ""
+        lines.append(f"{request.run}: {chosen.epochs} epochs of {chosen.steps_per_epoch} steps{seeds}")
+    if measured:
+        low, high = measured.accuracy.low, measured.accuracy.high
+        length = f"{fit.factor:.2f} times the pipeline's own length; measured at {measured.factor:.2f}"
+        expected = f"{measured.accuracy.value:.5f} ({low:.5f} to {high:.5f}) of {measured.images:,} images"
+        lines.append(f"expect {expected} out of fold: {length}")
+    return [*lines, f"in all about {duration(fit.seconds)}, timing included"]
 
 
 def runs_table(runs: Sequence["RunStatus"]) -> Table:

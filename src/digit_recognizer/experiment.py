@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import difflib
+import hashlib
 import importlib.util
 import inspect
 import sys
@@ -13,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from digit_recognizer import files
 from digit_recognizer.errors import UserError
 from digit_recognizer.fields import check_range, check_types, hints
 from digit_recognizer.workspace import Workspace
@@ -253,7 +253,7 @@ def settings(experiment: Experiment) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """A pipeline as loaded: its file's name and hash, docstring, experiment and, where it has one, `suggest(trial)`."""
+    """A pipeline as loaded from its file, with the file's `suggest(trial)` and `CURVE` where it has them."""
 
     name: str
     file: Path
@@ -261,6 +261,8 @@ class Pipeline:
     description: str
     experiment: Experiment
     suggest: Callable[[Any], dict[str, Any]] | None = None
+    # Length of training, 1 being the experiment's own, -> out-of-fold accuracy that was measured, on how many images.
+    curve: Mapping[float, tuple[float, int]] = field(default_factory=dict)
 
     @property
     def summary(self) -> str:
@@ -294,10 +296,11 @@ def load(reference: str, workspace: Workspace | None = None, changes: Mapping[st
     return Pipeline(
         name=file.stem,
         file=file,
-        sha256=files.sha256_of(file),
+        sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
         description=inspect.cleandoc(module.__doc__ or "(no description)"),
         experiment=override(experiment, changes or {}),
         suggest=getattr(module, "suggest", None),
+        curve=getattr(module, "CURVE", {}),
     )
 
 

@@ -21,15 +21,19 @@ def count(text: str) -> int:
     return int(text)
 
 
-def hours(text: str) -> float:
-    """Return a positive number of hours."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 10_000:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number of hours, as 8 or 0.5")
-    return value
+def duration(unit: str) -> Callable[[str], float]:
+    """Return what reads a positive number of hours or minutes."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = 0.0
+        if not 0 < value < 10_000:
+            raise argparse.ArgumentTypeError(f"'{text}' is not a number of {unit}, as 8 or 0.5")
+        return value
+
+    return read
 
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -42,7 +46,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "jobs": {"type": count, "help": "models trained side by side (default: what fits this machine)"},
     "full": {"action": "store_true", "help": "train on all rows instead of folds; bench: also times to accuracies"},
     "force": {"action": "store_true", "help": "start anew: replace the data, or move the old run aside"},
-    "hours": {"type": hours, "help": "stop after this time"},
+    "minutes": {"type": duration("minutes"), "help": "choose epochs and seeds so that training takes this time"},
+    "hours": {"type": duration("hours"), "help": "stop after this time"},
     "trials": {"type": count, "help": "stop at this many trials in total"},
     "workers": {"type": count, "help": "processes that search side by side (default: 1)"},
     "storage": {"help": "database of the study, as postgresql://... (default: OPTUNA_STORAGE, else a file in studies/)"},

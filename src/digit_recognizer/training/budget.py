@@ -1,0 +1,228 @@
+"""Training within a number of minutes: how many epochs and seeds fit, from steps that are timed on this machine."""
+
+import dataclasses
+import json
+import math
+import statistics
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from digit_recognizer import files, metrics
+from digit_recognizer.dataset import Dataset, load_dataset
+from digit_recognizer.errors import UserError
+from digit_recognizer.experiment import Experiment, override
+from digit_recognizer.folds import save_folds, stratified_folds
+from digit_recognizer.training import workers
+from digit_recognizer.training.cross_validation import Request
+from digit_recognizer.training.plan import Member, choose_members, split_rows, steps_per_epoch
+from digit_recognizer.workspace import Workspace
+
+# The first epoch of a probe traces and compiles, the second only trains, the third trains and validates.
+PROBE = {"epochs": 3, "steps_per_epoch": 40, "validate_every": 2}
+LEAST = 0.4  # of a pipeline's own epochs: with less its schedule makes no sense
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What training one member takes, in seconds, beside as many others as there were when it was timed."""
+
+    step: float
+    validation: float
+    rest: float  # starting, compiling, predicting
+
+    def seconds(self, experiment: Experiment, steps: int) -> float:
+        """Return the time for a member of `steps` steps an epoch."""
+        validations = math.ceil(experiment.epochs / experiment.validate_every)
+        return self.rest + experiment.epochs * steps * self.step + validations * self.validation
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A request and how fast its members train: those that fill all jobs, and those that are left for the last round."""
+
+    request: Request
+    steps: int  # of a pass over a member's training rows
+    full_round: Pace
+    last_round: Pace
+
+    def scaled(self, factor: float) -> dict[str, Any]:
+        """Return the settings of a training `factor` times as long as its own: more seeds rather than more epochs."""
+        experiment = self.request.pipeline.experiment
+        own = experiment.seeds
+        count = max(1, int(factor * len(own)))
+        passes = factor * len(own) * experiment.epochs / count
+        epochs = max(1, round(passes))
+        more = [seed for seed in range(count + len(own)) if seed not in own]
+        return {
+            "seeds": [*own, *more][:count],
+            "epochs": epochs,
+            "steps_per_epoch": max(1, round(passes * self.steps / epochs)),  # epochs alone would miss the time by half of one
+        }
+
+    def seconds(self, changes: Mapping[str, Any]) -> float:
+        """Return how long a training of these settings takes."""
+        experiment = override(self.request.pipeline.experiment, changes)
+        members = choose_members(experiment, self.request.folds, self.request.full)
+        rounds, left = divmod(len(members), self.request.jobs)
+        steps = experiment.steps_per_epoch
+        whole = rounds * self.full_round.seconds(experiment, steps)
+        return whole + (self.last_round.seconds(experiment, steps) if left else 0)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Requests whose trainings together take a given time."""
+
+    requests: list[Request]
+    factor: float  # how long they are, 1 being the pipelines' own epochs and seeds
+    seconds: float  # expected
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A point of a pipeline's measured curve."""
+
+    factor: float  # length of the training, as in Fit
+    accuracy: metrics.Estimate
+    images: int
+
+
+def measured(curve: Mapping[float, tuple[float, int]], factor: float) -> Measured | None:
+    """Return the point of a pipeline's curve that a training of this length reaches, or None where none is as short."""
+    reached = [point for point in curve if point <= 1.05 * factor]
+    if not reached:
+        return None
+    accuracy, images = curve[max(reached)]
+    return Measured(max(reached), metrics.proportion(round(accuracy * images), images), images)
+
+
+def fit(requests: Sequence[Request], minutes: float, workspace: Workspace) -> Fit:
+    """Return the requests with epochs, steps and seeds changed so that all of them together take `minutes` from now on.
+
+    The same command again gets the same answer, so that it goes on with what it began: until FORCE the answer is kept in
+    runs/<runs>.minutes.json.
+
+    Raises:
+        UserError: the time is too short, or a pipeline ends by itself.
+    """
+    began = time.monotonic()
+    asked = {"minutes": minutes, "requests": [_identity(request) for request in requests]}
+    path = workspace.runs / f"{'+'.join(request.run for request in requests)}.minutes.json"
+    if path.exists() and not requests[0].force:
+        before = files.read_json(path)
+        if before["asked"] == asked:
+            return Fit(_changed(requests, before["changes"]), before["factor"], before["seconds"])
+    dataset = load_dataset(workspace)
+    probes = [_probe(request, workspace, dataset) for request in requests]
+    factor = _fitting(probes, 60 * minutes - (time.monotonic() - began))
+    changes = [probe.scaled(factor) for probe in probes]
+    seconds = time.monotonic() - began + _seconds(probes, factor)
+    files.write_json(path, {"asked": asked, "changes": changes, "factor": factor, "seconds": seconds})
+    return Fit(_changed(requests, changes), factor, seconds)
+
+
+def _identity(request: Request) -> dict[str, Any]:
+    """What the answer depends on, as JSON gives it back."""
+    wanted = {"run": request.run, "pipeline": request.pipeline.sha256, "changes": request.changes, "folds": request.folds}
+    return json.loads(json.dumps(wanted | {"full": request.full, "jobs": request.jobs}))
+
+
+def _changed(requests: Sequence[Request], changes: Sequence[Mapping[str, Any]]) -> list[Request]:
+    found = []
+    for request, changed in zip(requests, changes, strict=True):
+        new = {**request.changes, **changed}
+        pipeline = dataclasses.replace(request.pipeline, experiment=override(request.pipeline.experiment, new))
+        found.append(dataclasses.replace(request, pipeline=pipeline, changes=new))
+    return found
+
+
+def _seconds(probes: Sequence[Probe], factor: float) -> float:
+    return sum(probe.seconds(probe.scaled(factor)) for probe in probes)
+
+
+def _fitting(probes: Sequence[Probe], budget: float) -> float:
+    """Return the largest factor with which all trainings together take at most `budget` seconds.
+
+    Raises:
+        UserError: even the shortest sensible training takes longer.
+    """
+    low = max(LEAST / len(probe.request.pipeline.experiment.seeds) for probe in probes)
+    if _seconds(probes, low) > budget:
+        names = " ".join(probe.request.pipeline.name for probe in probes)
+        missing = math.ceil((_seconds(probes, low) - budget) / 60)
+        raise UserError(f"MINUTES: too short for {names} on this machine: give {missing} more, or take another PIPELINE")
+    high = 2 * low
+    while _seconds(probes, high) <= budget:
+        low, high = high, 2 * high
+    for _ in range(30):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _seconds(probes, middle) <= budget else (low, middle)
+    return low
+
+
+def _probe(request: Request, workspace: Workspace, dataset: Dataset) -> Probe:
+    """Time a few steps of as many members as train side by side, then of as many as are left for a last round.
+
+    Raises:
+        UserError: the pipeline's epochs are not fixed, or its training fails.
+    """
+    experiment = request.pipeline.experiment
+    if experiment.early_stopping or experiment.reduce_lr_on_plateau or experiment.keep != "last":
+        raise UserError(
+            f"MINUTES: {request.pipeline.name} is steered by its validation, so that it has no set length: "
+            f"take a pipeline of fixed epochs, as fast"
+        )
+    members = choose_members(experiment, request.folds, request.full)
+    rounds, left = divmod(len(members), request.jobs)
+    together = request.jobs if rounds else 0
+    folds = stratified_folds(dataset.labels, experiment.folds, experiment.fold_seed)
+    paces = _paces(request, workspace, folds, members[: together + left])
+    whole, last = paces[:together] or paces, paces[together:] or paces
+    steps = steps_per_epoch(experiment, len(split_rows(folds, members[0].fold).train))
+    return Probe(request, steps, _typical(whole), _typical(last))
+
+
+def _paces(request: Request, workspace: Workspace, folds: np.ndarray, members: list[Member]) -> list[Pace]:
+    """Train `members` for a few steps each and return their paces; nothing of it is kept."""
+    threads, changes = request.pipeline.experiment.threads, {**request.changes, **PROBE}
+    with tempfile.TemporaryDirectory(prefix="digit-recognizer-") as folder:
+        save_folds(Path(folder) / "folds.csv", folds)
+        job = workers.Job(request.pipeline.file, request.pipeline.sha256, changes, workspace, Path(folder))
+        clock = _Clock(members, request.jobs)
+        workers.train_members(job, members, threads, request.jobs, clock.hear)
+    return [clock.pace(member) for member in members]
+
+
+class _Clock:
+    """Takes the times of members that are trained `jobs` at a time, a waiting one whenever another is done."""
+
+    def __init__(self, members: Sequence[Member], jobs: int) -> None:
+        self.starts = dict.fromkeys(members[:jobs], time.monotonic())
+        self.waiting = list(members[jobs:])
+        self.epochs: dict[Member, list[float]] = {member: [] for member in members}
+        self.seconds: dict[Member, float] = {}
+
+    def hear(self, event: dict[str, Any]) -> None:
+        member = event["member"]
+        if event["event"] == "epoch":
+            self.epochs[member].append(event["seconds"])
+        elif event["event"] == "done":
+            now = time.monotonic()
+            self.seconds[member] = now - self.starts[member]
+            if self.waiting:
+                self.starts[self.waiting.pop(0)] = now
+
+    def pace(self, member: Member) -> Pace:
+        _, trained, validated = self.epochs[member]
+        validation = max(0.0, validated - trained)
+        return Pace(trained / PROBE["steps_per_epoch"], validation, self.seconds[member] - 3 * trained - 2 * validation)
+
+
+def _typical(paces: Sequence[Pace]) -> Pace:
+    return Pace(*(statistics.median(values) for values in zip(*map(dataclasses.astuple, paces), strict=True)))

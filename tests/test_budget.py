@@ -1,0 +1,104 @@
+"""Training within a number of minutes: what is chosen, that it fits, and that the same command goes on with it."""
+
+import dataclasses
+
+import pytest
+from tiny_run import make_workspace, request
+
+from digit_recognizer import metrics
+from digit_recognizer.errors import UserError
+from digit_recognizer.experiment import override, settings
+from digit_recognizer.training import budget
+from digit_recognizer.training.budget import Pace, Probe
+
+PLAIN = {"early_stopping": None, "reduce_lr_on_plateau": None, "checkpoint": None, "epochs": 10, "folds": 5}
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    return make_workspace(tmp_path_factory.mktemp("budget"))
+
+
+@pytest.fixture
+def probe(workspace):
+    """A pipeline of 10 epochs of 100 steps for 5 folds, two side by side in rounds of 32 s; the last fold alone takes 22 s."""
+    wanted = request(workspace, jobs=2, **PLAIN)
+    return Probe(wanted, 100, Pace(step=0.03, validation=0.1, rest=1.0), Pace(step=0.02, validation=0.1, rest=1.0))
+
+
+def test_its_own_length_takes_all_rounds(probe):
+    settings = probe.scaled(1)
+    assert settings == {"seeds": [0], "epochs": 10, "steps_per_epoch": 100}
+    assert probe.seconds(settings) == pytest.approx(32 + 32 + 22)
+
+
+def test_two_seeds_leave_no_fold_alone(probe):
+    assert probe.seconds(probe.scaled(2)) == pytest.approx(5 * 32)
+
+
+def test_more_time_gives_more_seeds_and_less_gives_fewer_epochs(probe):
+    assert probe.scaled(0.5)["epochs"] == 5
+    assert probe.scaled(1.5)["epochs"] == 15
+    assert probe.scaled(3.2)["seeds"] == [0, 1, 2]
+
+
+def test_steps_make_up_for_what_whole_epochs_miss(probe):
+    for factor in (0.43, 0.77, 1.13, 2.9):
+        chosen = probe.scaled(factor)
+        steps = len(chosen["seeds"]) * chosen["epochs"] * chosen["steps_per_epoch"]
+        assert steps == pytest.approx(factor * 10 * 100, rel=0.02)
+
+
+def test_own_seeds_come_first(probe):
+    changed = dataclasses.replace(
+        probe.request.pipeline, experiment=override(probe.request.pipeline.experiment, {"seeds": (7, 1)})
+    )
+    probe = dataclasses.replace(probe, request=dataclasses.replace(probe.request, pipeline=changed))
+    assert probe.scaled(0.5)["seeds"] == [7]
+    assert probe.scaled(2)["seeds"] == [7, 1, 0, 2]
+
+
+@pytest.mark.parametrize("seconds", [45, 86, 130, 300, 1800, 7200])
+@pytest.mark.parametrize("members", [1, 3])
+def test_the_time_is_used_but_not_exceeded(probe, seconds, members):
+    probes = [probe] * members
+    factor = budget._fitting(probes, seconds * members)
+    taken = budget._seconds(probes, factor)
+    assert taken <= seconds * members
+    assert taken > 0.9 * seconds * members
+
+
+def test_too_short_a_time_is_refused(probe):
+    with pytest.raises(UserError, match="too short for tiny on this machine: give 1 more"):
+        budget._fitting([probe], 20)
+
+
+def test_a_pipeline_that_stops_early_is_refused(workspace):
+    with pytest.raises(UserError, match="tiny is steered by its validation"):
+        budget.fit([request(workspace)], 1, workspace)
+
+
+def test_real_steps_are_timed_and_the_same_command_goes_on_with_the_same_settings(workspace, monkeypatch):
+    wanted = request(workspace, jobs=2, only=[0, 1, 2], **PLAIN)
+    fit = budget.fit([wanted], 3, workspace)
+    chosen = fit.requests[0].pipeline.experiment
+    assert len(chosen.seeds) * chosen.epochs * chosen.steps_per_epoch > 10 * 4
+    assert 100 < fit.seconds <= 180
+    assert not workspace.run("tiny").exists()
+
+    monkeypatch.setattr(budget, "_probe", lambda *_: pytest.fail("it was timed again"))
+    again = budget.fit([request(workspace, jobs=2, only=[0, 1, 2], **PLAIN)], 3, workspace)
+    assert settings(again.requests[0].pipeline.experiment) == settings(chosen)
+    assert again.requests[0].changes == fit.requests[0].changes
+    for other in ({"only": [0, 1]}, {"force": True}, {"learning_rate": 0.1}):
+        with pytest.raises(pytest.fail.Exception):
+            budget.fit([request(workspace, jobs=2, **{"only": [0, 1, 2], **PLAIN, **other})], 3, workspace)
+
+
+def test_the_expected_accuracy_is_that_of_the_longest_measured_training_that_is_no_longer():
+    curve = {0.5: (0.991, 42_000), 1.0: (0.995, 42_000), 3.0: (0.997, 42_000)}
+    assert budget.measured(curve, 0.3) is None
+    found = budget.measured(curve, 2.0)
+    assert (found.factor, found.images) == (1.0, 42_000)
+    assert found.accuracy == metrics.proportion(41_790, 42_000)
+    assert budget.measured(curve, 0.99).factor == 1.0  # a hundredth shorter is no other training
