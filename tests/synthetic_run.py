@@ -117,7 +117,12 @@ def _write_records(directory: Path, dataset: Dataset, seeds: Sequence[int], fini
         {
             "pipeline": directory.name,
             "description": "A run that was made up",
-            "settings": {"epochs": 12, "augmentation": {"rotation": 10.0, "zoom": 0.1}, "seeds": list(seeds)},
+            "settings": {
+                "epochs": 12,
+                "label_smoothing": 0.05,
+                "augmentation": {"rotation": 10.0, "zoom": 0.1},
+                "seeds": list(seeds),
+            },
             "dataset": {"sha256": dataset.sha256, "source": dataset.source},
             "pipeline_sha256": "0" * 64,
             "git_commit": "0123abc",

@@ -54,6 +54,11 @@ def test_accuracy_of_one_can_be_drawn_on_its_scale():
     assert "0.9" in figures.lines_svg([figures.Line([1, 2, 3], [0.5, 0.9, 1.0])], "epoch", "accuracy", "accuracy")
 
 
+def test_a_line_runs_on_over_epochs_that_were_not_measured():
+    sparse = figures.lines_svg([figures.Line([1, 2, 3], [0.1, float("nan"), 0.3], mark=3)], "epoch", "loss")
+    assert sparse == figures.lines_svg([figures.Line([1, 3], [0.1, 0.3], mark=3)], "epoch", "loss")
+
+
 def test_calibration_is_drawn_with_empty_bins():
     calibration = metrics.calibration(np.array([0, 1]), np.array([[0.95, 0.05], [0.3, 0.7]]))
     assert figures.calibration_svg(calibration).startswith("<svg")

@@ -1,13 +1,17 @@
 """The report's pages as files: what they hold, for whole and partial runs, any classes and shapes. The browser looks in
 test_report_browser.py."""
 
+import base64
+import io
 import json
 import re
 import time
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from synthetic_run import make_dataset, make_full_run, make_history, make_run, predict
 
 from digit_recognizer import metrics
@@ -49,6 +53,11 @@ def test_report_states_accuracy_with_its_interval(run, dataset):
     assert f"95 % interval {accuracy.low:.5f} to {accuracy.high:.5f}" in page
 
 
+def test_data_from_a_file_are_named_without_its_folders(run, dataset):
+    from_file = replace(dataset, source="/home/somebody/downloads/digits.zip")
+    assert "<dt>Data</dt><dd>digits.zip\n" in write_report(run, from_file).read_text("utf-8")
+
+
 def test_cells_hold_all_errors_and_the_least_confident_hits(run, dataset):
     digits = cells(write_report(run, dataset).read_text("utf-8"))
     errors = pd.read_csv(run / "errors.csv")
@@ -61,6 +70,26 @@ def test_cells_hold_all_errors_and_the_least_confident_hits(run, dataset):
     all_hits = np.flatnonzero((oof.predictions == 3) & (oof.labels == 3))
     least = all_hits[np.argsort(oof.confidence[all_hits], kind="stable")[:30]]
     assert hits["row"].tolist()[:30] == least.tolist()
+
+
+def sheet_of(page: str) -> np.ndarray:
+    """The picture that holds all digits, in 16 levels of grey, int (height, width)."""
+    data = re.search(r"url\(data:image/png;base64,([^)]*)\)", page)[1]
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("L")) // 17
+
+
+def test_test_digits_are_shown_with_what_the_run_says_of_them(run, dataset):
+    page = write_report(run, dataset).read_text("utf-8")
+    section = page.partition('<section id="test">')[2].partition("</section>")[0]
+    shown = re.findall(r"--x:(\d+);--y:(\d+).*?<b>(.*?)</b><small>([0-9.]+) %</small>.*?ImageId (\d+)", section)
+    columns, lines, titles, percents, ids = zip(*shown, strict=True)
+    rows, test = np.array(ids, int) - 1, read_run(run, dataset).test
+    assert (len(rows), rows[0], rows[49]) == (100, 0, len(test) - 1)
+    assert rows[50:].tolist() == np.argsort(test.max(axis=1), kind="stable")[:50].tolist()
+    assert [dataset.classes.index(title) for title in titles] == test[rows].argmax(axis=1).tolist()
+    assert np.array(percents, float) == pytest.approx(100 * test[rows].max(axis=1), abs=0.1)
+    tiles = sheet_of(page).reshape(-1, 28, 50, 28).swapaxes(1, 2)
+    assert np.array_equal(tiles[np.array(lines, int), np.array(columns, int)], dataset.test_images[rows, ..., 0] >> 4)
 
 
 def test_partial_run_is_reported_as_such(tmp_path, dataset):
@@ -176,8 +205,10 @@ def test_blend_page_shows_weights_disagreement_and_size(tmp_path, run, dataset):
 
 def test_blend_of_one_model_a_fold_has_no_size_curve(tmp_path, run, dataset):
     smoke = read_run(run, dataset)
-    page = write_blend([run], dataset, tmp_path / "one.html", weights=None, oof=smoke.probabilities, test=smoke.test)
-    assert "Accuracy by number of models" not in page.read_text("utf-8")
+    path = write_blend([run], dataset, tmp_path / "one.html", weights=None, oof=smoke.probabilities, test=smoke.test)
+    page = path.read_text("utf-8")
+    assert "Accuracy by number of models" not in page
+    assert "no weights" in page
 
 
 def test_history_of_a_single_epoch_can_be_drawn(tmp_path, dataset):

@@ -1,39 +1,18 @@
-"""The report in a real browser, opened from disk: skipped where Chromium or Playwright is missing, but never in CI."""
-
-import os
-import shutil
+"""The report in a real browser, opened from disk."""
 
 import pandas as pd
 import pytest
+from chromium import DESKTOP, PHONE, launched
 from synthetic_run import make_dataset, make_run
 
 from digit_recognizer.report import write_blend, write_comparison, write_report
 from digit_recognizer.report.results import read_run
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
-
-
-def unavailable(reason: str) -> None:
-    """Skip, or fail in CI, where a browser is a matter of course."""
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
-
 
 @pytest.fixture(scope="module")
 def browser():
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        unavailable("Playwright is not installed: pip install -r requirements-test.txt")
-    if CHROMIUM is None:
-        unavailable("no Chromium found: apt-get install chromium")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, "--no-first-run"])
+    with launched() as chromium:
         yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")

@@ -75,6 +75,7 @@ def lines_svg(lines: Sequence[Line], x_label: str, y_label: str, scale: Scale = 
     axes = figure.subplots()
     for line in lines:
         x, y = np.asarray(line.x), np.asarray(line.y, dtype=np.float64)
+        x, y = x[~np.isnan(y)], y[~np.isnan(y)]  # so that the line runs on between measurements
         y = np.clip(1 - y, 1e-5, 1) if scale == "accuracy" else y
         style = {"color": _SERIES[line.colour % len(_SERIES)], "label": line.name or None}
         axes.plot(x, y, linestyle=":" if line.dashed else "-", linewidth=1.4, marker="o" if len(x) == 1 else None, **style)

@@ -120,6 +120,6 @@ def _disputed(runs: Sequence[Run], test: np.ndarray, dataset: Dataset, sheet: Di
         parties = [label for label in np.argsort(-votes[row], kind="stable") if votes[row, label]]
         tally = ", ".join(f"{dataset.classes[label]} ({votes[row, label]})" for label in parties)
         best = test[row].argmax()
-        return Picture(sheet.test(row), f"{dataset.classes[best]} {percent(test[row, best])}", [tally, f"test row {row}"])
+        return Picture(sheet.test(row), f"{dataset.classes[best]} ({percent(test[row, best])})", [tally, f"ImageId {row + 1}"])
 
     return [picture(row) for row in rows if agreed[row] < len(members)]

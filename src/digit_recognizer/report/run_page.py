@@ -15,7 +15,7 @@ from digit_recognizer.report.page import training_picture, write_page
 from digit_recognizer.report.results import Member, Run, read_run
 
 GALLERY = 100  # worst errors, and doubtful labels of each kind
-SAMPLES = 50  # training and test digits
+SAMPLES = 50  # training digits, and test digits of each kind
 
 
 def write_report(run_directory: Path, dataset: Dataset) -> Path:
@@ -126,8 +126,8 @@ def _test_digits(run: Run, dataset: Dataset, sheet: DigitSheet) -> dict[str, lis
 
     def picture(row: int) -> Picture:
         best, second = np.argsort(-run.test[row], kind="stable")[:2]
-        runner_up = f"or {dataset.classes[second]} {percent(run.test[row, second])}"
-        return Picture(sheet.test(row), dataset.classes[best], [percent(run.test[row, best]), runner_up, f"test row {row}"])
+        runner_up = f"or {dataset.classes[second]} ({percent(run.test[row, second])})"
+        return Picture(sheet.test(row), dataset.classes[best], [percent(run.test[row, best]), runner_up, f"ImageId {row + 1}"])
 
     return {"Some of them": [picture(row) for row in spread], "The least confident": [picture(row) for row in unsure]}
 
