@@ -1,5 +1,6 @@
 """Training a run: the files it leaves, what each part of a training does, and what happens when something is wrong."""
 
+import io
 import json
 import multiprocessing
 import os
@@ -12,6 +13,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from tiny_run import environment, history, make_workspace, probabilities, request, train_here
 
 from digit_recognizer import files, inference, metrics
@@ -170,6 +172,12 @@ def train_one(workspace, run, **changes):
     return workspace.run(run), events
 
 
+@pytest.fixture(scope="module")
+def best(workspace):
+    """A fold of six epochs of which the best was kept."""
+    return train_one(workspace, "best", keep="best_val_loss", learning_rate=0.05, epochs=6)[0]
+
+
 def test_early_stopping_ends_when_nothing_improves(workspace):
     run, _ = train_one(workspace, "stopped", early_stopping__patience=2, early_stopping__min_delta=100.0, epochs=9)
     assert len(history(run / "seed_0/fold_0")) == 3
@@ -189,12 +197,42 @@ def test_plateau_lowers_the_rate_when_nothing_improves(workspace):
     assert rate < 0.5, "the rate was to fall"
 
 
-def test_keep_best_predicts_with_the_best_epoch(workspace):
-    run, _ = train_one(workspace, "best", keep="best_val_loss", learning_rate=0.05, epochs=6)
-    table, own = history(run / "seed_0/fold_0"), scores(run)
+def test_keep_best_predicts_with_the_best_epoch(best):
+    table, own = history(best / "seed_0/fold_0"), scores(best)
     assert own["kept_epoch"] == table["epoch"][table["val_loss"].idxmin()] < 6
     assert own["loss"] == pytest.approx(table["val_loss"].min(), abs=1e-4)
-    assert files.read_json(run / "metrics.json")["epoch_selected_on_fold"] is True
+    assert files.read_json(best / "metrics.json")["epoch_selected_on_fold"] is True
+
+
+def board(folder):
+    """Return what TensorBoard shows of a folder, by tag: arrays by step, which counts epochs from 0."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.util.tensor_util import make_ndarray
+
+    events = EventAccumulator(str(folder), size_guidance={"tensors": 0}).Reload()
+    return {tag: {e.step: make_ndarray(e.tensor_proto) for e in events.Tensors(tag)} for tag in events.Tags()["tensors"]}
+
+
+@pytest.mark.parametrize("member", MEMBERS)
+def test_tensorboard_has_loss_accuracy_and_learning_rate_of_each_epoch(trained, member):
+    table = history(trained / member)
+    for part, prefix, names in (
+        ("train", "", ("loss", "accuracy", "learning_rate")),
+        ("validation", "val_", ("loss", "accuracy")),
+    ):
+        shown = board(trained / member / "tensorboard" / part)
+        for name in names:
+            assert list(shown[f"epoch_{name}"]) == [0, 1, 2, 3]
+            assert list(shown[f"epoch_{name}"].values()) == pytest.approx(table[f"{prefix}{name}"].tolist(), rel=1e-5)
+
+
+def test_tensorboard_has_the_confusion_matrix_four_times_a_run(trained, best):
+    assert list(board(best / "seed_0/fold_0/tensorboard/validation")["confusion"]) == [1, 2, 4, 5]
+    for member in MEMBERS:
+        *_, (width, height, last) = board(trained / member / "tensorboard/validation")["confusion"].values()
+        pixels = np.asarray(Image.open(io.BytesIO(last)).convert("RGB"))
+        assert pixels.shape == (int(height), int(width), 3)
+        assert np.array_equal(pixels, np.asarray(Image.open(trained / member / "confusion.png").convert("RGB")))
 
 
 @pytest.mark.parametrize("every", [False, True])
@@ -244,7 +282,7 @@ def test_folds_are_trained_in_the_order_asked_for_and_the_rest_later(workspace):
 
 
 def test_a_fold_that_does_not_exist_is_refused_with_the_way_out(workspace):
-    with pytest.raises(UserError, match=r"FOLDS=4: folds are 0\.\.3; for 4 folds: SET=folds=4"):
+    with pytest.raises(UserError, match=r"FOLDS=4: folds are 0\.\.3; a fold 4 needs 5 folds: SET=folds=5"):
         train_here(request(workspace, "none", only=[4]), workspace)
 
 

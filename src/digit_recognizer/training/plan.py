@@ -46,7 +46,7 @@ def choose_members(experiment: Experiment, folds: Sequence[int] | None, full: bo
     for fold in wanted:
         if not 0 <= fold < experiment.folds:
             raise UserError(
-                f"FOLDS={fold}: folds are 0..{experiment.folds - 1}; for {max(fold, 2)} folds: SET=folds={max(fold, 2)}"
+                f"FOLDS={fold}: folds are 0..{experiment.folds - 1}; a fold {fold} needs {fold + 1} folds: SET=folds={fold + 1}"
             )
     return [Member(seed, fold) for seed in experiment.seeds for fold in wanted]
 
