@@ -124,6 +124,7 @@ def _write_records(directory: Path, dataset: Dataset, seeds: Sequence[int], fini
                 "seeds": list(seeds),
             },
             "dataset": {"sha256": dataset.sha256, "source": dataset.source},
+            "teacher_sha256": None,
             "pipeline_sha256": "0" * 64,
             "git_commit": "0123abc",
             "versions": {"keras": "3.15.1", "numpy": "2.4.6"},

@@ -93,6 +93,7 @@ def train_here(wanted: Request, workspace: Workspace, on_event=lambda event: Non
 
 
 def _train_members_here(job, members, threads, jobs, on_event):
+    from digit_recognizer.training import teacher
     from digit_recognizer.training.member import Task, train_member
     from digit_recognizer.training.plan import split_rows
 
@@ -103,6 +104,7 @@ def _train_members_here(job, members, threads, jobs, on_event):
         def hear(event, member=member):
             on_event({**event, "member": member})
 
-        split = split_rows(folds, member.fold)
-        train_member(Task(loaded, load_dataset(job.workspace), split, member, job.run / member.folder, hear))
+        split, folder = split_rows(folds, member.fold), job.run / member.folder
+        taught = teacher.soft_labels(job.workspace.run(loaded.teacher), member.fold) if loaded.teacher else None
+        train_member(Task(loaded, load_dataset(job.workspace), split, member, folder, hear, soft_labels=taught))
         hear({"event": "done"})

@@ -46,7 +46,8 @@ def train(request: Request, workspace: Workspace, on_event: OnEvent = lambda eve
         with run_record.locked(run):
             on_event({"event": "warning", "message": f"moved the old run to {run_record.move_aside(run)}"})
     with run_record.locked(run):
-        for warning in run_record.begin_or_continue(run, run_record.describe(request.pipeline, request.changes, dataset)):
+        record = run_record.describe(request.pipeline, request.changes, dataset, workspace)
+        for warning in run_record.begin_or_continue(run, record):
             on_event({"event": "warning", "message": warning})
         files.remove_temporaries(run)
         folds = _folds(run, dataset, experiment.folds, experiment.fold_seed)

@@ -52,10 +52,23 @@ class Task:
     folder: Path
     on_event: OnEvent = lambda event: None
     workers: int = 1  # threads or processes that augment ahead of the training
+    soft_labels: np.ndarray | None = None  # float32 (test images, classes): learn these too
 
     @property
     def checkpoint(self) -> Path:
         return self.folder / "state.npz"
+
+    @property
+    def examples(self) -> tuple[np.ndarray, np.ndarray]:
+        """What it learns from: images uint8 (n, h, w, c) and targets float32 (n, classes)."""
+        images, targets = self.dataset.images[self.split.train], self.targets(self.dataset.labels[self.split.train])
+        if self.soft_labels is None:
+            return images, targets
+        return np.concatenate([images, self.dataset.test_images]), np.concatenate([targets, self.soft_labels])
+
+    def targets(self, labels: np.ndarray) -> np.ndarray:
+        """Return labels (n,) as float32 (n, classes), 1 for the label's class."""
+        return np.eye(len(self.dataset.classes), dtype=np.float32)[labels]
 
     @property
     def valid_images(self) -> np.ndarray:
@@ -105,10 +118,10 @@ def _summary(model: keras.Model) -> str:
 def _fit(model: keras.Model, task: Task, restored: state.State | None, progress: state.Progress) -> list[np.ndarray]:
     """Train to the end and return the weights that predict."""
     experiment, split = task.experiment, task.split
-    targets = np.eye(len(task.dataset.classes), dtype=np.float32)
+    images, targets = task.examples
     batches = Batches(
-        images=task.dataset.images[split.train],
-        targets=targets[task.dataset.labels[split.train]],
+        images=images,
+        targets=targets,
         batch_size=experiment.batch_size,
         steps_per_epoch=steps_per_epoch(experiment, len(split.train)),
         augmentation=experiment.augmentation,
@@ -121,7 +134,7 @@ def _fit(model: keras.Model, task: Task, restored: state.State | None, progress:
     validation = {}
     if len(split.valid):
         validation = {
-            "validation_data": (task.valid_images, targets[task.valid_labels]),
+            "validation_data": (task.valid_images, task.targets(task.valid_labels)),
             "validation_batch_size": inference.BATCH_SIZE,
             "validation_freq": _validated_epochs(experiment),
         }

@@ -15,14 +15,20 @@ from digit_recognizer import backend, experiment, files
 from digit_recognizer.dataset import Dataset
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import Pipeline
-from digit_recognizer.workspace import PROJECT_ROOT
+from digit_recognizer.training import teacher
+from digit_recognizer.workspace import PROJECT_ROOT, Workspace
 
 RECORD = "experiment.json"
 SURROUNDINGS = ("git_commit", "versions", "python", "backend", "device")
 
 
-def describe(pipeline: Pipeline, changes: dict[str, Any], dataset: Dataset) -> dict[str, Any]:
-    """Return the content of experiment.json; `changes` are those that the pipeline was loaded with."""
+def describe(pipeline: Pipeline, changes: dict[str, Any], dataset: Dataset, workspace: Workspace) -> dict[str, Any]:
+    """Return the content of experiment.json; `changes` are those that the pipeline was loaded with.
+
+    Raises:
+        UserError: the teacher that the experiment names can't teach it.
+    """
+    name = pipeline.experiment.teacher
     return {
         "pipeline": pipeline.name,
         "pipeline_file": str(pipeline.file),
@@ -39,6 +45,7 @@ def describe(pipeline: Pipeline, changes: dict[str, Any], dataset: Dataset) -> d
             "classes": list(dataset.classes),
             "image_shape": list(dataset.image_shape),
         },
+        "teacher_sha256": teacher.identity(workspace.run(name), pipeline.experiment, dataset) if name else None,
         "git_commit": _git_commit(),
         "versions": backend.library_versions(),
         "python": platform.python_version(),
@@ -65,6 +72,8 @@ def begin_or_continue(run: Path, record: dict[str, Any]) -> list[str]:
     changed = _differences(before["settings"], record["settings"], ignored=("seeds",))
     if before["dataset"]["sha256"] != record["dataset"]["sha256"]:
         changed.append(f"data: {before['dataset']['source']} -> {record['dataset']['source']}")
+    if before.get("teacher_sha256") != record["teacher_sha256"]:
+        changed.append("teacher: it was trained anew")
     if changed:
         raise UserError(
             f"{run} was begun with other settings: {'; '.join(changed)}. "

@@ -139,11 +139,13 @@ def _train_each(pipe: connection.Connection, send: Callable, job: Job, threads: 
     dataset = load_dataset(job.workspace)
     folds = load_folds(job.run / "folds.csv")
     backend.configure(threads, loaded.deterministic)
+    from digit_recognizer.training import teacher
     from digit_recognizer.training.member import Task, train_member
     from digit_recognizer.training.plan import split_rows
 
     augmenting = max(1, min(4, (os.cpu_count() or 1) // jobs - threads))
     while member := pipe.recv():
         split, folder = split_rows(folds, member.fold), job.run / member.folder
-        train_member(Task(loaded, dataset, split, member, folder, send, augmenting))
+        taught = teacher.soft_labels(job.workspace.run(loaded.teacher), member.fold) if loaded.teacher else None
+        train_member(Task(loaded, dataset, split, member, folder, send, augmenting, taught))
         send({"event": "done"})
