@@ -1,14 +1,13 @@
 """The drawing page: exported from Keras models, drawn on in headless Chromium, its probabilities those of Python."""
 
 import base64
-import json
-import os
 import shutil
 import threading
 from functools import partial
 
 import numpy as np
 import pytest
+from chromium import DESKTOP, PHONE, launched, unavailable
 from digit_strokes import STROKES
 from PIL import Image
 
@@ -17,19 +16,16 @@ from digit_recognizer.drawing import network, runtime
 from digit_recognizer.errors import UserError
 from digit_recognizer.image_files import read_images
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 TOLERANCE = 1e-4
 
 
-def tiny_model(seed, shape=(28, 28, 1)):
+def tiny_model(seed):
     """An untrained network whose answers depend on its input: what counts here is that they are the same everywhere."""
     import keras
     from keras import layers
 
     keras.utils.set_random_seed(seed)
-    pixels = keras.Input(shape, name="pixels")
+    pixels = keras.Input((28, 28, 1), name="pixels")
     x = layers.Rescaling(1 / 127, -0.2, name="scaling")(pixels)
     x = layers.Conv2D(8, 5, strides=2, activation="relu")(x)
     x = layers.BatchNormalization()(x)
@@ -73,11 +69,26 @@ def test_the_graph_averages_the_models(models, tmp_path):
     assert np.abs(probabilities - mean_probabilities(models[:1], images)).max() < 1e-5
 
 
-@pytest.mark.parametrize("shape", [(32, 32, 3), (28, 20, 1)])
-def test_networks_for_other_images_are_refused(shape, tmp_path):
-    with pytest.raises(UserError, match="square, grey"):
-        drawing.export([tiny_model(0, shape)], tmp_path / "page")
-    assert not (tmp_path / "page").exists()
+DIGITS = [*"0123456789"]
+
+
+def test_runs_on_digits_can_be_drawn_for():
+    drawing.check_data({"source": "mnist", "classes": DIGITS, "image_shape": [28, 28, 1]})
+
+
+@pytest.mark.parametrize(
+    ("classes", "shape", "said"),
+    [
+        (["Sandal", "Shirt", "Bag"], [28, 28, 1], "3 classes, 28x28x1"),
+        (DIGITS, [32, 32, 1], "10 classes, 32x32x1"),
+        (DIGITS, [28, 28, 3], "10 classes, 28x28x3"),
+    ],
+    ids=["clothes", "larger", "colour"],
+)
+def test_runs_on_other_data_are_refused_in_one_line(classes, shape, said):
+    with pytest.raises(UserError, match=rf"trained on fashion \({said}\).*for runs on grey digits") as error:
+        drawing.check_data({"source": "fashion", "classes": classes, "image_shape": shape})
+    assert "\n" not in str(error.value)
 
 
 def test_a_network_that_onnx_cannot_express_is_refused(tmp_path):
@@ -113,25 +124,10 @@ def test_a_failing_npm_is_one_line(script, message, tmp_path, monkeypatch):
     assert not list(tmp_path.glob("page/*"))
 
 
-def unavailable(reason):
-    """Skip, or fail in CI, where browser and npm are a matter of course."""
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
 @pytest.fixture(scope="module")
 def browser():
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        unavailable("Playwright is not installed: pip install -r requirements-test.txt")
-    if CHROMIUM is None:
-        unavailable("no Chromium found: apt-get install chromium")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, "--no-first-run"])
+    with launched() as chromium:
         yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")
@@ -232,7 +228,7 @@ def test_a_drawn_digit_gets_the_probabilities_that_predict_gives_its_picture(
     for digit in digits:
         draw_with_mouse(page, digit, **place)
         shown = shown_probabilities(page)
-        _, images, _ = read_images([saved_canvas(page, "paper", tmp_path / "drawing.png")], (28, 28, 1))
+        _, images, _ = read_images([saved_canvas(page, "paper", tmp_path / "drawing.png")], (28, 28, 1), prepare=True)
         assert np.array_equal(seen_by_network(page, tmp_path / "seen.png"), images[0, ..., 0])
         expected = mean_probabilities(models[:2], images)[0]
         assert np.abs(shown - expected).max() < TOLERANCE
@@ -244,7 +240,7 @@ def test_a_finger_draws_on_a_phone(open_page, models, tmp_path):
     page = open_page(viewport=PHONE, has_touch=True, is_mobile=True, device_scale_factor=3)
     draw_with_finger(page, 4)
     shown = shown_probabilities(page)
-    _, images, _ = read_images([saved_canvas(page, "paper", tmp_path / "drawing.png")], (28, 28, 1))
+    _, images, _ = read_images([saved_canvas(page, "paper", tmp_path / "drawing.png")], (28, 28, 1), prepare=True)
     assert images.sum() > 20 * 255
     assert np.abs(shown - mean_probabilities(models[:2], images)[0]).max() < TOLERANCE
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
@@ -280,7 +276,6 @@ def test_a_second_export_fetches_nothing_and_replaces_the_network(folder, models
     copy = shutil.copytree(folder, tmp_path / "copy")
     (copy / "model.onnx").write_bytes(b"")
     monkeypatch.setenv("PATH", str(tmp_path))
-    drawing.export(models[:1], copy, classes=tuple("abcdefghij"))
+    drawing.export(models[:1], copy)
     assert (copy / "model.onnx").stat().st_size > 1000
-    assert json.loads((copy / "model.json").read_text()) == {"side": 28, "classes": list("abcdefghij")}
     assert {path.name for path in copy.iterdir()} == {path.name for path in folder.iterdir()}

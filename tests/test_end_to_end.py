@@ -105,6 +105,40 @@ def test_prediction_of_image_files(trained, tmp_path):
     printed = command(workspace, "predict", f"--images={tmp_path / 'blank page.png'}", "--run=smoke")
     assert "blank page.png" in printed
     assert "looks unlike any digit" in printed
+    assert "prepared as MNIST was" in printed
+
+
+@pytest.fixture(scope="module")
+def clothes(trained):
+    """The workspace with the same run once more, as if it had been trained on Fashion-MNIST."""
+    workspace, _ = trained
+    run = shutil.copytree(workspace / "runs" / "smoke", workspace / "runs" / "clothes")
+    record = json.loads((run / "experiment.json").read_text())
+    record["dataset"] |= {"source": "fashion_mnist", "classes": ["T-shirt", "Trouser", *map(str, range(8))]}
+    (run / "experiment.json").write_text(json.dumps(record))
+    return workspace
+
+
+def test_images_for_a_run_on_other_things_than_digits_are_only_scaled(clothes, tmp_path):
+    from PIL import Image
+
+    ramp = np.arange(28 * 28, dtype=np.uint32).reshape(28, 28) // 4
+    Image.fromarray(ramp.astype(np.uint8)).save(tmp_path / "shirt.png")
+    answers = []
+    for words in (["--run=clothes"], ["--run=smoke", "--as-is"], ["--run=smoke"]):
+        printed = command(clothes, "predict", f"--images={tmp_path / 'shirt.png'}", *words)
+        assert ("image files were only scaled" in printed) == (words != ["--run=smoke"])
+        table = (clothes / "runs" / words[0].removeprefix("--run=") / "predictions.csv").read_text().splitlines()
+        answers.append(table[1].split(",")[-10:])
+    assert answers[0] == answers[1] != answers[2]
+
+
+def test_the_drawing_page_is_refused_to_a_run_on_other_things_than_digits(clothes):
+    call = [sys.executable, "-m", "digit_recognizer", "--workspace", str(clothes), "draw", "--run=clothes"]
+    done = subprocess.run(call, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "trained on fashion_mnist (10 classes, 28x28x1)" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.slow

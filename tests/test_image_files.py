@@ -8,7 +8,7 @@ from PIL import Image
 
 from digit_recognizer import competition_format
 from digit_recognizer.errors import UserError
-from digit_recognizer.image_files import prediction_table, prepare_digit, read_images, write_predictions
+from digit_recognizer.image_files import are_digits, prediction_table, prepare_digit, read_images, write_predictions
 from digit_recognizer.sources import bundled
 
 SHAPE = (28, 28, 1)
@@ -27,8 +27,8 @@ def references():
     return np.stack([prepare_digit(draw(digit, (280, 280), (40, 40, 200)), 28) for digit in range(10)]).astype(int)
 
 
-def read(path, **options):
-    return read_images([path], SHAPE, **options).images
+def read(path, prepare=True):
+    return read_images([path], SHAPE, prepare).images
 
 
 def centre_of_mass(image):
@@ -79,7 +79,7 @@ def test_shadows_noise_and_dust_of_a_photograph_are_no_ink():
 def test_rows_of_the_competition_saved_as_images_are_read_as_they_were(tmp_path, rows, suffix, inverted):
     for number, image in enumerate(rows):
         Image.fromarray(255 - image[..., 0] if inverted else image[..., 0]).save(tmp_path / f"{number}{suffix}")
-    names, images, problems = read_images([tmp_path], SHAPE)
+    names, images, problems = read_images([tmp_path], SHAPE, prepare=True)
     assert names == [f"{number}{suffix}" for number in range(len(rows))]
     assert np.array_equal(images, rows)
     assert not problems
@@ -139,17 +139,31 @@ def test_an_image_without_ink_comes_out_black(size, paper):
     assert not prepare_digit(np.full(size, paper, np.uint8), 28).any()
 
 
-def test_unprepared_images_and_colour_are_only_scaled(tmp_path):
+def test_unprepared_images_are_only_scaled(tmp_path):
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (28, 28, 3), dtype=np.uint8))
     image.save(tmp_path / "image.png")
     assert np.array_equal(read(tmp_path / "image.png", prepare=False)[0, ..., 0], np.asarray(image.convert("L")))
-    assert np.array_equal(read_images([tmp_path / "image.png"], (28, 28, 3)).images[0], np.asarray(image))
-    assert read_images([tmp_path / "image.png"], (40, 40, 3)).images.shape == (1, 40, 40, 3)
+    assert np.array_equal(read_images([tmp_path / "image.png"], (28, 28, 3), prepare=False).images[0], np.asarray(image))
+    assert read_images([tmp_path / "image.png"], (40, 40, 3), prepare=False).images.shape == (1, 40, 40, 3)
+
+
+@pytest.mark.parametrize(
+    ("classes", "shape", "prepared"),
+    [
+        (DIGITS, (28, 28, 1), True),
+        (("T-shirt", *DIGITS[1:]), (28, 28, 1), False),
+        (DIGITS, (32, 32, 1), False),
+        (DIGITS, (28, 28, 3), False),
+    ],
+    ids=["digits", "other classes", "other size", "colour"],
+)
+def test_only_for_data_like_the_competitions_are_images_prepared(classes, shape, prepared):
+    assert are_digits(list(classes), list(shape)) is prepared
 
 
 def test_rows_of_a_csv_are_taken_as_they_are(tmp_path, rows):
     competition_format.write_test(tmp_path / "test.csv", rows[:3])
-    names, images, _ = read_images([tmp_path / "test.csv"], SHAPE)
+    names, images, _ = read_images([tmp_path / "test.csv"], SHAPE, prepare=True)
     assert names == ["test.csv:1", "test.csv:2", "test.csv:3"]
     assert np.array_equal(images, rows[:3])
 
@@ -160,7 +174,7 @@ def test_folders_are_searched_in_the_order_of_numbers(tmp_path):
         if name != "notes.txt":
             Image.new("L", (9, 9)).save(tmp_path / name)
     (tmp_path / "notes.txt").write_text("no image")
-    assert read_images([tmp_path], SHAPE).names == ["2.PNG", "10.png", "b/1.jpg"]
+    assert read_images([tmp_path], SHAPE, prepare=True).names == ["2.PNG", "10.png", "b/1.jpg"]
 
 
 def bad_files(folder):
@@ -183,7 +197,7 @@ def test_bad_files_get_a_line_each_and_the_others_are_read(tmp_path):
         paths[-1].write_bytes(content)
     (tmp_path / "no images").mkdir()
     paths += [tmp_path / "missing.png", tmp_path / "no images"]
-    names, images, problems = read_images(paths, SHAPE)
+    names, images, problems = read_images(paths, SHAPE, prepare=True)
     assert names == ["good.png"] and images.shape == (1, *SHAPE)
     assert len(problems) == len(paths) - 1
     for path, problem in zip(paths[1:], problems, strict=True):
@@ -194,10 +208,10 @@ def test_when_nothing_can_be_read_that_is_an_error_of_one_line(tmp_path):
     for name, content in bad_files(tmp_path).items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(UserError, match=name) as error:
-            read_images([tmp_path / name], SHAPE)
+            read(tmp_path / name)
         assert "\n" not in str(error.value)
     with pytest.raises(UserError, match="no such file"):
-        read_images([tmp_path / "missing.png"], SHAPE)
+        read(tmp_path / "missing.png")
 
 
 def test_the_table_names_digit_runner_up_and_what_looks_unlike_any_digit(tmp_path, rows):
@@ -219,3 +233,8 @@ def test_the_table_names_digit_runner_up_and_what_looks_unlike_any_digit(tmp_pat
 def test_no_row_of_real_digits_is_flagged_for_its_ink(rows):
     certain = np.eye(10, dtype=np.float32)[np.zeros(len(rows), int)]
     assert not prediction_table([""] * len(rows), rows, certain, DIGITS)["flag"].any()
+
+
+def test_other_images_are_not_flagged_for_their_ink():
+    certain, bright = np.eye(10, dtype=np.float32)[:1], np.full((1, 32, 32, 3), 200, np.uint8)
+    assert prediction_table(["street.png"], bright, certain, DIGITS)["flag"].tolist() == [""]

@@ -200,13 +200,15 @@ def predict(arguments: Namespace, workspace: Workspace) -> None:
     console, run = make_console(), workspace.run(selection.only(_selected(arguments, workspace).runs))
     data = run_record(run)["dataset"]
     paths = [Path(word).expanduser() for word in selection.words(arguments.images)]
-    found = image_files.read_images(paths, tuple(data["image_shape"]), prepare=not arguments.as_is)
+    prepare = image_files.are_digits(data["classes"], data["image_shape"]) and not arguments.as_is
+    found = image_files.read_images(paths, tuple(data["image_shape"]), prepare)
     for problem in found.problems:
         console.print(f"warning: {problem}")
     probabilities = model_probabilities(run, found.images).mean(axis=0)
     table = image_files.prediction_table(found.names, found.images, probabilities, tuple(data["classes"]))
     image_files.write_predictions(run / "predictions.csv", table)
     console.print(predictions_table(table))
+    console.print(f"image files were {'prepared as MNIST was (--as-is: only scaled)' if prepare else 'only scaled'}")
     console.print(f"all probabilities: {run / 'predictions.csv'}")
 
 
@@ -282,9 +284,9 @@ def draw(arguments: Namespace, workspace: Workspace) -> None:
     from digit_recognizer.evaluation import keras_at_hand, run_record
 
     run = workspace.run(selection.only(_selected(arguments, workspace).runs))
-    classes = tuple(run_record(run)["dataset"]["classes"])
+    drawing.check_data(run_record(run)["dataset"])
     with keras_at_hand():
-        page = drawing.export(inference.load_models(run), run / "draw", classes)
+        page = drawing.export(inference.load_models(run), run / "draw")
     server = drawing.server(page.parent)
     address = f"http://127.0.0.1:{server.server_port}"
     make_console().print(f"{address} until Ctrl-C (any web server shows {page.parent} as well)")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from digit_recognizer import competition_format, files
-from digit_recognizer.dataset import DIGITS
+from digit_recognizer.dataset import DIGIT_SHAPE, DIGITS
 from digit_recognizer.errors import UserError
 
 if TYPE_CHECKING:
@@ -38,14 +38,18 @@ class ImageFiles(NamedTuple):
     problems: list[str]
 
 
-def read_images(paths: Sequence[Path], image_shape: tuple[int, int, int], prepare: bool = True) -> ImageFiles:
+def are_digits(classes: Sequence[str], image_shape: Sequence[int]) -> bool:
+    """Whether data of such classes and (height, width, channels) are MNIST's kind, for which images are to be prepared."""
+    return tuple(classes) == DIGITS and tuple(image_shape) == DIGIT_SHAPE
+
+
+def read_images(paths: Sequence[Path], image_shape: tuple[int, int, int], prepare: bool) -> ImageFiles:
     """Read image files, all images below folders, and rows of CSVs like the competition's test.csv.
 
     Args:
         paths: files and folders. A row of a CSV is named `file.csv:row`, its first `file.csv:1`, which is ImageId 1.
         image_shape: (height, width, channels) that the model takes, square.
-        prepare: bring images to MNIST's form, see `prepare_digit`; else they are only scaled. Rows of a CSV, and images for
-            a model that takes colour, are never prepared.
+        prepare: bring images to MNIST's form, see `prepare_digit`; else they are only scaled. Rows of a CSV are never prepared.
 
     Raises:
         UserError: not a single image could be read.
@@ -100,7 +104,7 @@ def _read_image(path: Path, image_shape: tuple[int, int, int], prepare: bool) ->
             image = _on_paper(ImageOps.exif_transpose(image))
     except Exception as error:  # a damaged image raises anything from OSError to SyntaxError
         raise UserError(f"{path} can't be read as an image ({type(error).__name__}): save it anew as PNG") from error
-    if prepare and channels == 1:
+    if prepare:
         return prepare_digit(np.asarray(image.convert("L")), width)[..., np.newaxis]
     image = image.convert("L" if channels == 1 else "RGB").resize((width, height), Image.Resampling.LANCZOS)
     return np.asarray(image).reshape(image_shape)
@@ -233,7 +237,7 @@ def prediction_table(
     """
     import pandas as pd
 
-    digits = classes == DIGITS
+    digits = are_digits(classes, images.shape[1:])
     order = np.argsort(-probabilities, axis=1, kind="stable")
     best = probabilities[np.arange(len(names)), order[:, 0]]
     ink = images.mean(axis=(1, 2, 3)) / 255

@@ -52,7 +52,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "workers": {"type": count, "help": "processes that search side by side (default: 1)"},
     "storage": {"help": "database of the study, as postgresql://... (default: OPTUNA_STORAGE, else a file in studies/)"},
     "images": {"help": "an image, several, a folder, or a CSV like test.csv"},
-    "as-is": {"action": "store_true", "help": "only scale the images, don't centre them the way MNIST's were"},
+    "as-is": {"action": "store_true", "help": "only scale images, don't centre them as MNIST's (always so for other data)"},
     "file": {"type": Path, "help": "the submission (default: that of the pipeline or run)"},
     "message": {"help": "what Kaggle shows beside the submission"},
     "refresh": {"action": "store_true", "help": "ask Kaggle for scores that are still missing"},

@@ -1,34 +1,47 @@
 """A run -> a folder of static files: a page to draw a digit on and see the run's probabilities, computed in the browser."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 from digit_recognizer import files
-from digit_recognizer.dataset import DIGITS
 from digit_recognizer.drawing import network, runtime
+from digit_recognizer.errors import UserError
+from digit_recognizer.image_files import are_digits
 
 _PAGE = Path(__file__).parent / "page"
 
 
-def export(run_models: Sequence[Any], folder: Path, classes: tuple[str, ...] = DIGITS) -> Path:
+def check_data(data: Mapping[str, Any]) -> None:
+    """Check what a run was trained on, `dataset` of its experiment.json, before its models are loaded.
+
+    Raises:
+        UserError: it is not grey digits of 28x28, as which a drawing is prepared.
+    """
+    if not are_digits(data["classes"], data["image_shape"]):
+        height, width, channels = data["image_shape"]
+        raise UserError(
+            f"this run was trained on {data['source']} ({len(data['classes'])} classes, {height}x{width}x{channels}): "
+            "the drawing page is for runs on grey digits of 28x28"
+        )
+
+
+def export(run_models: Sequence[Any], folder: Path) -> Path:
     """Write the page, the average of the models as one ONNX graph, and what runs it; return the page's index.html.
 
     The folder needs nothing from outside: any web server shows it, also below a path. An earlier export is replaced.
 
     Args:
-        run_models: Keras models from grey pixels 0..255 (batch, side, side, 1) to probabilities (batch, len(classes)).
+        run_models: Keras models from grey pixels 0..255 (batch, 28, 28, 1) to probabilities (batch, 10).
 
     Raises:
-        UserError: the models take other images, Keras's backend can't export, npm is missing or can't fetch the runtime.
+        UserError: Keras's backend can't export, npm is missing or can't fetch the runtime.
     """
-    side = network.side_of(run_models)
     runtime.fetch(folder)
     with files.atomic(folder / "model.onnx") as temporary:
         network.write_onnx(run_models, temporary)
-    files.write_json(folder / "model.json", {"side": side, "classes": classes})
     for path in _PAGE.iterdir():
         files.write_text(folder / path.name, path.read_text(encoding="utf-8"))
     return folder / "index.html"

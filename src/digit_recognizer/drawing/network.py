@@ -8,21 +8,8 @@ from typing import Any
 from digit_recognizer.errors import UserError
 
 
-def side_of(models: Sequence[Any]) -> int:
-    """Return the side of the square, grey images that all the models take.
-
-    Raises:
-        UserError: they take others.
-    """
-    shapes = {model.input_shape[1:] for model in models}
-    height, width, channels = shapes.pop()
-    if shapes or height != width or channels != 1:
-        raise UserError(f"the drawing page needs networks for square, grey images: this run's take {width}x{height}x{channels}")
-    return height
-
-
 def write_onnx(models: Sequence[Any], path: Path) -> None:
-    """Write the graph: float32 pixels 0..255 (batch, side, side, 1) to float32 probabilities (batch, classes).
+    """Write the graph: float32 pixels 0..255 (batch, 28, 28, 1) to float32 probabilities (batch, 10).
 
     Raises:
         UserError: Keras runs on a backend other than TensorFlow, or a network has an operation without counterpart in ONNX.

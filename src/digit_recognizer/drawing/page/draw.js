@@ -2,24 +2,24 @@
 
 import {inkOf, place} from "./prepare.js";
 
+const SIDE = 28;  // of the network's picture
 const PEN = 40;  // of the canvas's 448 pixels; at a digit's usual size, MNIST's strokes
 const byId = (id) => document.getElementById(id);
 const paper = byId("paper"), seen = byId("seen"), message = byId("message"), bars = byId("bars");
 const pen = paper.getContext("2d", {willReadFrequently: true});
 Object.assign(pen, {lineWidth: PEN, lineCap: "round", lineJoin: "round"});
 
-const {side, classes} = await (await fetch("model.json")).json();
 const worker = new Worker("worker.js", {type: "module"});
 let last = null;  // where the pen is, while it is down
 let pixels = null;  // what is drawn, as the network takes it
 let busy = true, waiting = false;  // the network (first it loads), and newer pixels for it
 
-bars.append(...classes.map((name) => {
+bars.append(...Array.from({length: 10}, (_, digit) => {
   const row = byId("bar").content.cloneNode(true).firstElementChild;
-  row.querySelector(".name").textContent = name;
+  row.querySelector(".name").textContent = digit;
   return row;
 }));
-seen.width = seen.height = side;
+seen.width = seen.height = SIDE;
 
 function show(probabilities) {
   const best = probabilities?.indexOf(Math.max(...probabilities));
@@ -30,13 +30,13 @@ function show(probabilities) {
     row.querySelector(".percent").textContent = probabilities ? `${(100 * probability).toFixed(1)} %` : "";
     row.classList.toggle("best", label === best);
   });
-  byId("best").textContent = probabilities ? classes[best] : "";
+  byId("best").textContent = best ?? "";
   byId("how-sure").textContent = probabilities ? `${(100 * probabilities[best]).toFixed(1)} %` : "";
 }
 
 function look() {
-  pixels = place(inkOf(pen.getImageData(0, 0, paper.width, paper.height)), side);
-  const picture = new ImageData(side, side);
+  pixels = place(inkOf(pen.getImageData(0, 0, paper.width, paper.height)), SIDE);
+  const picture = new ImageData(SIDE, SIDE);
   pixels?.forEach((value, i) => { picture.data[4 * i + 3] = value; });
   seen.getContext("2d").putImageData(picture, 0, 0);
   document.body.classList.toggle("blank", !pixels);
@@ -48,7 +48,7 @@ function ask() {
   waiting = busy;
   if (busy) return;
   busy = true;
-  worker.postMessage({pixels, side});
+  worker.postMessage({pixels, side: SIDE});
 }
 
 worker.onmessage = ({data: {ready, probabilities, error}}) => {
