@@ -59,6 +59,13 @@ def test_a_line_runs_on_over_epochs_that_were_not_measured():
     assert sparse == figures.lines_svg([figures.Line([1, 3], [0.1, 0.3], mark=3)], "epoch", "loss")
 
 
+def test_a_single_epoch_is_one_tick_with_a_hollow_dot_for_training():
+    train, valid = figures.Line([1], [0.4], dashed=True), figures.Line([1], [0.3], mark=1)
+    svg = figures.lines_svg([train, valid], "epoch", "loss")
+    assert re.findall(r"<text[^>]*>([^<]*)</text>", svg)[:2] == ["1", "epoch"]
+    assert svg.count("fill-opacity: 0;") == 1
+
+
 def test_calibration_is_drawn_with_empty_bins():
     calibration = metrics.calibration(np.array([0, 1]), np.array([[0.95, 0.05], [0.3, 0.7]]))
     assert figures.calibration_svg(calibration).startswith("<svg")

@@ -78,14 +78,15 @@ def lines_svg(lines: Sequence[Line], x_label: str, y_label: str, scale: Scale = 
         x, y = x[~np.isnan(y)], y[~np.isnan(y)]  # so that the line runs on between measurements
         y = np.clip(1 - y, 1e-5, 1) if scale == "accuracy" else y
         style = {"color": _SERIES[line.colour % len(_SERIES)], "label": line.name or None}
-        axes.plot(x, y, linestyle=":" if line.dashed else "-", linewidth=1.4, marker="o" if len(x) == 1 else None, **style)
+        style |= {"marker": "o", "fillstyle": "none" if line.dashed else "full"} if len(x) == 1 else {}
+        axes.plot(x, y, linestyle=":" if line.dashed else "-", linewidth=1.4, **style)
         if line.mark is not None:
             at = x == line.mark
             axes.plot(x[at], y[at], "o", markersize=5, color=style["color"])
     _scale(axes, scale)
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     if any(line.name for line in lines):
         axes.legend(frameon=False, fontsize=8, ncols=2)
     return _svg(figure)
