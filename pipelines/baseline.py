@@ -29,6 +29,8 @@ EXPERIMENT = Experiment(
 def suggest(trial: Any) -> dict[str, Any]:
     """Name what a study varies."""
     return {
+        "network_options.width": trial.suggest_float("network_options.width", 0.5, 1.5, step=0.25),
+        "network_options.dropout": trial.suggest_float("network_options.dropout", 0.0, 0.6),
         "learning_rate": trial.suggest_float("learning_rate", 2e-4, 5e-3, log=True),
         "batch_size": trial.suggest_categorical("batch_size", [32, 64, 128]),
         "label_smoothing": trial.suggest_float("label_smoothing", 0.0, 0.1),

@@ -30,7 +30,7 @@ EXPERIMENT = Experiment(
 
 
 def suggest(trial: Any) -> dict[str, Any]:
-    """Name what a study varies."""
+    """Name what a study varies: all but the network's size, which sets the time."""
     return {
         "network_options.dropout": trial.suggest_float("network_options.dropout", 0.0, 0.3),
         "learning_rate": trial.suggest_float("learning_rate", 2e-3, 3e-2, log=True),

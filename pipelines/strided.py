@@ -3,6 +3,8 @@
 make train PIPELINE=strided
 """
 
+from typing import Any
+
 from digit_recognizer import models
 from digit_recognizer.experiment import Augmentation, Experiment, Schedule
 
@@ -21,3 +23,23 @@ EXPERIMENT = Experiment(
     ema=0.99,
     augmentation=Augmentation(rotation=15, zoom=0.12, shear=8, shift=0.1, elastic=0.6),
 )
+
+
+def suggest(trial: Any) -> dict[str, Any]:
+    """Name what a study varies."""
+    return {
+        "network_options.width": trial.suggest_float("network_options.width", 0.5, 1.5, step=0.25),
+        "network_options.extra_layers": trial.suggest_int("network_options.extra_layers", 0, 2),
+        "network_options.dropout": trial.suggest_float("network_options.dropout", 0.0, 0.4),
+        "learning_rate": trial.suggest_float("learning_rate", 2e-3, 3e-2, log=True),
+        "weight_decay": trial.suggest_float("weight_decay", 1e-3, 0.1, log=True),
+        "batch_size": trial.suggest_categorical("batch_size", [64, 128, 256]),
+        "label_smoothing": trial.suggest_float("label_smoothing", 0.0, 0.15),
+        "schedule.warmup": trial.suggest_float("schedule.warmup", 0.05, 0.5),
+        "ema": trial.suggest_float("ema", 0.9, 0.999),
+        "augmentation.rotation": trial.suggest_float("augmentation.rotation", 5.0, 25.0),
+        "augmentation.zoom": trial.suggest_float("augmentation.zoom", 0.0, 0.25),
+        "augmentation.shear": trial.suggest_float("augmentation.shear", 0.0, 15.0),
+        "augmentation.shift": trial.suggest_float("augmentation.shift", 0.0, 0.15),
+        "augmentation.elastic": trial.suggest_float("augmentation.elastic", 0.0, 1.5),
+    }

@@ -55,6 +55,19 @@ def test_pipeline_builds_its_network_and_fits_a_batch(name, digits):
     assert probabilities.sum(axis=1) == pytest.approx(1, abs=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("network", "options", "factor"),
+    [
+        (models.pooled_cnn, {"width": 0.5}, 0.25),
+        (models.strided_cnn, {"width": 1.5}, 2.25),
+        (models.strided_cnn, {"extra_layers": 1}, 1.67),
+    ],
+)
+def test_networks_grow_and_shrink_as_a_study_asks(network, options, factor, digits):
+    own, changed = (compiled(Experiment(network=network, network_options=some), digits) for some in ({}, options))
+    assert changed.count_params() / own.count_params() == pytest.approx(factor, rel=0.05)
+
+
 @pytest.mark.parametrize("name", PUBLISHED_PARAMETERS)
 def test_published_pipelines_are_there(name):
     assert name in PIPELINES

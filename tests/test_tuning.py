@@ -16,7 +16,7 @@ import study_worker
 
 from digit_recognizer import sources
 from digit_recognizer.errors import UserError
-from digit_recognizer.experiment import load, settings
+from digit_recognizer.experiment import load, override, settings
 from digit_recognizer.tuning import confirmation, session, space, storage, study, trials
 from digit_recognizer.tuning.pruning import MIN_COMPLETE, Axis, hopeless, replay
 from digit_recognizer.tuning.study import StudyRequest, tune
@@ -78,6 +78,18 @@ def test_a_wrong_suggest_is_refused_before_anything_is_trained(workspace, before
         search(workspace, trials=1)
     assert "quick.py" in str(caught.value)
     assert not workspace.studies.exists()
+
+
+@pytest.mark.parametrize("name", ["baseline", "fast", "strided"])
+def test_the_projects_own_spaces_hold_the_pipelines_settings_and_only_possible_ones(name):
+    pipeline = load(name)
+    own = space.own_parameters(pipeline)
+    random = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    random.enqueue_trial(own)
+    asked = [random.ask() for _ in range(100)]
+    drawn = [override(pipeline.experiment, pipeline.suggest(trial)) for trial in asked]
+    assert asked[0].params == own
+    assert len({repr(experiment) for experiment in drawn}) == len(drawn)
 
 
 # Pruning

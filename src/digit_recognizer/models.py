@@ -103,16 +103,19 @@ def vgg(x: Any, classes: int) -> Any:
     return _softmax(layers.Dropout(0.5)(x), classes)
 
 
-def pooled_cnn(x: Any, classes: int) -> Any:
-    """Convolutions of 64, 128 and 192, each followed by pooling, batch normalisation after all but the last; dense 256."""
+def pooled_cnn(x: Any, classes: int, *, width: float = 1.0, dropout: float = 0.3) -> Any:
+    """Convolutions of 64, 128 and 192, each followed by pooling, batch normalisation after all but the last; dense 256.
+
+    `width` scales all four numbers.
+    """
     from keras import layers
 
     for filters in (64, 128):
-        x = layers.Conv2D(filters, 3, padding="same")(x)
+        x = layers.Conv2D(round(width * filters), 3, padding="same")(x)
         x = layers.MaxPooling2D()(layers.ReLU()(layers.BatchNormalization()(x)))
-    x = layers.MaxPooling2D()(layers.Conv2D(192, 3, padding="same", activation="relu")(x))
-    x = layers.Dense(256)(layers.Flatten()(x))
-    x = layers.Dropout(0.3)(layers.ReLU()(layers.BatchNormalization()(x)))
+    x = layers.MaxPooling2D()(layers.Conv2D(round(width * 192), 3, padding="same", activation="relu")(x))
+    x = layers.Dense(round(width * 256))(layers.Flatten()(x))
+    x = layers.Dropout(dropout)(layers.ReLU()(layers.BatchNormalization()(x)))
     return _softmax(x, classes)
 
 
@@ -146,20 +149,23 @@ def strided_cnn(
     *,
     patch: int = 2,
     stages: tuple[tuple[int, ...], ...] = ((32, 32), (64, 64), (128, 128)),
+    width: float = 1.0,
+    extra_layers: int = 0,
     dropout: float = 0.1,
 ) -> Any:
     """Stages of 3x3 convolutions, each after the first begun by a strided one, then the mean over the map.
 
-    Before the first, squares of `patch` x `patch` pixels are folded into channels, which loses nothing and spares the passes
-    over full-size maps that cost a CPU most.
+    `width` scales the numbers of filters in `stages`; `extra_layers` more convolutions end each stage. Before the first, squares
+    of `patch` x `patch` pixels are folded into channels, which loses nothing and spares the passes over full-size maps that
+    cost a CPU most.
     """
     from keras import layers
 
     x = _folded(x, patch) if patch > 1 else x
     for number, stage in enumerate(stages):
-        for position, filters in enumerate(stage):
+        for position, filters in enumerate((*stage, *stage[-1:] * extra_layers)):
             strides = 2 if number and not position else 1
-            x = layers.Conv2D(filters, 3, strides=strides, padding="same", use_bias=False)(x)
+            x = layers.Conv2D(round(width * filters), 3, strides=strides, padding="same", use_bias=False)(x)
             x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
     x = layers.GlobalAveragePooling2D()(x)
     return _softmax(layers.Dropout(dropout)(x) if dropout else x, classes)
