@@ -24,7 +24,7 @@ def confusion_png(matrix: np.ndarray, classes: Sequence[str]) -> bytes:
     """
     size = len(classes)
     side = float(np.clip(1.2 + 0.52 * size, 3.4, 24))
-    figure = _figure(side, side)
+    figure = new_figure(side, side)
     axes = figure.subplots()
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     errors = np.where(np.eye(size, dtype=bool), np.nan, share)
@@ -48,7 +48,8 @@ def confusion_png(matrix: np.ndarray, classes: Sequence[str]) -> bytes:
     return buffer.getvalue()
 
 
-def _figure(width: float, height: float) -> "Figure":
+def new_figure(width: float, height: float) -> "Figure":
+    """Return an empty figure of that size in inches."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
@@ -71,63 +72,64 @@ Scale = Literal["linear", "log", "accuracy"]  # accuracy: logarithmic in the err
 
 def lines_svg(lines: Sequence[Line], x_label: str, y_label: str, scale: Scale = "linear") -> str:
     """Draw lines as an SVG for the inside of an HTML page."""
-    figure = _figure(4.4, 3.0)
+    figure = new_figure(4.4, 3.0)
     axes = figure.subplots()
     for line in lines:
         x, y = np.asarray(line.x), np.asarray(line.y, dtype=np.float64)
         x, y = x[~np.isnan(y)], y[~np.isnan(y)]  # so that the line runs on between measurements
         y = np.clip(1 - y, 1e-5, 1) if scale == "accuracy" else y
-        style = {"color": _SERIES[line.colour % len(_SERIES)], "label": line.name or None}
+        style = {"color": SERIES[line.colour % len(SERIES)], "label": line.name or None}
         style |= {"marker": "o", "fillstyle": "none" if line.dashed else "full"} if len(x) == 1 else {}
         axes.plot(x, y, linestyle=":" if line.dashed else "-", linewidth=1.4, **style)
         if line.mark is not None:
             at = x == line.mark
             axes.plot(x[at], y[at], "o", markersize=5, color=style["color"])
-    _scale(axes, scale)
+    set_scale(axes, scale)
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     if any(line.name for line in lines):
         axes.legend(frameon=False, fontsize=8, ncols=2)
-    return _svg(figure)
+    return to_svg(figure)
 
 
 def boxes_svg(groups: Mapping[str, Sequence[float]], x_label: str) -> str:
     """Draw a box plot with a point for each value, a box a group, as an SVG for the inside of an HTML page."""
-    figure = _figure(6.4, 1.1 + 0.55 * len(groups))
+    figure = new_figure(6.4, 1.1 + 0.55 * len(groups))
     axes = figure.subplots()
     ink = {"color": _INK}
-    style = {"boxprops": ink, "whiskerprops": ink, "capprops": ink, "medianprops": {"color": _SERIES[0], "linewidth": 2}}
+    style = {"boxprops": ink, "whiskerprops": ink, "capprops": ink, "medianprops": {"color": SERIES[0], "linewidth": 2}}
     values = [np.asarray(group) for group in groups.values()]
     axes.boxplot(values, orientation="horizontal", tick_labels=list(groups), widths=0.5, showfliers=False, **style)
     for position, group in enumerate(values, start=1):
-        axes.plot(group, np.full(len(group), position), "o", markersize=5, alpha=0.7, color=_SERIES[1])
+        axes.plot(group, np.full(len(group), position), "o", markersize=5, alpha=0.7, color=SERIES[1])
     axes.invert_yaxis()
     axes.ticklabel_format(axis="x", useOffset=False)
     axes.set_xlabel(x_label)
-    return _svg(figure)
+    return to_svg(figure)
 
 
 def calibration_svg(calibration: Calibration) -> str:
     """Draw a reliability diagram, with the 95 % interval of each bin, as an SVG for the inside of an HTML page."""
-    figure = _figure(4.4, 3.4)
+    figure = new_figure(4.4, 3.4)
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], linestyle=":", color=_INK, linewidth=1)
     for confidence, right, count in zip(calibration.confidence, calibration.accuracy, calibration.count, strict=True):
         if count:
             _, low, high = proportion(right * count, count)
-            axes.plot([confidence, confidence], [low, high], color=_SERIES[0], linewidth=1.5)
-            axes.plot(confidence, right, "o", color=_SERIES[0], markersize=5)
+            axes.plot([confidence, confidence], [low, high], color=SERIES[0], linewidth=1.5)
+            axes.plot(confidence, right, "o", color=SERIES[0], markersize=5)
     axes.set(xlim=(0, 1.03), ylim=(0, 1.03), xlabel="probability of the prediction", ylabel="share that is right")
-    return _svg(figure)
+    return to_svg(figure)
 
 
 # Ink stands for the page's own colour of text and the series' for its CSS variables, so that one drawing suits light and dark.
 _INK = "#000000"
-_SERIES = ("#2563eb", "#d9480f", "#16803c", "#a21caf", "#a16207", "#0e7490", "#be123c", "#525252")
+SERIES = ("#2563eb", "#d9480f", "#16803c", "#a21caf", "#a16207", "#0e7490", "#be123c", "#525252")
 
 
-def _scale(axes: "Axes", scale: Scale) -> None:
+def set_scale(axes: "Axes", scale: Scale) -> None:
+    """Scale the y axis over what is drawn already."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     if scale == "linear":
@@ -143,7 +145,8 @@ def _scale(axes: "Axes", scale: Scale) -> None:
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def _svg(figure: "Figure") -> str:
+def to_svg(figure: "Figure") -> str:
+    """Return the figure, in the project's style, as an SVG for the inside of an HTML page."""
     import matplotlib
 
     for axes in figure.axes:
@@ -166,6 +169,6 @@ def _for_page(svg: str) -> str:
     unique = hashlib.sha256(svg.encode()).hexdigest()[:6]
     svg = re.sub(r'(id="|#)([mp][0-9a-f]{10})', rf"\g<1>{unique}\2", svg)
     svg = re.sub(r"'DejaVu Sans'[^;\"]*sans-serif", "system-ui, sans-serif", svg)
-    for number, colour in enumerate(_SERIES):
+    for number, colour in enumerate(SERIES):
         svg = svg.replace(colour, f"var(--series-{number}, {colour})")
     return svg.replace(_INK, "currentColor")

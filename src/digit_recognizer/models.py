@@ -155,9 +155,9 @@ def strided_cnn(
 ) -> Any:
     """Stages of 3x3 convolutions, each after the first begun by a strided one, then the mean over the map.
 
-    `width` scales the numbers of filters in `stages`; `extra_layers` more convolutions end each stage. Before the first, squares
-    of `patch` x `patch` pixels are folded into channels, which loses nothing and spares the passes over full-size maps that
-    cost a CPU most.
+    `width` scales the numbers of filters in `stages`; `extra_layers` more convolutions end each stage. Before the first,
+    squares of `patch` x `patch` pixels are folded into channels, which loses nothing and spares the passes over full-size maps
+    that cost a CPU most.
     """
     from keras import layers
 
