@@ -66,11 +66,21 @@ def test_equal_weights_stay_unless_another_method_is_better_beyond_chance(worksp
         make_run(workspace, name, accuracy=0.9, seed=seed)
     alike = ensemble.blend(workspace, ["a", "b"], "a+b")
     assert next(score.method for score in alike.table if score.chosen) == "equal weights"
-    make_run(workspace, "bad", accuracy=0.1, seed=3)
-    uneven = ensemble.blend(workspace, ["a", "bad"], "a+bad")
+    for name in "bcd":  # three times the same mistakes
+        make_run(workspace, name, accuracy=0.7, seed=3)
+    uneven = ensemble.blend(workspace, ["a", "b", "c", "d"], "a+b+c+d")
     chosen = next(score for score in uneven.table if score.chosen)
     assert chosen.method != "equal weights"
     assert chosen.p_value < 0.05
+
+
+def test_a_blend_is_compared_with_the_best_of_its_runs(workspace):
+    make_run(workspace, "good", accuracy=0.95, seed=1)
+    make_run(workspace, "bad", accuracy=0.5, seed=2)
+    assert ensemble.blend(workspace, ["good"], "good").against_best == ""
+    together = ensemble.blend(workspace, ["bad", "good"], "both")
+    assert together.against_best.startswith("against good alone: ")
+    assert json.loads(together.csv.with_suffix(".json").read_text())["against_best"] == together.against_best
 
 
 def test_the_record_says_how_it_was_blended(workspace):
@@ -90,9 +100,9 @@ def test_a_nested_estimate_is_blind_to_the_labels_it_is_scored_on(kind):
     random = np.random.default_rng(0)
     labels, folds = random.integers(0, 10, 500), np.arange(500) % 5
     stack = np.stack([guesses(labels, 0.8, seed) for seed in range(3)]).astype(np.float64)
-    before = ensemble._nested(kind, stack, labels, folds)
+    before = ensemble._nested([kind], stack, labels, folds)[kind.name]
     changed = np.where(folds == 2, 9 - labels, labels)
-    assert np.array_equal(ensemble._nested(kind, stack, changed, folds)[folds == 2], before[folds == 2])
+    assert np.array_equal(ensemble._nested([kind], stack, changed, folds)[kind.name][folds == 2], before[folds == 2])
 
 
 def test_hill_climbing_finds_the_run_that_is_better():
@@ -113,13 +123,23 @@ def test_every_method_gives_probabilities(kind):
     assert blended.sum(axis=1) == pytest.approx(1)
 
 
-def test_the_temperature_undoes_overconfidence():
+def test_calibration_undoes_overconfidence():
     random = np.random.default_rng(0)
     honest = random.dirichlet(np.full(10, 0.3), 5000)
     labels = np.array([random.choice(10, p=row) for row in honest])
-    overconfident = ensemble._heated(honest, 0.5)
-    temperature, _ = ensemble._calibration(overconfident, labels, np.arange(5000) % 5)
-    assert temperature == pytest.approx(2, rel=0.1)
+    stack = np.stack([ensemble._heated(honest, temperature) for temperature in (0.5, 1, 1.5)])
+    calibration = ensemble.Calibration.fit(stack, labels)
+    assert calibration.temperatures == pytest.approx([2, 1, 2 / 3], rel=0.1)
+    assert calibration.apply(stack) == pytest.approx(np.stack([honest] * 3), abs=0.05)
+
+
+@pytest.mark.parametrize("kind", ensemble.METHODS)
+def test_a_run_that_is_never_sure_is_not_outvoted_by_a_worse_one_that_always_is(kind):
+    labels, folds = np.random.default_rng(0).integers(0, 10, 5000), np.arange(5000) % 5
+    unsure, sure = guesses(labels, 0.98, 1).astype(np.float64), guesses(labels, 0.8, 2).astype(np.float64)
+    stack = np.stack([ensemble._heated(unsure, 3), ensemble._heated(sure, 0.3)])
+    blended = ensemble._nested([kind], stack, labels, folds)[kind.name]
+    assert (blended.argmax(axis=1) == labels).mean() > 0.97
 
 
 def test_runs_of_other_folds_are_not_mixed(workspace):

@@ -214,6 +214,7 @@ def blend_lines(blend: "Blend") -> Iterator[str | Table]:
         )
         if blend.weights:
             yield "weights: " + ", ".join(f"{name} {weight:.2f}" for name, weight in blend.weights.items())
+        yield f"the blend {blend.against_best}"
     yield f"submission: {blend.csv}"
 
 

@@ -59,8 +59,8 @@ class Blend:
     weights: dict[str, float] | None  # None: the method has none, it is a model
     accuracy: metrics.Estimate
     log_loss: float
-    temperature: float
-    calibrated_log_loss: float  # nested
+    against_best: str  # the blend and the best of its runs, image by image; empty for one run
+    temperatures: dict[str, float]  # of each run, by which its probabilities were brought to a common scale
     oof: np.ndarray  # nested, float64 (n, classes), NaN in rows that a run has not predicted
     test: np.ndarray  # float64 (m, classes)
 
@@ -131,7 +131,7 @@ class Stacking:
     def fit(self, stack: np.ndarray, labels: np.ndarray) -> "Stacking":
         from sklearn.linear_model import LogisticRegression
 
-        self.model = LogisticRegression(C=0.01, max_iter=2000).fit(self._features(stack), labels)
+        self.model = LogisticRegression(C=0.01, solver="newton-cg").fit(self._features(stack), labels)
         return self
 
     def apply(self, stack: np.ndarray) -> np.ndarray:
@@ -144,6 +144,37 @@ class Stacking:
         return np.concatenate(_logarithms(stack), axis=1)
 
 
+@dataclass(frozen=True)
+class Calibration:
+    """A temperature for each run, with which its log loss is lowest (Guo et al., 2017).
+
+    Without it a run that was trained with label smoothing, and so is never sure, is outvoted by overconfident ones.
+    """
+
+    temperatures: list[float]
+
+    @classmethod
+    def fit(cls, stack: np.ndarray, labels: np.ndarray) -> "Calibration":
+        """Return the calibration of a stack (runs, rows, classes)."""
+        return cls([_temperature(probabilities, labels) for probabilities in stack])
+
+    def apply(self, stack: np.ndarray) -> np.ndarray:
+        """Return the stack at these temperatures."""
+        return np.stack([_heated(*pair) for pair in zip(stack, self.temperatures, strict=True)])
+
+
+@dataclass(frozen=True)
+class FittedBlend:
+    """A fitted method and the calibration of the runs before it."""
+
+    calibration: Calibration
+    method: Method
+
+    def apply(self, stack: np.ndarray) -> np.ndarray:
+        """Return float64 (rows, classes) of a stack (runs, rows, classes)."""
+        return self.method.apply(self.calibration.apply(stack))
+
+
 METHODS = (ArithmeticMean, GeometricMean, HillClimbing, Stacking)  # the simplest first
 
 
@@ -151,7 +182,7 @@ def blend(workspace: Workspace, names: Sequence[str], name: str) -> Blend:
     """Blend the runs `names` and write `submissions/<name>.csv` with its record.
 
     Each method is judged by predictions whose weights were fitted on the other folds; the simplest is chosen unless another
-    is better with p < 0.05.
+    is better with p < 0.05. Before any of them, each run is calibrated by its own temperature.
 
     Raises:
         UserError: a run is missing, or the runs have different data or folds.
@@ -165,12 +196,11 @@ def blend(workspace: Workspace, names: Sequence[str], name: str) -> Blend:
     labels, folds = runs[0].labels[rows], runs[0].folds[rows]
     stack = np.stack([run.oof[rows] for run in runs]).astype(np.float64)
     candidates = METHODS if len(runs) > 1 else METHODS[:1]
-    nested = {kind.name: _nested(kind, stack, labels, folds) for kind in candidates}
+    nested = _nested(candidates, stack, labels, folds)
     table = _judge(nested, labels)
     chosen = next(score.method for score in table if score.chosen)
-    fitted = fitted_method(chosen, stack, labels)
-    temperature, calibrated = _calibration(nested[chosen], labels, folds)
-    weights = dict(zip(names, map(float, fitted.weights), strict=True)) if hasattr(fitted, "weights") else None
+    fitted = fitted_blend(chosen, stack, labels)
+    weights = getattr(fitted.method, "weights", None)
     oof = np.full(runs[0].oof.shape, np.nan)
     oof[rows] = nested[chosen]
     result = Blend(
@@ -178,11 +208,11 @@ def blend(workspace: Workspace, names: Sequence[str], name: str) -> Blend:
         csv=workspace.submissions / f"{name}.csv",
         runs=runs,
         table=table,
-        weights=weights,
+        weights=None if weights is None else dict(zip(names, map(float, weights), strict=True)),
         accuracy=metrics.accuracy(labels, nested[chosen]),
         log_loss=metrics.log_loss(labels, nested[chosen]),
-        temperature=temperature,
-        calibrated_log_loss=calibrated,
+        against_best=_against_best(runs, rows, nested[chosen]) if len(runs) > 1 else "",
+        temperatures=dict(zip(names, fitted.calibration.temperatures, strict=True)),
         oof=oof,
         test=fitted.apply(np.stack([run.test for run in runs]).astype(np.float64)),
     )
@@ -190,9 +220,18 @@ def blend(workspace: Workspace, names: Sequence[str], name: str) -> Blend:
     return result
 
 
-def fitted_method(name: str, stack: np.ndarray, labels: np.ndarray) -> Method:
+def _against_best(runs: Sequence[Run], rows: np.ndarray, blended: np.ndarray) -> str:
+    labels = runs[0].labels[rows]
+    predictions = {run.name: run.oof[rows].argmax(axis=1) for run in runs}
+    best = max(predictions, key=lambda name: (predictions[name] == labels).sum())
+    return f"against {best} alone: {metrics.compare(labels, blended.argmax(axis=1), predictions[best])}"
+
+
+def fitted_blend(name: str, stack: np.ndarray, labels: np.ndarray) -> FittedBlend:
     """Return the method of that name, fitted on all rows of `stack`."""
-    return next(kind for kind in METHODS if kind.name == name)().fit(stack, labels)
+    kind = next(kind for kind in METHODS if kind.name == name)
+    calibration = Calibration.fit(stack, labels)
+    return FittedBlend(calibration, kind().fit(calibration.apply(stack), labels))
 
 
 def load_run(workspace: Workspace, name: str, dataset: Dataset) -> Run:
@@ -235,13 +274,17 @@ def _check_together(runs: Sequence[Run]) -> None:
             )
 
 
-def _nested(kind: type, stack: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> np.ndarray:
-    """Return probabilities for each row by weights fitted on the rows of the other folds."""
-    blended = np.empty(stack.shape[1:])
+def _nested(kinds: Sequence[type], stack: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> dict[str, np.ndarray]:
+    """Return by each method probabilities (rows, classes), those of a row by what was fitted on the rows of the other folds."""
+    blended = {kind.name: np.empty(stack.shape[1:]) for kind in kinds}
     for fold in np.unique(folds):
         inside, outside = folds == fold, folds != fold
-        fitted = kind().fit(stack[:, outside], labels[outside]) if outside.any() else ArithmeticMean().fit(stack, labels)
-        blended[inside] = fitted.apply(stack[:, inside])
+        if not outside.any():  # a single fold: there is nothing to fit on
+            return {ArithmeticMean.name: ArithmeticMean().fit(stack, labels).apply(stack)}
+        calibration = Calibration.fit(stack[:, outside], labels[outside])
+        seen, unseen = calibration.apply(stack[:, outside]), calibration.apply(stack[:, inside])
+        for kind in kinds:
+            blended[kind.name][inside] = kind().fit(seen, labels[outside]).apply(unseen)
     return blended
 
 
@@ -262,16 +305,6 @@ def _judge(nested: dict[str, np.ndarray], labels: np.ndarray) -> list[Score]:
         )
         for name, blended in nested.items()
     ]
-
-
-def _calibration(blended: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> tuple[float, float]:
-    """Return the temperature that minimises log loss (Guo et al., 2017) and the log loss with it fitted on the other folds."""
-    losses = []
-    for fold in np.unique(folds):
-        inside, outside = folds == fold, folds != fold
-        temperature = _temperature(blended[outside], labels[outside]) if outside.any() else 1.0
-        losses.append(metrics.log_loss(labels[inside], _heated(blended[inside], temperature)) * inside.sum())
-    return _temperature(blended, labels), float(sum(losses) / len(labels))
 
 
 def _temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
@@ -308,7 +341,7 @@ def _record(result: Blend, chosen: str) -> dict[str, Any]:
         "oof_accuracy_low": result.accuracy.low,
         "oof_accuracy_high": result.accuracy.high,
         "oof_log_loss": result.log_loss,
-        "temperature": result.temperature,
-        "calibrated_oof_log_loss": result.calibrated_log_loss,
+        "temperatures": result.temperatures,
+        "against_best": result.against_best,
         "run_oof_accuracy": {run.name: run.metrics.get("oof_accuracy") for run in result.runs},
     }
