@@ -23,7 +23,7 @@ from digit_recognizer.training.cross_validation import Request
 from digit_recognizer.training.plan import Member, choose_members, split_rows, steps_per_epoch
 from digit_recognizer.workspace import Workspace
 
-# The first epoch of a probe traces and compiles, the second only trains, the third trains and validates.
+# The first epoch of a probe traces and compiles; the second is not validated, the last is.
 PROBE = {"epochs": 3, "steps_per_epoch": 40, "validate_every": 2}
 LEAST = 0.4  # of a pipeline's own epochs: with less its schedule makes no sense
 
@@ -34,7 +34,7 @@ class Pace:
 
     step: float
     validation: float
-    rest: float  # starting, compiling, predicting
+    rest: float  # starting, compiling, pictures, predicting
 
     def seconds(self, experiment: Experiment, steps: int) -> float:
         """Return the time for a member of `steps` steps an epoch."""
@@ -190,28 +190,32 @@ def _probe(request: Request, workspace: Workspace, dataset: Dataset) -> Probe:
 
 def _paces(request: Request, workspace: Workspace, folds: np.ndarray, members: list[Member]) -> list[Pace]:
     """Train `members` for a few steps each and return their paces; nothing of it is kept."""
-    threads, changes = request.pipeline.experiment.threads, {**request.changes, **PROBE}
+    experiment, changes = request.pipeline.experiment, {**request.changes, **PROBE}
     with tempfile.TemporaryDirectory(prefix="digit-recognizer-") as folder:
         save_folds(Path(folder) / "folds.csv", folds)
         job = workers.Job(request.pipeline.file, request.pipeline.sha256, changes, workspace, Path(folder))
-        clock = _Clock(members, request.jobs)
-        workers.train_members(job, members, threads, request.jobs, clock.hear)
+        clock = _Clock(members, request.jobs, experiment.batch_size)
+        workers.train_members(job, members, experiment.threads, request.jobs, clock.hear)
     return [clock.pace(member) for member in members]
 
 
 class _Clock:
     """Takes the times of members that are trained `jobs` at a time, a waiting one whenever another is done."""
 
-    def __init__(self, members: Sequence[Member], jobs: int) -> None:
+    def __init__(self, members: Sequence[Member], jobs: int, batch_size: int) -> None:
+        self.batch_size = batch_size
         self.starts = dict.fromkeys(members[:jobs], time.monotonic())
         self.waiting = list(members[jobs:])
         self.epochs: dict[Member, list[float]] = {member: [] for member in members}
+        self.steps: dict[Member, float] = {}
         self.seconds: dict[Member, float] = {}
 
     def hear(self, event: dict[str, Any]) -> None:
         member = event["member"]
         if event["event"] == "epoch":
             self.epochs[member].append(event["seconds"])
+        elif event["event"] == "step" and event["step"] == event["steps"]:
+            self.steps[member] = self.batch_size / event["images_per_second"]
         elif event["event"] == "done":
             now = time.monotonic()
             self.seconds[member] = now - self.starts[member]
@@ -219,9 +223,10 @@ class _Clock:
                 self.starts[self.waiting.pop(0)] = now
 
     def pace(self, member: Member) -> Pace:
-        _, trained, validated = self.epochs[member]
-        validation = max(0.0, validated - trained)
-        return Pace(trained / PROBE["steps_per_epoch"], validation, self.seconds[member] - 3 * trained - 2 * validation)
+        _, unvalidated, validated = self.epochs[member]
+        validation = max(0.0, validated - unvalidated)
+        training = PROBE["epochs"] * PROBE["steps_per_epoch"] * self.steps[member]
+        return Pace(self.steps[member], validation, self.seconds[member] - training - 2 * validation)
 
 
 def _typical(paces: Sequence[Pace]) -> Pace:

@@ -70,7 +70,7 @@ class Board(keras.callbacks.TensorBoard):
 
 
 class Reporter(keras.callbacks.Callback):
-    """Tells `on_event` about twice a second how the epoch goes."""
+    """Tells `on_event` about twice a second how the epoch goes, and after its last step."""
 
     async_safe = True  # it only reads `logs`, so that JAX need not wait for them after each step
 
@@ -84,7 +84,7 @@ class Reporter(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         now = time.perf_counter()
-        if now - self.last < 0.5:
+        if now - self.last < 0.5 and batch + 1 < self.params["steps"]:
             return
         self.last = now
         self.on_event(
