@@ -4,6 +4,8 @@
 
 Published: no figure. Deviations: this project's five stratified folds of the competition's 42,000 images instead of a fifth
 of MNIST's 60,000 held out.
+
+Out of fold 0.97319 (0.97160 to 0.97469) in 2 minutes on one core, 2026-11-24.
 """
 
 from digit_recognizer import models

@@ -4,6 +4,8 @@
 
 Published: 0.9916 on MNIST's test set. Deviations: this project's five stratified folds of the competition's 42,000 images
 instead of a fifth of MNIST's 60,000 held out.
+
+Out of fold 0.98440 (0.98317 to 0.98555) in 5 minutes on one core, 2026-11-24.
 """
 
 from digit_recognizer import models

@@ -4,6 +4,8 @@
 
 Published: mean 0.98643, sd 0.00101 over five unstratified folds of MNIST's 60,000 images. Deviations: the competition's
 42,000 images and this project's stratified folds.
+
+Out of fold 0.98571 (0.98453 to 0.98681) in 15 minutes on one core, 2026-11-24.
 """
 
 from digit_recognizer import models
