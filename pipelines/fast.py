@@ -5,8 +5,8 @@
 Pixels folded 2x2, three stages of two convolutions, mean over the map; one-cycle AdamW, label smoothing, averaged weights. The
 last epoch predicts, so its out-of-fold figure chose nothing. docs/journal.md says what each part is worth.
 
-Out of fold 0.99498 (0.99425 to 0.99561) in 11 minutes on two cores of an AMD EPYC (3,700 images/s), 2026-11-24; 0.99526 on a slower
-one (2,200 images/s), 2026-11-22: rounding differs from processor to processor, and 12 images are chance.
+Out of fold 0.99498 (0.99425 to 0.99561) in 11 minutes on two cores of an AMD EPYC (3,700 images/s), 2026-11-24; 0.99526 on a
+slower one (2,200 images/s), 2026-11-22: rounding differs from processor to processor, and 12 images are chance.
 """
 
 from typing import Any

@@ -111,7 +111,6 @@ class Session:
                 self.stop.wait(1)  # another thread or machine may leave its trial to this one
             except Exception as error:
                 if storage.gone(error):
-                    self.warn(f"the study's server was lost in the middle of a question: {type(error).__name__}; going on")
                     self.stop.wait(storage.RETRY)
                 elif not _taken_over(error):
                     raise

@@ -16,6 +16,14 @@ from digit_recognizer.workspace import Workspace
 HEARTBEAT = 30  # seconds between two signs of life of a trial on a server
 GRACE = 300  # seconds without one after which the trial is taken over
 RETRY = 1  # seconds between two attempts to reach a server that went away
+# Of libpq. A server that vanished without a word is missed after 20 seconds, also by who waits for its answer; Linux takes hours.
+CONNECTION = {
+    "application_name": "digit-recognizer",
+    "connect_timeout": 10,
+    "tcp_user_timeout": 20_000,
+    "keepalives_idle": 20,
+    "keepalives_interval": 10,
+}
 FORM = "postgresql://user:password@host:5432/database"
 
 
@@ -163,10 +171,7 @@ def _connect(parsed: Any) -> Any:
         try:
             return storage_class(
                 parsed.render_as_string(hide_password=False),
-                engine_kwargs={
-                    "pool_pre_ping": True,
-                    "connect_args": {"connect_timeout": 10, "application_name": "digit-recognizer", "tcp_user_timeout": 60_000},
-                },
+                engine_kwargs={"pool_pre_ping": True, "connect_args": CONNECTION},
                 heartbeat_interval=HEARTBEAT,
                 grace_period=GRACE,
             )

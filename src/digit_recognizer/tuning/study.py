@@ -58,7 +58,7 @@ def tune(
 
     Raises:
         UserError: neither hours nor trials, no or a wrong `suggest`, no data, a study of other data or settings, a storage that
-            can't be reached, or trials that fail one after another.
+            can't be reached or is away at the end, or trials that fail one after another.
     """
     if not (request.hours or request.trials) or min(request.hours or 1, request.trials or 1, request.workers) <= 0:
         raise UserError("say how long to search: HOURS=8, or TRIALS=50 for so many trials in total (WORKERS from 1)")
@@ -71,7 +71,15 @@ def tune(
         warnings.simplefilter("ignore", ExperimentalWarning)
         patience = storage.Patience(session.stop, session.warn)
         kept = stack.enter_context(storage.opened(request.name, workspace, request.storage, patience))
-        return _Search(request, workspace, session, kept, own).run()
+        try:
+            return _Search(request, workspace, session, kept, own).run()
+        except Exception as error:
+            if not (request.storage and storage.gone(error)):
+                raise
+            raise UserError(
+                f"{storage.address(request.storage)} does not answer, so there is no summary. What is trained is kept: "
+                "the same command goes on when the server is back"
+            ) from error
 
 
 def dashboard(name: str, workspace: Workspace, url: str | None, port: int = 8080) -> None:
