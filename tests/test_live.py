@@ -131,12 +131,12 @@ def test_study_shows_each_trial_with_the_best_and_the_time_left(console):
 def test_summary_shows_folds_mean_sd_interval_and_the_published_figure(console):
     scores = {"folds_done": [0, 2], "folds": 5, "fold_accuracy": [0.99, 0.98], "oof_accuracy": 0.985, "oof_accuracy_low": 0.98}
     scores |= {"oof_accuracy_high": 0.99, "epoch_selected_on_fold": False, "published": "0.99757", "seconds": 7500.0}
-    console.print(training_summary("x", {**scores, "members": 2, "images_per_second": 1234}))
+    console.print(training_summary("x", {**scores, "members": 2, "images_per_second": 1234, "peak_memory": 1.2e9}))
     text = " ".join(shown(console).split())
     assert "fold 0 0.99000 fold 2 0.98000 mean 0.98500, sd 0.00707" in text
     assert "out of fold on 2 of 5 folds 0.98500 (0.98000 to 0.99000)" in text
     assert "published 0.99757" in text
-    assert "2 h 5 min, 2 models, 1,234 images/s" in text
+    assert "2 h 5 min summed over 2 models, 1,234 images/s and 1.2 GB a process" in text
 
 
 def test_status_shows_whole_partial_and_damaged_runs(tmp_path, console):

@@ -144,6 +144,7 @@ def test_metrics_of_the_run(trained, workspace):
     assert found["copies_across_folds"] == 0
     assert len(found["fold_accuracy"]) == 2
     assert found["seconds"] > 0 and found["images_per_second"] > 0
+    assert 2e8 < found["peak_memory"] < 1e10  # bytes; TensorFlow alone is more than the former
     assert np.array_equal(oof["label"], load_dataset(workspace).labels)
 
 

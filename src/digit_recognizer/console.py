@@ -97,9 +97,8 @@ def training_summary(name: str, scores: dict[str, Any]) -> Table:
         rows.append(("", "the epochs were chosen on these folds, so this is a little too good"))
     if scores["published"]:
         rows.append(("published", scores["published"]))
-    rows.append(
-        ("training", f"{duration(scores['seconds'])}, {scores['members']} models, {scores['images_per_second']:,} images/s")
-    )
+    cost = f"{scores['images_per_second']:,} images/s and {scores['peak_memory'] / 1e9:.1f} GB a process"
+    rows.append(("training", f"{duration(scores['seconds'])} summed over {scores['members']} models, {cost}"))
     return table(name, "", "accuracy", rows=rows)
 
 

@@ -4,6 +4,7 @@ Imported only in the process that trains, since it imports Keras.
 """
 
 import os
+import resource
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -218,6 +219,7 @@ def _write_results(model: keras.Model, task: Task, progress: state.Progress) -> 
             "seconds": round(progress.seconds, 3),
             "images": progress.epochs_done * steps_per_epoch(task.experiment, len(split.train)) * task.experiment.batch_size,
             "threads": task.experiment.threads,
+            "peak_memory": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,  # bytes, of all that its process trained
             "process": os.getpid(),
             "sha256": {name: files.sha256_of(folder / name) for name in ARTEFACTS},
         },
