@@ -114,18 +114,22 @@ def test_finished_run_says_so(console):
 def test_study_shows_each_trial_with_the_best_and_the_time_left(console):
     accuracy = Estimate(0.99, 0.98, 0.995)
     with study_display(console) as hear:
-        hear({"event": "study", "study": "fast", "done": 3, "wanted": 20, "parameters": ["learning_rate"]})
+        begun = {"event": "study", "study": "fast", "done": 3, "wanted": 20, "parameters": ["learning_rate"]}
+        hear({**begun, "seconds_left": 7200.0})
         hear({"event": "trial", "trial": 3, "status": "began", "seconds_left": 7200.0, "params": {}})
         hear({"event": "speed", "trial": 3, "member": MEMBERS[0], "seconds_per_step": 0.1})
         hear({"event": "epoch", "trial": 3, "member": MEMBERS[0], "epoch": 1})
         hear({"event": "trial", "trial": 3, "status": "complete", "seconds_left": 3600.0, "value": 0.05, "accuracy": accuracy})
         hear({"event": "trial", "trial": 4, "status": "failed", "seconds_left": 3600.0, "reason": "out of memory"})
+        hear({"event": "confirmation", "trainings": 4})
     lines = shown(console).splitlines()
     assert lines[0] == "study fast: 3 of 20 trials done, searching learning_rate"
-    assert lines[1].startswith(
+    assert lines[1] == "it ends in 2 h 0 min, the best trials trained again by then"
+    assert lines[2].startswith(
         "trial 3 complete: log loss 0.05000, accuracy 0.99000 (0.98000 to 0.99500), best log loss here 0.05000"
     )
-    assert lines[2].startswith("trial 4 failed: out of memory")
+    assert lines[3].startswith("trial 4 failed: out of memory")
+    assert lines[4] == "the search is over: 4 trainings of the best trials and the start, on fresh seeds and folds"
 
 
 def test_summary_shows_folds_mean_sd_interval_and_the_published_figure(console):

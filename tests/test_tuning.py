@@ -69,6 +69,7 @@ def test_own_values_are_read_from_the_experiment_and_the_networks_defaults(works
         ('rotation", 0, 20)', 'rotation", 0, 20) + 1', "augmentation.rotation: 5.0 -> 6.0"),
         ('"augmentation.rotation": trial.suggest_float("augmentation.rotation", 0, 20)', '"folds": 5', "can't vary folds"),
         ('"augmentation.rotation": trial', '"augmentation.rotation": tiral', "NameError"),
+        ("folds=3,", 'folds=3, teacher="other",', "can't be tuned with a teacher"),
     ],
 )
 def test_a_wrong_suggest_is_refused_before_anything_is_trained(workspace, before, after, words):
@@ -181,12 +182,34 @@ def test_pruned_trials_are_tagged_and_never_the_best(workspace, quick):
     assert not list(workspace.studies.glob(f"quick/trial_{pruned[0].number}"))
 
 
-def test_hours_leave_time_to_train_the_best_again(workspace, quick, monkeypatch):
+def test_hours_hold_the_search_and_the_best_trained_again(workspace, quick, monkeypatch):
     monkeypatch.setattr(Trainer, "evaluate", study_worker.quick_evaluate(0.05))
-    summary = search(workspace, hours=6 / 3600)
-    assert summary.seconds < 8
+    events = []
+    summary = search(workspace, events.append, hours=6 / 3600)
+    assert summary.seconds < 6.5
     assert summary.trials > 3
     assert summary.winner is not None
+    assert all(one.repeats == confirmation.REPEATS for one in summary.confirmed)
+    assert [event["event"] for event in events if event["event"] in ("study", "confirmation")] == ["study", "confirmation"]
+
+
+def test_the_deadline_ends_a_confirmation_that_takes_longer_and_the_same_command_goes_on(workspace, quick, monkeypatch):
+    monkeypatch.setattr(Trainer, "evaluate", study_worker.quick_evaluate(0.3))  # 0.9 s a trial, 3.6 s and more to confirm
+    summary = search(workspace, hours=5 / 3600)
+    assert 3 < summary.seconds < 5.5
+    assert summary.winner is None or summary.confirmed[0].repeats < confirmation.REPEATS
+    trained = (workspace.root / "trained.txt").read_text().splitlines()
+    assert any(line.startswith("confirm_") for line in trained)
+    summary = search(workspace, trials=summary.trials)
+    assert summary.winner is not None
+    again = (workspace.root / "trained.txt").read_text().splitlines()
+    assert again[: len(trained)] == trained and len(set(again)) == len(again), "a finished fold was trained twice"
+
+
+def test_time_is_kept_for_as_many_trainings_as_the_better_trials_need(workspace, quick):
+    assert confirmation.trainings_after([]) == 2 * confirmation.REPEATS
+    search(workspace, trials=15)
+    assert confirmation.trainings_after(known_trials(workspace)) == (1 + confirmation.FINALISTS) * confirmation.REPEATS
 
 
 def test_neither_hours_nor_trials_is_refused(workspace):
@@ -199,9 +222,10 @@ def test_trials_of_other_settings_data_or_code_cant_mix(workspace, quick, monkey
     with pytest.raises(UserError, match=r"settings\.epochs: 4 -> 5"):
         search(workspace, trials=2, changes={"epochs": 5})
     study_worker.workspace_with_pipeline(workspace.root, study_worker.PIPELINE.replace("0, 20)", "0, 30)"))
-    with pytest.raises(UserError, match="code of network and suggest"):
+    with pytest.raises(UserError, match="code of the pipeline"):
         search(workspace, trials=2)
-    study_worker.workspace_with_pipeline(workspace.root, '"""Other words."""\n' + study_worker.PIPELINE)
+    other_words = study_worker.PIPELINE.replace("A pipeline to tune.", "Other words.")
+    study_worker.workspace_with_pipeline(workspace.root, other_words + "# a remark\n")
     assert search(workspace, trials=2).trials == 2
 
 

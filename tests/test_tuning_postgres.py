@@ -92,8 +92,9 @@ def database(server, request):
     return server.url(database=name)
 
 
-def start_worker(workspace, url, trials, seconds):
-    command = [sys.executable, WORKER, workspace.root, json.dumps({"trials": trials, "storage": url}), str(seconds)]
+def start_worker(workspace, url, trials, seconds, hours=None):
+    options = {"trials": trials, "hours": hours, "storage": url}
+    command = [sys.executable, WORKER, workspace.root, json.dumps(options), str(seconds)]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True, bufsize=1
     )
@@ -153,6 +154,39 @@ def test_study_goes_on_when_the_server_is_back(workspace, database, server):
     assert output.count("is back") == 1
     assert json.loads(output.splitlines()[-1])["trials"] == 2
     assert PASSWORD not in output
+
+
+@pytest.mark.slow
+def test_ctrl_c_while_the_server_is_away_ends_with_clear_words(workspace, database, server):
+    worker = start_worker(workspace, database, 2, 0.6)
+    wait_for_trial(worker)
+    server.stop()
+    try:
+        assert any("does not answer" in line for line in worker.stdout)
+        worker.send_signal(signal.SIGINT)
+        output, _ = worker.communicate(timeout=30)
+    finally:
+        server.start()
+
+    assert worker.returncode == 1
+    assert "the same command goes on when the server is back" in output.splitlines()[-1]
+    assert "Traceback" not in output
+    assert PASSWORD not in output
+
+
+@pytest.mark.slow
+def test_time_runs_out_for_the_search_while_another_machine_still_trains(workspace, database):
+    """A machine whose HOURS end does not wait for the others, but trains the best again."""
+    worker = start_worker(workspace, database, 1, 0)
+    worker.communicate(timeout=60)
+    study = study_of(database)
+    study.ask().set_user_attr(trials.OWNER, "another:1")
+    worker = start_worker(workspace, database, None, 0.1, hours=6 / 3600)
+    output, _ = worker.communicate(timeout=60)
+
+    assert worker.returncode == 0, output
+    assert output.count("'confirmed'") >= 2
+    assert study.get_trials()[1].state.name == "RUNNING"
 
 
 @pytest.mark.parametrize(

@@ -33,8 +33,8 @@ class StudyDisplay:
 
     def hear(self, event: Event) -> None:
         """Show one event; those of a training only change the live line."""
-        show = {"study": self._study, "trial": self._trial, "warning": self._warning}.get(event["event"], self._training)
-        show(event)
+        special = {"study": self._study, "trial": self._trial, "confirmation": self._confirmation, "warning": self._warning}
+        special.get(event["event"], self._training)(event)
         if self.status:
             self.status.update(self._line())
 
@@ -42,6 +42,15 @@ class StudyDisplay:
         wanted = f" of {event['wanted']}" if event["wanted"] else ""
         self.console.print(
             f"study {event['study']}: {event['done']}{wanted} trials done, searching {', '.join(event['parameters'])}"
+        )
+
+        self.seconds_left = event["seconds_left"]
+        if self.seconds_left:
+            self.console.print(f"it ends in {duration(self.seconds_left)}, the best trials trained again by then")
+
+    def _confirmation(self, event: Event) -> None:
+        self.console.print(
+            f"the search is over: {event['trainings']} trainings of the best trials and the start, on fresh seeds and folds"
         )
 
     def _warning(self, event: Event) -> None:

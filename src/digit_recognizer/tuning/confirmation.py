@@ -17,7 +17,6 @@ from digit_recognizer.tuning import trials
 
 FINALISTS = 3
 REPEATS = 2  # trainings of each, every one with a seed and folds of its own
-TRAININGS = (FINALISTS + 1) * REPEATS
 LEVEL = 0.05  # of the test, shared among the finalists (Bonferroni)
 _FAR = 1000  # from the seeds of the search
 
@@ -43,6 +42,12 @@ def finalists(known: Sequence[FrozenTrial]) -> list[int]:
             better = list(found.values())[:-1]
             return [trials.START, *better[:FINALISTS]] if better else []
     return []
+
+
+def trainings_after(known: Sequence[FrozenTrial]) -> int:
+    """Return how many trainings there will be if the next trial is better than the start as well."""
+    candidates = max(len(finalists(known)), 1) + 1
+    return min(candidates, FINALISTS + 1) * REPEATS
 
 
 def enqueue(study: Study, rounds: Study) -> None:

@@ -56,14 +56,16 @@ class Session:
     def run(
         self,
         open_study: Callable[[], Study],
-        more: Callable[[Sequence[FrozenTrial]], bool],
+        wanted: Callable[[Sequence[FrozenTrial]], bool],
+        in_time: Callable[[Sequence[FrozenTrial]], bool],
         objective: Callable[[Trial, Sequence[FrozenTrial]], float],
     ) -> None:
-        """Run trials while `more(trials)`; after Ctrl-C, at the deadline or on an error, end those that run.
+        """Run trials while another is `wanted` and would be `in_time`; Ctrl-C, the deadline or an error ends those that run.
 
         `objective(trial, others)` returns the trial's value; others are all the study's trials when it was begun.
         """
-        threads = [threading.Thread(target=self._guarded, args=(open_study, more, objective)) for _ in range(self.workers)]
+        arguments = open_study, wanted, in_time, objective
+        threads = [threading.Thread(target=self._guarded, args=arguments) for _ in range(self.workers)]
         for thread in threads:
             thread.start()
         while any(thread.is_alive() for thread in threads):
@@ -83,6 +85,10 @@ class Session:
         if self.stop.is_set():
             raise Interrupted
 
+    def ended(self, error: Exception) -> bool:
+        """Whether a trial's error only means that the session is over or the study's server is away."""
+        return self.stop.is_set() or isinstance(error, Interrupted) or storage.gone(error)
+
     def _end(self) -> None:
         self.stop.set()
         for process in multiprocessing.active_children():
@@ -96,14 +102,16 @@ class Session:
             self._error = self._error or error
             self._end()
 
-    def _work(self, open_study: Callable, more: Callable, objective: Callable) -> None:
+    def _work(self, open_study: Callable, wanted: Callable, in_time: Callable, objective: Callable) -> None:
         study = open_study()
         while not self.stop.is_set():
             try:
                 with contextlib.ExitStack() as asking:
                     asking.enter_context(self._asking)
                     others = trials.tidy(study)
-                    if more(others):
+                    if not in_time(others):
+                        return
+                    if wanted(others):
                         study.optimize(self._trial(study, objective, asking), n_trials=1, catch=(Exception,))
                         continue
                 if not any(trial.state == TrialState.RUNNING for trial in others):
@@ -128,7 +136,7 @@ class Session:
                 self._failures = 0
                 raise
             except Exception as error:
-                if self.stop.is_set() or storage.gone(error):
+                if self.ended(error):
                     raise Interrupted from error
                 self._failed(trial, error)
                 raise

@@ -4,10 +4,12 @@ Trial parameters are named like the settings they stand for (`learning_rate`, `a
 `network_options.dropout`), so that the pipeline's own values can be read back from its experiment.
 """
 
+import ast
 import hashlib
 import inspect
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from digit_recognizer.dataset import Dataset
@@ -15,15 +17,15 @@ from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import Experiment, Pipeline, override, settings
 
 # Trials differing in these could not be compared, or would take another share of the machine.
-FIXED = ("folds", "fold_seed", "seeds", "members", "threads")
+FIXED = ("folds", "fold_seed", "seeds", "members", "threads", "teacher")
 
 
 def own_parameters(pipeline: Pipeline) -> dict[str, Any]:
     """Return the trial parameters that stand for the pipeline as it is, by running `suggest` on the pipeline's own values.
 
     Raises:
-        UserError: there is no `suggest`, a parameter is no setting, the pipeline's value is outside its range, or `suggest`
-            changes the pipeline when it is given its own values.
+        UserError: there is no `suggest`, the pipeline has a teacher, a parameter is no setting, the pipeline's value is outside
+            its range, or `suggest` changes the pipeline when it is given its own values.
     """
     from optuna.trial import FixedTrial
 
@@ -31,6 +33,11 @@ def own_parameters(pipeline: Pipeline) -> dict[str, Any]:
         raise UserError(
             f"{pipeline.file} can't be tuned: it has no suggest(trial), a function that returns changes such as "
             '{"learning_rate": trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True)}'
+        )
+    if pipeline.experiment.teacher:
+        raise UserError(
+            f"{pipeline.file} can't be tuned with a teacher, which knows the rows of the fresh folds that the best trials "
+            "are trained on again: search without (SET=teacher=)"
         )
     trial = FixedTrial(_OwnValues(pipeline.experiment))
     try:
@@ -54,13 +61,21 @@ def own_parameters(pipeline: Pipeline) -> dict[str, Any]:
 
 
 def identity(pipeline: Pipeline, dataset: Dataset) -> dict[str, Any]:
-    """Return what all trials of a study must share, as JSON values: data, settings, and the code of pipeline and network."""
-    code = inspect.getsource(pipeline.experiment.network) + inspect.getsource(pipeline.suggest)
+    """Return what all trials of a study must share, as JSON values: data, settings, and code."""
+    code = _without_words(pipeline.file) + inspect.getsource(pipeline.experiment.network)
     return {
         "data": dataset.sha256,
         "settings": settings(pipeline.experiment),
-        "code of network and suggest": hashlib.sha256(code.encode()).hexdigest()[:12],
+        "code of the pipeline and its network": hashlib.sha256(code.encode()).hexdigest()[:12],
     }
+
+
+def _without_words(file: Path) -> str:
+    """Return a module's code without its docstring and comments."""
+    module = ast.parse(file.read_text(encoding="utf-8"))
+    if ast.get_docstring(module):
+        del module.body[0]
+    return ast.unparse(module)
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:

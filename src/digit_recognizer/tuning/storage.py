@@ -2,6 +2,7 @@
 
 import fcntl
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from digit_recognizer.workspace import Workspace
 HEARTBEAT = 30  # seconds between two signs of life of a trial on a server
 GRACE = 300  # seconds without one after which the trial is taken over
 RETRY = 1  # seconds between two attempts to reach a server that went away
-# Of libpq. A server that vanished without a word is missed after 20 seconds, also by who waits for its answer; Linux takes hours.
+# Options of libpq: a server that vanishes without a word is missed in 20 seconds, even while it owes an answer (Linux: hours).
 CONNECTION = {
     "application_name": "digit-recognizer",
     "connect_timeout": 10,
@@ -178,7 +179,7 @@ def _connect(parsed: Any) -> Any:
         except (IntegrityError, ProgrammingError):
             if attempt == 4:
                 raise
-            threading.Event().wait(0.5)
+            time.sleep(0.5)
     raise AssertionError
 
 

@@ -53,8 +53,9 @@ def tune(
 ) -> StudySummary:
     """Run the study, train its best trials again, and write its page and the tuned pipeline; return its summary.
 
-    Events: {"event": "study"} first, {"event": "trial", "status": ...} when one begins or ends, {"event": "warning"},
-    and those of training with the "trial" they belong to. Ctrl-C ends it cleanly: the summary then says `interrupted`.
+    Events: {"event": "study"} first, {"event": "trial", "status": ...} when one begins or ends, {"event": "confirmation"}
+    before the best are trained again, {"event": "warning"}, and those of training with the "trial" they belong to. Ctrl-C ends
+    it cleanly: the summary then says `interrupted`.
 
     Raises:
         UserError: neither hours nor trials, no or a wrong `suggest`, no data, a study of other data or settings, a storage that
@@ -126,15 +127,18 @@ class _Search:
             trials.tidy(study, alone=True)
             trials.tidy(rounds, alone=True)
         self._announce(study)
-        self.session.run(partial(self._open, study.study_name), self._more, self._objective)
+        self.session.run(partial(self._open, study.study_name), self._wanted, self._in_time, self._objective)
         if not self.session.interrupted and self.session.time_left() > 0:
-            confirmation.enqueue(study, rounds)
-            self.session.run(
-                partial(self._open, rounds.study_name),
-                lambda known: any(trial.state == TrialState.WAITING for trial in known),
-                partial(self._confirm, study),
-            )
+            self._train_again(study, rounds)
         return self._finish(study, rounds)
+
+    def _train_again(self, study: Study, rounds: Study) -> None:
+        confirmation.enqueue(study, rounds)
+        if waiting := rounds.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            self.session.emit({"event": "confirmation", "trainings": len(waiting)})
+        self.session.run(
+            partial(self._open, rounds.study_name), trials.any_waiting, lambda known: True, partial(self._confirm, study)
+        )
 
     def _open(self, name: str) -> Study:
         return optuna.create_study(
@@ -170,30 +174,33 @@ class _Search:
                 "done": sum(trial.state.is_finished() and trials.counts(trial) for trial in known),
                 "wanted": self.request.trials,
                 "parameters": list(self.own),
+                "seconds_left": self._seconds_left(),
             }
         )
 
-    def _more(self, known: Sequence[FrozenTrial]) -> bool:
-        """Whether to begin, or go on with, another trial: one is wanted, and there is time for it and for the confirmation."""
-        planned = sum(trials.counts(trial) for trial in known)
-        wanted = any(trial.state == TrialState.WAITING for trial in known) or planned < self._wanted
-        return wanted and self._time_for_another(known)
+    def _wanted(self, known: Sequence[FrozenTrial]) -> bool:
+        """Whether there is another trial to begin, or to go on with."""
+        return trials.any_waiting(known) or sum(trials.counts(trial) for trial in known) < self._limit
 
     @property
-    def _wanted(self) -> float:
+    def _limit(self) -> float:
         return self.request.trials or float("inf")
 
-    def _time_for_another(self, known: Sequence[FrozenTrial]) -> bool:
-        left, durations = self.session.time_left(), [trial.duration.total_seconds() for trial in trials.complete(known)]
+    def _in_time(self, known: Sequence[FrozenTrial]) -> bool:
+        """Whether another trial, and then the confirmation, can be over by the deadline.
+
+        The confirmation gets a third of HOURS at most; what doesn't fit into that is left to the next command.
+        """
+        durations = [trial.duration.total_seconds() for trial in trials.complete(known)]
         if not durations or not self.request.hours:
-            return left > 0
+            return True
         typical = sum(durations) / len(durations)
-        reserve = min(confirmation.TRAININGS * typical / self.request.workers, self.request.hours * 3600 / 3)
-        return left >= typical + reserve
+        reserve = min(confirmation.trainings_after(known) * typical / self.request.workers, self.request.hours * 3600 / 3)
+        return self.session.time_left() >= typical + reserve
 
     def _objective(self, trial: Trial, others: Sequence[FrozenTrial]) -> float:
         me = next(other for other in others if other.number == trial.number)
-        if trials.superseded(me, others) or trials.surplus(me, others, self._wanted):
+        if trials.superseded(me, others) or trials.surplus(me, others, self._limit):
             trial.set_user_attr(trials.SURPLUS, True)
             raise Interrupted
         number = trials.root(me)
@@ -204,7 +211,7 @@ class _Search:
             self._tell(number, "pruned")
             raise
         except Exception as error:
-            if not (self.session.stop.is_set() or isinstance(error, Interrupted) or storage.gone(error)):
+            if not self.session.ended(error):
                 discard(self._folder(number), but="log.txt")
                 self._tell(number, "failed", reason=reason_of(error))
             raise
@@ -282,16 +289,10 @@ class _Search:
         return self.folder / f"trial_{number}"
 
     def _tell(self, number: int, status: str, **facts: Any) -> None:
-        left = self.session.time_left()
-        self.session.emit(
-            {
-                "event": "trial",
-                "trial": number,
-                "status": status,
-                "seconds_left": None if left == float("inf") else left,
-                **facts,
-            }
-        )
+        self.session.emit({"event": "trial", "trial": number, "status": status, "seconds_left": self._seconds_left(), **facts})
+
+    def _seconds_left(self) -> float | None:
+        return None if self.session.deadline is None else self.session.time_left()
 
     def _finish(self, study: Study, rounds: Study) -> StudySummary:
         summary = summarize(

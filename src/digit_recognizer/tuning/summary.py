@@ -47,9 +47,7 @@ class StudySummary:
     interrupted: bool
     seconds: float  # of this command
     report: Path | None = None
-    tuned: Path | None = (
-        None  # the pipeline file; None: none written, for want of a confirmation or over a file of the person's
-    )
+    tuned: Path | None = None  # the winner as a pipeline; None without a winner, or where the person's own has that name
 
     @property
     def trials(self) -> int:

@@ -40,6 +40,11 @@ def complete(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     )
 
 
+def any_waiting(trials: Sequence[FrozenTrial]) -> bool:
+    """Whether a planned trial is not begun yet."""
+    return any(trial.state == TrialState.WAITING for trial in trials)
+
+
 def parameters(trial: FrozenTrial) -> dict[str, Any]:
     """Return what the trial was to be run with, as far as it is known."""
     return {**trial.system_attrs.get("fixed_params", {}), **trial.params}
