@@ -11,7 +11,7 @@ from digit_recognizer.experiment import override, settings
 from digit_recognizer.training import budget
 from digit_recognizer.training.budget import Pace, Probe
 
-PLAIN = {"early_stopping": None, "reduce_lr_on_plateau": None, "checkpoint": None, "epochs": 10, "folds": 5}
+PLAIN = {"early_stopping": None, "reduce_lr_on_plateau": None, "epochs": 10, "folds": 5}
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +76,11 @@ def test_too_short_a_time_is_refused(probe):
 def test_a_pipeline_that_stops_early_is_refused(workspace):
     with pytest.raises(UserError, match="tiny is steered by its validation"):
         budget.fit([request(workspace)], 1, workspace)
+
+
+def test_a_missing_teacher_is_named_before_anything_is_timed(workspace):
+    with pytest.raises(UserError, match=r"^teacher: there is no trained run 'nobody'"):
+        budget.fit([request(workspace, teacher="nobody", **PLAIN)], 1, workspace)
 
 
 def test_real_steps_are_timed_and_the_same_command_goes_on_with_the_same_settings(workspace, monkeypatch):

@@ -79,10 +79,27 @@ def test_the_student_learned_something_else_and_remembers_from_whom(workspace):
 
 
 def test_a_teacher_that_changed_stops_the_student(workspace):
-    path = workspace.run("tiny") / "test.npz"
-    files.write_npz(path, probabilities=files.read_npz(path)["probabilities"][::-1])
+    path = predictions(workspace, 1, 0)
+    files.write_npz(path, **files.read_npz(path) | {"test": files.read_npz(path)["test"][::-1]})
     with pytest.raises(UserError, match="teacher: it was trained anew"):
         train_student(workspace)
+
+
+def test_a_teacher_may_learn_from_all_rows_later(workspace):
+    train_here(request(workspace, seeds=(0, 1), full=True, **SMALL), workspace)
+    train_student(workspace)
+
+
+def test_a_run_does_not_teach_itself(workspace):
+    with pytest.raises(UserError, match=r"run 'tiny' can't learn from itself: .*RUN="):
+        train_here(request(workspace, teacher="tiny", force=True, **SMALL), workspace)
+    assert workspace.run("tiny").exists()
+
+
+def test_a_wrong_teacher_leaves_the_old_run_where_it_is(workspace):
+    with pytest.raises(UserError, match="no trained run 'nobody'"):
+        train_here(request(workspace, "student", teacher="nobody", force=True, **SMALL), workspace)
+    assert (workspace.run("student") / "metrics.json").exists()
 
 
 def test_a_missing_teacher_is_named(workspace):
@@ -99,6 +116,7 @@ def test_a_teacher_of_other_folds_is_refused(workspace):
 def test_an_unfinished_teacher_is_refused(workspace):
     shutil.rmtree(workspace.run("tiny"))
     train_here(request(workspace, only=[0], **SMALL), workspace)
+    train_here(request(workspace, full=True, **SMALL), workspace)  # which stands for no fold
     with pytest.raises(UserError, match="run 'tiny' is not finished"):
         train_student(workspace)
 

@@ -73,6 +73,7 @@ def train(arguments: Namespace, workspace: Workspace) -> None:
         raise UserError(f"RUN={arguments.run} names one run, but this trains {len(pipelines)} pipelines: leave RUN out")
 
     from digit_recognizer.console import budget_lines, training_summary
+    from digit_recognizer.dataset import load_dataset
     from digit_recognizer.live import training_display
     from digit_recognizer.training import budget, cross_validation
     from digit_recognizer.training.plan import default_jobs
@@ -93,7 +94,8 @@ def train(arguments: Namespace, workspace: Workspace) -> None:
         with spinner(console, "timing some steps on this machine"):
             fit = budget.fit(requests, arguments.minutes, workspace)
         references = selection.words(arguments.pipeline or selection.DEFAULT)
-        curve = load(references[0], workspace).curve if len(references) == 1 else {}
+        as_measured = len(references) == 1 and not (changes or arguments.full) and load_dataset(workspace).competition
+        curve = load(references[0], workspace).curve if as_measured else {}
         for line in budget_lines(fit, budget.measured(curve, fit.factor)):
             console.print(line)
         requests = fit.requests

@@ -18,13 +18,13 @@ from digit_recognizer.dataset import Dataset, load_dataset
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import Experiment, override
 from digit_recognizer.folds import save_folds, stratified_folds
-from digit_recognizer.training import workers
+from digit_recognizer.training import teacher, workers
 from digit_recognizer.training.cross_validation import Request
 from digit_recognizer.training.plan import Member, choose_members, split_rows, steps_per_epoch
 from digit_recognizer.workspace import Workspace
 
 # The first epoch of a probe traces and compiles; the second is not validated, the last is.
-PROBE = {"epochs": 3, "steps_per_epoch": 40, "validate_every": 2}
+PROBE = {"epochs": 3, "steps_per_epoch": 40, "validate_every": 2, "checkpoint": None}
 LEAST = 0.4  # of a pipeline's own epochs: with less its schedule makes no sense
 
 
@@ -170,7 +170,7 @@ def _probe(request: Request, workspace: Workspace, dataset: Dataset) -> Probe:
     """Time a few steps of as many members as train side by side, then of as many as are left for a last round.
 
     Raises:
-        UserError: the pipeline's epochs are not fixed, or its training fails.
+        UserError: the pipeline's epochs are not fixed, its teacher can't teach it, or its training fails.
     """
     experiment = request.pipeline.experiment
     if experiment.early_stopping or experiment.reduce_lr_on_plateau or experiment.keep != "last":
@@ -178,6 +178,8 @@ def _probe(request: Request, workspace: Workspace, dataset: Dataset) -> Probe:
             f"MINUTES: {request.pipeline.name} is steered by its validation, so that it has no set length: "
             f"take a pipeline of fixed epochs, as fast"
         )
+    if experiment.teacher:
+        teacher.identity(workspace.run(experiment.teacher), experiment, dataset)
     members = choose_members(experiment, request.folds, request.full)
     rounds, left = divmod(len(members), request.jobs)
     together = request.jobs if rounds else 0

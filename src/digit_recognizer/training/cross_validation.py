@@ -42,11 +42,13 @@ def train(request: Request, workspace: Workspace, on_event: OnEvent = lambda eve
     dataset = load_dataset(workspace)
     members = choose_members(experiment, request.folds, request.full)
     run = workspace.run(request.run)
+    if experiment.teacher == request.run:
+        raise UserError(f"teacher: run '{request.run}' can't learn from itself: train under another name (RUN=...)")
+    record = run_record.describe(request.pipeline, request.changes, dataset, workspace)
     if request.force and run.exists():
         with run_record.locked(run):
             on_event({"event": "warning", "message": f"moved the old run to {run_record.move_aside(run)}"})
     with run_record.locked(run):
-        record = run_record.describe(request.pipeline, request.changes, dataset, workspace)
         for warning in run_record.begin_or_continue(run, record):
             on_event({"event": "warning", "message": warning})
         files.remove_temporaries(run)

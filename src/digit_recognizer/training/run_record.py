@@ -82,7 +82,7 @@ def begin_or_continue(run: Path, record: dict[str, Any]) -> list[str]:
     seeds = sorted({*before["settings"]["seeds"], *record["settings"]["seeds"]})
     if seeds != before["settings"]["seeds"]:
         files.write_json(path, {**before, "settings": {**before["settings"], "seeds": seeds}})
-    edited = before.get("pipeline_sha256") != record["pipeline_sha256"]
+    edited = before.get("pipeline_sha256", record["pipeline_sha256"]) != record["pipeline_sha256"]
     warnings = [f"{record['pipeline_file']} was edited since the run was begun, though no setting differs"] if edited else []
     return warnings + [
         f"{name} changed since the run was begun: {change}"

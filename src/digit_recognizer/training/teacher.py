@@ -13,28 +13,33 @@ from digit_recognizer.dataset import Dataset
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import Experiment
 from digit_recognizer.training import results
+from digit_recognizer.training.plan import Member
 
 
 def identity(run: Path, experiment: Experiment, dataset: Dataset) -> str:
     """Return the hash of what the run teaches.
 
     Raises:
-        UserError: there is no such run, it is not finished, or it has other data or folds.
+        UserError: there is no such run, a model of a fold is missing, or it has other data or folds.
     """
     if not (run / "metrics.json").exists():
         raise UserError(f"teacher: there is no trained run '{run.name}': make train PIPELINE={run.name}")
-    record, scores = files.read_json(run / "experiment.json"), files.read_json(run / "metrics.json")
+    record = files.read_json(run / "experiment.json")
     if record["dataset"]["sha256"] != dataset.sha256:
         raise UserError(f"teacher: run '{run.name}' was trained on other data")
     if any(record["settings"][name] != getattr(experiment, name) for name in ("folds", "fold_seed")):
         raise UserError(f"teacher: run '{run.name}' has other folds: set folds and fold_seed as there")
-    if scores["members"] < scores["members_planned"]:
+    if len(_members_of_folds(run)) < len(record["settings"]["seeds"]) * experiment.folds:
         raise UserError(f"teacher: run '{run.name}' is not finished: train it to its end first")
-    return files.sha256_of_arrays(files.read_npz(run / "test.npz")["probabilities"])
+    return files.sha256_of_arrays(soft_labels(run, None))
 
 
 def soft_labels(run: Path, fold: int | None) -> np.ndarray:
     """Return float32 (test images, classes): the mean of the run's members of `fold`, for None of those of all folds."""
-    members = [member for member in results.trained_members(run) if member.fold is not None and fold in (None, member.fold)]
+    members = [member for member in _members_of_folds(run) if fold in (None, member.fold)]
     predictions = [files.read_npz(run / member.folder / "predictions.npz")["test"] for member in members]
     return np.mean(predictions, axis=0, dtype=np.float64).astype(np.float32)
+
+
+def _members_of_folds(run: Path) -> list[Member]:
+    return [member for member in results.trained_members(run) if member.fold is not None]
