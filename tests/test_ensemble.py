@@ -142,6 +142,16 @@ def test_a_run_that_is_never_sure_is_not_outvoted_by_a_worse_one_that_always_is(
     assert (blended.argmax(axis=1) == labels).mean() > 0.97
 
 
+def test_the_figure_of_a_single_fold_is_that_of_the_blend_that_is_sent():
+    labels = np.random.default_rng(0).integers(0, 10, 500)
+    unsure, sure = guesses(labels, 0.98, 1).astype(np.float64), guesses(labels, 0.8, 2).astype(np.float64)
+    stack = np.stack([ensemble._heated(unsure, 3), ensemble._heated(sure, 0.3)])
+    nested = ensemble._nested(ensemble.METHODS, stack, labels, np.zeros(500, int))
+    assert list(nested) == ["equal weights"]
+    assert np.array_equal(nested["equal weights"], ensemble.fitted_blend("equal weights", stack, labels).apply(stack))
+    assert (nested["equal weights"].argmax(axis=1) == labels).mean() > 0.95
+
+
 def test_runs_of_other_folds_are_not_mixed(workspace):
     make_run(workspace, "a")
     make_run(workspace, "b", fold_seed=1)

@@ -279,8 +279,8 @@ def _nested(kinds: Sequence[type], stack: np.ndarray, labels: np.ndarray, folds:
     blended = {kind.name: np.empty(stack.shape[1:]) for kind in kinds}
     for fold in np.unique(folds):
         inside, outside = folds == fold, folds != fold
-        if not outside.any():  # a single fold: there is nothing to fit on
-            return {ArithmeticMean.name: ArithmeticMean().fit(stack, labels).apply(stack)}
+        if not outside.any():  # a single fold: fit no more on it than the temperatures, a number a run
+            return {ArithmeticMean.name: fitted_blend(ArithmeticMean.name, stack, labels).apply(stack)}
         calibration = Calibration.fit(stack[:, outside], labels[outside])
         seen, unseen = calibration.apply(stack[:, outside]), calibration.apply(stack[:, inside])
         for kind in kinds:
