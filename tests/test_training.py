@@ -297,15 +297,6 @@ def test_what_is_finished_is_not_touched(copied):
     assert {path: path.stat().st_mtime_ns for path in copied.run("trained").glob("seed_*/**/*")} == before
 
 
-def test_models_of_before_memory_was_measured_are_still_summed_up(copied):
-    for path in copied.run("trained").glob("seed_*/**/metrics.json"):
-        own = json.loads(path.read_text())
-        del own["peak_memory"]
-        path.write_text(json.dumps(own))
-    assert not trained_in(trained_again(copied))
-    assert files.read_json(copied.run("trained") / "metrics.json")["peak_memory"] == 0
-
-
 def test_lost_results_of_the_run_are_made_again_from_its_members(copied):
     run = copied.run("trained")
     before = probabilities(run)

@@ -162,6 +162,6 @@ def summarize(
         "epoch_selected_on_fold": experiment.keep != "last",
         "seconds": round(seconds, 1),
         "images_per_second": round(sum(scores["images"] for scores in per_member) / seconds) if seconds else 0,
-        "peak_memory": max((scores.get("peak_memory", 0) for scores in per_member), default=0),  # earlier models have none
+        "peak_memory": max((scores["peak_memory"] for scores in per_member), default=0),
         "published": experiment.published,
     }

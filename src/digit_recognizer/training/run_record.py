@@ -72,7 +72,7 @@ def begin_or_continue(run: Path, record: dict[str, Any]) -> list[str]:
     changed = _differences(before["settings"], record["settings"], ignored=("seeds",))
     if before["dataset"]["sha256"] != record["dataset"]["sha256"]:
         changed.append(f"data: {before['dataset']['source']} -> {record['dataset']['source']}")
-    if before.get("teacher_sha256") != record["teacher_sha256"]:
+    if before["teacher_sha256"] != record["teacher_sha256"]:
         changed.append("teacher: it was trained anew")
     if changed:
         raise UserError(
@@ -82,7 +82,7 @@ def begin_or_continue(run: Path, record: dict[str, Any]) -> list[str]:
     seeds = sorted({*before["settings"]["seeds"], *record["settings"]["seeds"]})
     if seeds != before["settings"]["seeds"]:
         files.write_json(path, {**before, "settings": {**before["settings"], "seeds": seeds}})
-    edited = before.get("pipeline_sha256", record["pipeline_sha256"]) != record["pipeline_sha256"]
+    edited = before["pipeline_sha256"] != record["pipeline_sha256"]
     warnings = [f"{record['pipeline_file']} was edited since the run was begun, though no setting differs"] if edited else []
     return warnings + [
         f"{name} changed since the run was begun: {change}"
