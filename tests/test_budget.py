@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 from tiny_run import make_workspace, request
 
-from digit_recognizer import metrics
+from digit_recognizer import files, metrics
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import override, settings
 from digit_recognizer.training import budget
@@ -98,6 +98,13 @@ def test_real_steps_are_timed_and_the_same_command_goes_on_with_the_same_setting
     for other in ({"only": [0, 1]}, {"force": True}, {"learning_rate": 0.1}):
         with pytest.raises(pytest.fail.Exception):
             budget.fit([request(workspace, jobs=2, **{"only": [0, 1, 2], **PLAIN, **other})], 3, workspace)
+
+
+def test_a_run_that_was_begun_otherwise_is_refused_before_anything_is_timed(workspace, monkeypatch):
+    monkeypatch.setattr(budget, "_probe", lambda *_: pytest.fail("it was timed"))
+    files.write_json(workspace.run("other") / "experiment.json", {})
+    with pytest.raises(UserError, match=r"other is there, begun without these MINUTES: give RUN=\.\.\. or FORCE=1"):
+        budget.fit([request(workspace, "other", **PLAIN)], 3, workspace)
 
 
 def test_the_expected_accuracy_is_that_of_the_longest_measured_training_that_is_no_longer():

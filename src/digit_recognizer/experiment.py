@@ -152,7 +152,8 @@ class Experiment:
     schedule: Schedule = Schedule()
     ema: float = 0.0  # momentum of the moving average of the weights, which then validates and predicts; 0: none
     augmentation: Augmentation = Augmentation()
-    teacher: str = ""  # a run with the same folds, from whose probabilities for the test images to learn as well
+    # A run with the same folds, from whose probabilities for the test images to learn as well, in the same number of steps.
+    teacher: str = ""
 
     keep: Literal["last", "best_val_loss", "best_val_accuracy"] = "last"  # which epoch predicts
     early_stopping: EarlyStopping | None = None

@@ -18,7 +18,7 @@ from digit_recognizer.dataset import Dataset, load_dataset
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import Experiment, override
 from digit_recognizer.folds import save_folds, stratified_folds
-from digit_recognizer.training import teacher, workers
+from digit_recognizer.training import run_record, teacher, workers
 from digit_recognizer.training.cross_validation import Request
 from digit_recognizer.training.plan import Member, choose_members, split_rows, steps_per_epoch
 from digit_recognizer.workspace import Workspace
@@ -109,16 +109,19 @@ def fit(requests: Sequence[Request], minutes: float, workspace: Workspace) -> Fi
     runs/<runs>.minutes.json.
 
     Raises:
-        UserError: the time is too short, or a pipeline ends by itself.
+        UserError: a run is there already, the time is too short, or a pipeline ends by itself.
     """
     began = time.monotonic()
-    asked = {"minutes": minutes, "requests": [_identity(request) for request in requests]}
+    dataset = load_dataset(workspace)
+    asked = {"minutes": minutes, "data": dataset.sha256, "requests": [_identity(request) for request in requests]}
     path = workspace.runs / f"{'+'.join(request.run for request in requests)}.minutes.json"
     if path.exists() and not requests[0].force:
         before = files.read_json(path)
         if before["asked"] == asked:
             return Fit(_changed(requests, before["changes"]), before["factor"], before["seconds"])
-    dataset = load_dataset(workspace)
+    for request in requests:
+        if not request.force and (workspace.run(request.run) / run_record.RECORD).exists():
+            raise UserError(f"{workspace.run(request.run)} is there, begun without these MINUTES: give RUN=... or FORCE=1")
     probes = [_probe(request, workspace, dataset) for request in requests]
     factor = _fitting(probes, 60 * minutes - (time.monotonic() - began))
     changes = [probe.scaled(factor) for probe in probes]
