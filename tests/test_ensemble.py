@@ -127,7 +127,7 @@ def test_calibration_undoes_overconfidence():
     random = np.random.default_rng(0)
     honest = random.dirichlet(np.full(10, 0.3), 5000)
     labels = np.array([random.choice(10, p=row) for row in honest])
-    stack = np.stack([ensemble._heated(honest, temperature) for temperature in (0.5, 1, 1.5)])
+    stack = np.stack([metrics.heated(honest, temperature) for temperature in (0.5, 1, 1.5)])
     calibration = ensemble.Calibration.fit(stack, labels)
     assert calibration.temperatures == pytest.approx([2, 1, 2 / 3], rel=0.1)
     assert calibration.apply(stack) == pytest.approx(np.stack([honest] * 3), abs=0.05)
@@ -137,7 +137,7 @@ def test_calibration_undoes_overconfidence():
 def test_a_run_that_is_never_sure_is_not_outvoted_by_a_worse_one_that_always_is(kind):
     labels, folds = np.random.default_rng(0).integers(0, 10, 5000), np.arange(5000) % 5
     unsure, sure = guesses(labels, 0.98, 1).astype(np.float64), guesses(labels, 0.8, 2).astype(np.float64)
-    stack = np.stack([ensemble._heated(unsure, 3), ensemble._heated(sure, 0.3)])
+    stack = np.stack([metrics.heated(unsure, 3), metrics.heated(sure, 0.3)])
     blended = ensemble._nested([kind], stack, labels, folds)[kind.name]
     assert (blended.argmax(axis=1) == labels).mean() > 0.97
 
@@ -145,7 +145,7 @@ def test_a_run_that_is_never_sure_is_not_outvoted_by_a_worse_one_that_always_is(
 def test_the_figure_of_a_single_fold_is_that_of_the_blend_that_is_sent():
     labels = np.random.default_rng(0).integers(0, 10, 500)
     unsure, sure = guesses(labels, 0.98, 1).astype(np.float64), guesses(labels, 0.8, 2).astype(np.float64)
-    stack = np.stack([ensemble._heated(unsure, 3), ensemble._heated(sure, 0.3)])
+    stack = np.stack([metrics.heated(unsure, 3), metrics.heated(sure, 0.3)])
     nested = ensemble._nested(ensemble.METHODS, stack, labels, np.zeros(500, int))
     assert list(nested) == ["equal weights"]
     assert np.array_equal(nested["equal weights"], ensemble.fitted_blend("equal weights", stack, labels).apply(stack))

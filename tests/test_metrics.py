@@ -34,6 +34,17 @@ def test_accuracy_and_log_loss():
     assert metrics.log_loss(labels, probabilities) == pytest.approx(expected, rel=1e-6)
 
 
+def test_calibrated_log_loss_does_not_depend_on_how_sure_the_probabilities_are():
+    random = np.random.default_rng(0)
+    honest = random.dirichlet(np.full(10, 0.3), 5000)
+    labels = np.array([random.choice(10, p=row) for row in honest])
+    lowest = metrics.calibrated_log_loss(labels, honest)
+    assert lowest == pytest.approx(metrics.log_loss(labels, honest), rel=0.01)
+    for temperature in (0.6, 1.8):
+        assert metrics.log_loss(labels, metrics.heated(honest, temperature)) > 1.05 * lowest
+        assert metrics.calibrated_log_loss(labels, metrics.heated(honest, temperature)) == pytest.approx(lowest, rel=0.01)
+
+
 def test_rows_without_prediction_are_found():
     assert metrics.predicted_rows(np.array([[0.5, 0.5], [np.nan, np.nan]])).tolist() == [True, False]
 

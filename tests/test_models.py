@@ -78,6 +78,22 @@ def test_the_first_layer_of_mlp_has_the_published_parameters(digits):
     assert next(layer for layer in model.layers if layer.weights).count_params() == 200_960
 
 
+def test_the_loss_that_studies_compare_is_the_calibrated_one():
+    from digit_recognizer import metrics
+    from digit_recognizer.training.compiling import CalibratedLogLoss
+
+    random = np.random.default_rng(0)
+    probabilities = metrics.heated(random.dirichlet(np.full(10, 0.2), 1000), 1.7).astype(np.float32)
+    labels = probabilities.argmax(axis=1)
+    labels[::10] = random.integers(0, 10, 100)
+    metric = CalibratedLogLoss()
+    for part in np.split(np.arange(1000), 4):
+        metric.update_state(np.eye(10)[labels[part]], probabilities[part])
+    expected = metrics.calibrated_log_loss(labels, probabilities)
+    assert float(metric.result()) == pytest.approx(expected, rel=0.02)
+    assert expected < 0.9 * metrics.log_loss(labels, probabilities)
+
+
 def test_initial_weights_are_a_function_of_seed_and_fold(digits):
     from digit_recognizer.training.compiling import compiled_model
     from digit_recognizer.training.plan import split_rows

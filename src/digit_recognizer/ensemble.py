@@ -1,6 +1,5 @@
 """runs -> a blend: how to weigh them, judged on rows that the weights were not fitted on, and the submission from it."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -156,11 +155,11 @@ class Calibration:
     @classmethod
     def fit(cls, stack: np.ndarray, labels: np.ndarray) -> "Calibration":
         """Return the calibration of a stack (runs, rows, classes)."""
-        return cls([_temperature(probabilities, labels) for probabilities in stack])
+        return cls([metrics.temperature(labels, probabilities) for probabilities in stack])
 
     def apply(self, stack: np.ndarray) -> np.ndarray:
         """Return the stack at these temperatures."""
-        return np.stack([_heated(*pair) for pair in zip(stack, self.temperatures, strict=True)])
+        return np.stack([metrics.heated(*pair) for pair in zip(stack, self.temperatures, strict=True)])
 
 
 @dataclass(frozen=True)
@@ -305,20 +304,6 @@ def _judge(nested: dict[str, np.ndarray], labels: np.ndarray) -> list[Score]:
         )
         for name, blended in nested.items()
     ]
-
-
-def _temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    from scipy.optimize import minimize_scalar
-
-    def loss(logarithm: float) -> float:
-        return metrics.log_loss(labels, _heated(probabilities, math.exp(logarithm)))
-
-    return math.exp(minimize_scalar(loss, bounds=(-2.0, 2.0), method="bounded").x)
-
-
-def _heated(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    logarithms = _logarithms(probabilities) / temperature
-    return _normalized(np.exp(logarithms - logarithms.max(axis=-1, keepdims=True)))
 
 
 def _logarithms(probabilities: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 `labels` are int (n,), `predictions` int (n,), `probabilities` float (n, classes) without NaN; see `predicted_rows`.
 """
 
+import math
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import NamedTuple
@@ -61,6 +62,28 @@ def accuracy(labels: np.ndarray, probabilities: np.ndarray) -> Estimate:
 def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """Return the mean negative logarithm (nats) of the label's probability, which counts as at least 1e-7."""
     return float(-np.log(np.clip(probabilities[np.arange(len(labels)), labels].astype(np.float64), 1e-7, 1)).mean())
+
+
+def temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Return the temperature at which the log loss is lowest (Guo et al., 2017)."""
+    from scipy.optimize import minimize_scalar
+
+    def loss(logarithm: float) -> float:
+        return log_loss(labels, heated(probabilities, math.exp(logarithm)))
+
+    return math.exp(minimize_scalar(loss, bounds=(-2.0, 2.0), method="bounded").x)
+
+
+def heated(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """Return the probabilities (..., classes) at a temperature: below 1 surer, above 1 less sure."""
+    logarithms = np.log(np.clip(probabilities, 1e-7, 1)) / temperature
+    powers = np.exp(logarithms - logarithms.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def calibrated_log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Return the log loss at the temperature at which it is lowest, where label smoothing costs nothing."""
+    return log_loss(labels, heated(probabilities, temperature(labels, probabilities)))
 
 
 def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, classes: int) -> np.ndarray:

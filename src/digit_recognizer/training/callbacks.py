@@ -47,7 +47,7 @@ class AtomicCheckpoint(keras.callbacks.ModelCheckpoint):
         if not self._should_save_model(epoch, batch, logs, str(path)):
             return
         with predicting(self.model), files.atomic(path) as temporary:
-            self.model.save(temporary)
+            keras.Model(self.model.input, self.model.output).save(temporary)  # so that Keras alone can load it
 
 
 class Board(keras.callbacks.TensorBoard):

@@ -1,5 +1,6 @@
 """An experiment -> the compiled Keras model of one member, with the weights that it begins with."""
 
+import math
 from typing import Any
 
 import keras
@@ -49,6 +50,7 @@ class CalibratedLogLoss(keras.metrics.Metric):
         """Add a batch: labels as probabilities (rows, classes), and those predicted."""
         logarithms = ops.log(ops.clip(ops.cast(probabilities, "float32"), 1e-7, 1.0))
         heated = ops.log_softmax(logarithms[:, None, :] / self.temperatures.astype("float32")[:, None], axis=-1)
+        heated = ops.maximum(heated, math.log(1e-7))
         self.losses.assign_add(-ops.sum(ops.cast(labels, "float32")[:, None, :] * heated, axis=(0, 2)))
         self.rows.assign_add(ops.cast(ops.shape(labels)[0], "float32"))
 

@@ -73,7 +73,7 @@ class Session:
                 for thread in threads:
                     thread.join(0.1)
                 if self.time_left() <= 0:
-                    self.stop.set()
+                    self._end()
             except KeyboardInterrupt:
                 self.interrupted = True
                 self._end()
