@@ -124,7 +124,7 @@ def test_study_shows_each_trial_with_the_best_and_the_time_left(console):
         hear({"event": "confirmation", "trainings": 4})
     lines = shown(console).splitlines()
     assert lines[0] == "study fast: 3 of 20 trials done, searching learning_rate"
-    assert lines[1] == "it ends in 2 h 0 min, the best trials trained again by then"
+    assert lines[1] == "it ends in 2 h 0 min, with the best trials trained again by then"
     assert lines[2].startswith(
         "trial 3 complete: log loss 0.05000, accuracy 0.99000 (0.98000 to 0.99500), best log loss here 0.05000"
     )

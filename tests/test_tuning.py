@@ -373,14 +373,35 @@ def digits(tmp_path):
     return workspace
 
 
+def start_study(workspace, on_event, **options):
+    """Run `search` in a process of its own; `on_event` names a function of this module or of Python's."""
+    program = (
+        "import sys; sys.path[:0] = [sys.argv[2]]; from test_tuning import *\n"
+        f"if __name__ == '__main__': search(Workspace(Path(sys.argv[1])), {on_event}, **{options})"
+    )
+    command = [sys.executable, "-u", "-c", program, workspace.root, Path(__file__).parent]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def print_memory(event):
+    """Print the process's resident memory in MiB at the end of each trial."""
+    if event["event"] == "trial" and event["status"] in ("complete", "pruned"):
+        print(int(re.search(r"VmRSS:\s*(\d+)", Path("/proc/self/status").read_text())[1]) / 1024)
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_from_trial_to_trial(digits):
+    """Each trial trains in a process that ends with it, so only the study's own process could grow."""
+    output, _ = start_study(digits, "print_memory", trials=50, workers=2).communicate()
+    memory = [float(line) for line in output.splitlines()]
+    print(f"MiB after trial 1: {memory[0]:.1f}, 10: {memory[9]:.1f}, 50: {memory[49]:.1f}")
+    assert len(memory) == 50
+    assert memory[49] - memory[9] < 10
+
+
 @pytest.mark.slow
 def test_a_real_study_killed_in_its_second_fold_goes_on_there(digits):
-    program = (
-        "import sys; sys.path[:0] = [sys.argv[2]]; import test_tuning as t; from pathlib import Path\n"
-        "if __name__ == '__main__': t.search(t.Workspace(Path(sys.argv[1])), lambda e: print(e, flush=True), trials=1)"
-    )
-    command = [sys.executable, "-c", program, digits.root, Path(__file__).parent]
-    worker = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    worker = start_study(digits, "print", trials=1)
     read_until(worker, "'event': 'done'")
     worker.kill()
     worker.wait()

@@ -46,7 +46,7 @@ class StudyDisplay:
 
         self.seconds_left = event["seconds_left"]
         if self.seconds_left:
-            self.console.print(f"it ends in {duration(self.seconds_left)}, the best trials trained again by then")
+            self.console.print(f"it ends in {duration(self.seconds_left)}, with the best trials trained again by then")
 
     def _confirmation(self, event: Event) -> None:
         self.console.print(
