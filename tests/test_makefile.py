@@ -161,7 +161,7 @@ def test_set_up_is_made_once_and_again_when_requirements_change(checkout):
     assert "--no-deps --editable ." in installed[1]
     checkout.make("setup")
     assert len([call for call in checkout.calls if " install " in call]) == 2
-    later = (checkout.folder / ".venv" / "ready").stat().st_mtime + 1  # the clock of files may stand still for some milliseconds
+    later = (checkout.folder / ".venv" / "ready").stat().st_mtime + 1  # files' clock has a coarse grain
     os.utime(checkout.folder / "requirements.txt", (later, later))
     checkout.make("setup")
     assert len([call for call in checkout.calls if " install " in call]) == 4
