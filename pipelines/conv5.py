@@ -5,6 +5,8 @@
 Published: with the two other kernel sizes 0.9987 by vote on MNIST's test set, the best epoch chosen on it, so optimistic
 (arXiv 2008.10400). Deviations: a one-cycle schedule of 24 epochs instead of 150 epochs of Adam; label smoothing, shear and
 elastic deformation as well.
+
+Out of fold 0.99583 (0.99517 to 0.99641) in 346 s beside conv7 and strided on one H100, JAX backend, 2026-11-22.
 """
 
 from digit_recognizer import models

@@ -4,6 +4,8 @@
 
 Published: with the two other kernel sizes 0.9987 by vote on MNIST's test set, the best epoch chosen on it, so optimistic
 (arXiv 2008.10400). Deviations: those of conv5.
+
+Out of fold 0.99598 (0.99532 to 0.99654) in 235 s beside conv5 and strided on one H100, JAX backend, 2026-11-22.
 """
 
 from dataclasses import replace

@@ -5,6 +5,8 @@
 Published: 0.99757 on Kaggle, when the public board scored 7,000 of the 28,000 images; over 100 runs on MNIST a single net
 reached 0.99641 and 15 of them 0.99745. Deviations: five stratified folds times three seeds instead of a random tenth held out
 for each net.
+
+Out of fold 0.99545 with the first seed alone, in 258 s beside nine other runs on one H100, JAX backend, 2026-11-22.
 """
 
 from digit_recognizer import models
