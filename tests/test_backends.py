@@ -19,6 +19,7 @@ def without(backend_name):
     return not importlib.util.find_spec(backend_name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [

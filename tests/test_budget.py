@@ -83,6 +83,7 @@ def test_a_missing_teacher_is_named_before_anything_is_timed(workspace):
         budget.fit([request(workspace, teacher="nobody", **PLAIN)], 1, workspace)
 
 
+@pytest.mark.slow
 def test_real_steps_are_timed_and_the_same_command_goes_on_with_the_same_settings(workspace, monkeypatch):
     wanted = request(workspace, jobs=2, only=[0, 1, 2], **PLAIN)
     fit = budget.fit([wanted], 3, workspace)

@@ -119,6 +119,7 @@ def clothes(trained):
     return workspace
 
 
+@pytest.mark.slow
 def test_images_for_a_run_on_other_things_than_digits_are_only_scaled(clothes, tmp_path):
     from PIL import Image
 

@@ -180,6 +180,7 @@ def check(straight, killed, name, moments, **options):
     raise AssertionError(f"never hit: {moments}")
 
 
+@pytest.mark.slow
 def test_killed_command_goes_on_to_the_same_bytes(workspace):
     command = Command(workspace)
     check(ForkedCommand(workspace), command, "plain", ["checkpoint", "training"], jobs=2)
@@ -198,6 +199,7 @@ def small_disk(workspace):
     subprocess.run(["umount", "--lazy", str(workspace.runs)], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_gives_one_line_and_the_same_bytes_afterwards(workspace, small_disk):
     def train(run):
         """Return the exit status and what was said."""
