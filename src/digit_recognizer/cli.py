@@ -11,7 +11,7 @@ import subprocess
 import sys
 import traceback
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from digit_recognizer import selection
@@ -63,7 +63,7 @@ def data(arguments: Namespace, workspace: Workspace) -> None:
 
 def train(arguments: Namespace, workspace: Workspace) -> None:
     """Train pipelines' folds, or go on where that stopped."""
-    from digit_recognizer.experiment import load, parse_settings
+    from digit_recognizer.experiment import parse_settings
 
     console, changes = make_console(), parse_settings(arguments.set or "")
     if arguments.seeds:
@@ -73,7 +73,6 @@ def train(arguments: Namespace, workspace: Workspace) -> None:
         raise UserError(f"RUN={arguments.run} names one run, but this trains {len(pipelines)} pipelines: leave RUN out")
 
     from digit_recognizer.console import budget_lines, training_summary
-    from digit_recognizer.dataset import load_dataset
     from digit_recognizer.live import training_display
     from digit_recognizer.training import budget, cross_validation
     from digit_recognizer.training.plan import default_jobs
@@ -93,9 +92,7 @@ def train(arguments: Namespace, workspace: Workspace) -> None:
     if arguments.minutes:
         with spinner(console, "timing some steps on this machine"):
             fit = budget.fit(requests, arguments.minutes, workspace)
-        references = selection.words(arguments.pipeline or selection.DEFAULT)
-        as_measured = len(references) == 1 and not (changes or arguments.full) and load_dataset(workspace).competition
-        curve = load(references[0], workspace).curve if as_measured else {}
+        curve = {} if changes or arguments.full else _measured_curve(arguments.pipeline, workspace)
         for line in budget_lines(fit, budget.measured(curve, fit.factor)):
             console.print(line)
         requests = fit.requests
@@ -103,6 +100,15 @@ def train(arguments: Namespace, workspace: Workspace) -> None:
         with training_display(console) as on_event:
             scores = cross_validation.train(request, workspace, on_event)
         console.print(training_summary(request.run, scores))
+
+
+def _measured_curve(pipelines: str | None, workspace: Workspace) -> Mapping[float, tuple[float, int]]:
+    """What one pipeline was measured to reach on the competition's data; nothing for several, or for other data."""
+    from digit_recognizer.dataset import load_dataset
+    from digit_recognizer.experiment import load
+
+    references = selection.words(pipelines or selection.DEFAULT)
+    return load(references[0], workspace).curve if len(references) == 1 and load_dataset(workspace).competition else {}
 
 
 def report(arguments: Namespace, workspace: Workspace) -> None:

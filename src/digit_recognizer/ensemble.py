@@ -101,7 +101,7 @@ class GeometricMean(ArithmeticMean):
     name = "geometric mean"
 
     def apply(self, stack: np.ndarray) -> np.ndarray:
-        return _normalized(np.exp(super().apply(_logarithms(stack))))
+        return metrics.softmax(super().apply(metrics.logarithms(stack)))
 
 
 class HillClimbing(ArithmeticMean):
@@ -140,7 +140,7 @@ class Stacking:
 
     @staticmethod
     def _features(stack: np.ndarray) -> np.ndarray:
-        return np.concatenate(_logarithms(stack), axis=1)
+        return np.concatenate(metrics.logarithms(stack), axis=1)
 
 
 @dataclass(frozen=True)
@@ -304,14 +304,6 @@ def _judge(nested: dict[str, np.ndarray], labels: np.ndarray) -> list[Score]:
         )
         for name, blended in nested.items()
     ]
-
-
-def _logarithms(probabilities: np.ndarray) -> np.ndarray:
-    return np.log(np.clip(probabilities, 1e-7, 1))
-
-
-def _normalized(values: np.ndarray) -> np.ndarray:
-    return values / values.sum(axis=-1, keepdims=True)
 
 
 def _record(result: Blend, chosen: str) -> dict[str, Any]:

@@ -76,8 +76,17 @@ def temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
 
 def heated(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     """Return the probabilities (..., classes) at a temperature: below 1 surer, above 1 less sure."""
-    logarithms = np.log(np.clip(probabilities, 1e-7, 1)) / temperature
-    powers = np.exp(logarithms - logarithms.max(axis=-1, keepdims=True))
+    return softmax(logarithms(probabilities) / temperature)
+
+
+def logarithms(probabilities: np.ndarray) -> np.ndarray:
+    """Return the natural logarithms, from -16 up."""
+    return np.log(np.clip(probabilities, 1e-7, 1))
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Return probabilities (..., classes) in proportion to the exponentials."""
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return powers / powers.sum(axis=-1, keepdims=True)
 
 
