@@ -12,7 +12,7 @@ from digit_recognizer.experiment import Augmentation, Experiment, Schedule
 
 EXPERIMENT = Experiment(
     network=models.strided_cnn,
-    network_options={"patch": 1, "stages": ((32,), (64, 64), (128, 128), (192, 192))},
+    network_options={"stages": ((32,), (64, 64), (128, 128), (192, 192))},
     seeds=(0, 1),
     epochs=30,
     validate_every=6,

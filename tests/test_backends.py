@@ -69,7 +69,22 @@ def test_a_hidden_gpu_is_no_gpu(monkeypatch):
     backend.gpu_present.cache_clear()
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     assert not backend.gpu_present()
-    assert backend.precision("auto") == "float32"
-    assert backend.precision("mixed_bfloat16") == "mixed_bfloat16"
     assert backend.device().startswith("CPU, ")
     backend.gpu_present.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("flags", "keras_backend", "policy"),
+    [
+        ({"avx2", "avx512_bf16"}, "tensorflow", "mixed_bfloat16"),
+        ({"avx2", "amx_bf16"}, "tensorflow", "mixed_bfloat16"),
+        ({"avx2"}, "tensorflow", "float32"),
+        ({"avx2", "avx512_bf16"}, "jax", "float32"),
+    ],
+)
+def test_a_cpu_trains_in_bfloat16_only_where_it_has_instructions_for_it(monkeypatch, flags, keras_backend, policy):
+    monkeypatch.setattr(backend, "gpu_present", lambda: False)
+    monkeypatch.setattr(backend, "cpu_flags", lambda: flags)
+    monkeypatch.setenv("KERAS_BACKEND", keras_backend)
+    assert backend.precision("auto") == policy
+    assert backend.precision("float32") == "float32"

@@ -117,6 +117,10 @@ def test_wrong_output_width_is_refused(network, digits):
     ("scaling", "mean", "deviation"), [("unit", 100 / 255, 50 / 255), ("centred", 0, 50 / 255), ("standardised", 0, 1)]
 )
 def test_scaling_is_a_layer_of_the_model(scaling, mean, deviation):
+    import keras
+
+    keras.config.set_dtype_policy("float32")
+
     def network(x, classes):
         from keras import layers
 
@@ -126,6 +130,18 @@ def test_scaling_is_a_layer_of_the_model(scaling, mean, deviation):
     pixels = np.array([50, 150] * 5, dtype=np.uint8).reshape(1, 2, 5, 1)
     assert np.asarray(model(pixels)).mean() == pytest.approx(mean, abs=1e-6)
     assert np.asarray(model(pixels)).std() == pytest.approx(deviation, abs=1e-6)
+
+
+def test_probabilities_are_float32_under_mixed_precision_whatever_the_network(digits):
+    def network(x, classes):
+        from keras import layers
+
+        return layers.Dense(classes, activation="softmax")(layers.Flatten()(x))
+
+    model = compiled(Experiment(network=network, precision="mixed_bfloat16"), digits)
+    probabilities = np.asarray(model(digits.images.astype("float32")))
+    assert probabilities.dtype == np.float32
+    assert probabilities.sum(axis=1) == pytest.approx(1, abs=1e-6)
 
 
 @pytest.mark.parametrize("name", ["fast", "baseline", "vgg_rmsprop"])
@@ -145,3 +161,32 @@ def test_a_pipeline_anywhere_brings_its_own_network(tmp_path, digits):
         "EXPERIMENT = Experiment(network=network)\n"
     )
     assert compiled(experiment.load(str(file)).experiment, digits).count_params() == 784 * 8 + 8 + 80 + 10
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_a_model_of_standardised_kernels_predicts_the_same_as_plain_convolutions(precision, digits):
+    import keras
+
+    from digit_recognizer import layers
+
+    network = {"network": models.strided_cnn, "network_options": {"normalize": "weights"}}
+    model = compiled(Experiment(**network, precision=precision), digits)
+    random = np.random.default_rng(0)
+    model.set_weights([weights + random.normal(0, 0.1, weights.shape) for weights in model.get_weights()])
+    plain = layers.plain(model)
+    assert {type(layer).__module__.partition(".")[0] for layer in plain.layers} == {"keras"}
+    assert {weights.dtype for weights in plain.get_weights()} == {np.dtype("float32")}
+    pixels = digits.images.astype("float32")
+    expected = keras.ops.convert_to_numpy(model(pixels))
+    assert keras.ops.convert_to_numpy(plain(pixels)) == pytest.approx(expected, abs=1e-6)
+
+
+def test_standardised_kernels_keep_the_deviation_of_what_passes_through(digits):
+    import keras
+
+    from digit_recognizer.layers import StandardizedConv2D
+
+    keras.utils.set_random_seed(0)
+    maps = np.maximum(np.random.default_rng(0).normal(size=(4, 32, 32, 64)), 0).astype("float32")
+    layer = StandardizedConv2D(64, 3, kernel_initializer=keras.initializers.RandomNormal(3.0, 0.7))
+    assert np.std(np.asarray(layer(maps), np.float32)) == pytest.approx(1, rel=0.05)

@@ -5,11 +5,13 @@ import importlib.metadata
 import os
 import shutil
 import subprocess
+from pathlib import Path
 from typing import Any
 
 from digit_recognizer.errors import UserError
 
 BACKENDS = ("tensorflow", "jax", "torch")
+BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}  # instruction sets that multiply bfloat16
 
 
 def name() -> str:
@@ -103,12 +105,26 @@ def device() -> str:
 
 
 def precision(wanted: str) -> str:
-    """Return the Keras dtype policy for an experiment's `precision`; "auto" is mixed only on a GPU with fast half precision."""
+    """Return the Keras dtype policy for an experiment's `precision`; "auto" is mixed only where half precision is fast.
+
+    That is on a GPU since NVIDIA's Volta, and for TensorFlow on a CPU that multiplies bfloat16 in hardware.
+    """
     if wanted != "auto":
         return wanted
-    capability = _nvidia_smi("compute_cap") if gpu_present() else ""
-    generation = float(capability) if capability else 0.0
+    if not gpu_present():
+        return "mixed_bfloat16" if name() == "tensorflow" and BFLOAT16_FLAGS & cpu_flags() else "float32"
+    generation = float(_nvidia_smi("compute_cap") or 0)
     return "mixed_bfloat16" if generation >= 8 else "mixed_float16" if generation >= 7 else "float32"
+
+
+@functools.cache
+def cpu_flags() -> frozenset[str]:
+    """Return the instruction sets of the CPU by the kernel's names for them; none where there is no Linux on x86."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return frozenset()
+    return frozenset(next((line.split() for line in lines if line.startswith("flags")), ()))
 
 
 def _nvidia_smi(field: str) -> str:

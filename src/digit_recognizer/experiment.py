@@ -161,7 +161,7 @@ class Experiment:
     checkpoint: Checkpoint | None = None
 
     tta: int = 1  # test-time augmentation: views averaged for each prediction; 1 is the plain image
-    precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"  # auto: mixed where a GPU profits
+    precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"  # auto: mixed where it is fast
     deterministic: bool = False  # byte-equal results on a GPU as well, at some cost
     threads: int = 1  # CPU threads a member; part of what the result depends on, byte for byte
 

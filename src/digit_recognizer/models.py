@@ -30,13 +30,24 @@ def build_model(
     outputs = experiment.network(scaled, classes, **experiment.network_options)
     if tuple(outputs.shape) != (None, classes):
         raise UserError(f"network: its output has the shape {tuple(outputs.shape)}, but the data need (None, {classes})")
-    return keras.Model(inputs, outputs)
+    return keras.Model(inputs, _in_float32(outputs))
+
+
+def _in_float32(outputs: Any) -> Any:
+    """Return the outputs, their layer computing in float32 under mixed precision too: half precision has three digits."""
+    import keras
+
+    layer = outputs._keras_history.operation
+    if not isinstance(layer, keras.Layer) or layer.compute_dtype == "float32":
+        return outputs
+    layer.dtype_policy = "float32"
+    return layer(layer.input)
 
 
 def _softmax(x: Any, classes: int, **options: Any) -> Any:
     from keras import layers
 
-    return layers.Dense(classes, activation="softmax", dtype="float32", name="probabilities", **options)(x)
+    return layers.Dense(classes, activation="softmax", name="probabilities", **options)(x)
 
 
 def tutorial_cnn(x: Any, classes: int, *, batch_normalization: bool = False, deep: bool = False) -> Any:
@@ -147,37 +158,34 @@ def strided_cnn(
     x: Any,
     classes: int,
     *,
-    patch: int = 2,
-    stages: tuple[tuple[int, ...], ...] = ((32, 32), (64, 64), (128, 128)),
+    stages: tuple[tuple[int, ...], ...] = ((16,), (32, 32), (64, 64), (128, 128)),
+    normalize: str = "maps",
     width: float = 1.0,
     extra_layers: int = 0,
     dropout: float = 0.1,
 ) -> Any:
     """Stages of 3x3 convolutions, each after the first begun by a strided one, then the mean over the map.
 
-    `width` scales the numbers of filters in `stages`; `extra_layers` more convolutions end each stage. Before the first,
-    squares of `patch` x `patch` pixels are folded into channels, which loses nothing and spares the passes over full-size maps
-    that cost a CPU most.
+    `normalize="maps"` is batch normalisation, `"weights"` standardises the kernels instead, which spares passes over the maps.
+    `width` scales the numbers of filters in `stages`; `extra_layers` more convolutions end each stage.
     """
     from keras import layers
 
-    x = _folded(x, patch) if patch > 1 else x
     for number, stage in enumerate(stages):
         for position, filters in enumerate((*stage, *stage[-1:] * extra_layers)):
-            strides = 2 if number and not position else 1
-            x = layers.Conv2D(round(width * filters), 3, strides=strides, padding="same", use_bias=False)(x)
-            x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
+            x = _normalized_conv(x, round(width * filters), strides=2 if number and not position else 1, normalize=normalize)
     x = layers.GlobalAveragePooling2D()(x)
     return _softmax(layers.Dropout(dropout)(x) if dropout else x, classes)
 
 
-def _folded(x: Any, patch: int) -> Any:
-    """Fold squares of pixels into channels: (height, width, c) to (height / patch, width / patch, c * patch * patch)."""
+def _normalized_conv(x: Any, filters: int, strides: int, normalize: str) -> Any:
     from keras import layers
 
-    height, width, channels = x.shape[1:]
-    if height % patch or width % patch:
-        raise UserError(f"network_options.patch={patch}: it must divide the images' height and width, {height}x{width}")
-    x = layers.Reshape((height // patch, patch, width // patch, patch * channels))(x)
-    x = layers.Permute((1, 3, 2, 4))(x)
-    return layers.Reshape((height // patch, width // patch, patch * patch * channels))(x)
+    if normalize == "weights":
+        from digit_recognizer.layers import StandardizedConv2D
+
+        return StandardizedConv2D(filters, 3, strides=strides, padding="same", activation="relu")(x)
+    if normalize != "maps":
+        raise UserError(f"network_options.normalize={normalize!r}: choose 'maps' or 'weights'")
+    x = layers.Conv2D(filters, 3, strides=strides, padding="same", use_bias=False)(x)
+    return layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from digit_recognizer import backend, figures, files, inference, metrics
+from digit_recognizer import backend, figures, files, inference, layers, metrics
 from digit_recognizer.errors import UserError
 from digit_recognizer.training import state
 from digit_recognizer.training.state import Progress, State
@@ -47,7 +47,7 @@ class AtomicCheckpoint(keras.callbacks.ModelCheckpoint):
         if not self._should_save_model(epoch, batch, logs, str(path)):
             return
         with predicting(self.model), files.atomic(path) as temporary:
-            keras.Model(self.model.input, self.model.output).save(temporary)  # so that Keras alone can load it
+            layers.plain(self.model).save(temporary)
 
 
 class Board(keras.callbacks.TensorBoard):

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from digit_recognizer import backend, figures, files, inference, metrics
+from digit_recognizer import backend, figures, files, inference, layers, metrics
 from digit_recognizer.dataset import Dataset
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import Experiment
@@ -94,7 +94,7 @@ def train_member(task: Task) -> None:
     progress = restored.progress if restored else state.Progress()
     kept = restored.kept if restored and progress.finished else _fit(model, task, restored, progress)
     assign(model.variables, kept)
-    _write_results(model, task, progress)
+    _write_results(layers.plain(model), task, progress)
     task.checkpoint.unlink(missing_ok=True)
     keras.backend.clear_session()
 
@@ -200,7 +200,7 @@ def _validation_callbacks(task: Task, progress: state.Progress) -> list[keras.ca
 def _write_results(model: keras.Model, task: Task, progress: state.Progress) -> None:
     folder, split, tta = task.folder, task.split, task.experiment.tta
     with files.atomic(folder / "model.keras") as path:
-        keras.Model(model.input, model.output).save(path)  # without the optimizer, which is most of the bytes
+        model.save(path)
     files.write_text(folder / "history.csv", pd.DataFrame(progress.history).reindex(columns=HISTORY).to_csv(index=False))
     if progress.steps:
         files.write_text(folder / "steps.csv", pd.DataFrame(progress.steps).to_csv(index=False))
