@@ -1,12 +1,13 @@
-"""A lean net for two CPU cores: the default.
+"""A lean network for two CPU cores, two seeds: the default.
 
     make train PIPELINE=fast
 
-Pixels folded 2x2, three stages of two convolutions, mean over the map; one-cycle AdamW, label smoothing, averaged weights. The
-last epoch predicts, so its out-of-fold figure chose nothing. docs/journal.md says what each part is worth.
+Strided 3x3 convolutions with standardised kernels instead of batch normalisation, mean over the map; one-cycle AdamW, label
+smoothing, averaged weights. The last epoch predicts, so its out-of-fold figure chose nothing. docs/journal.md says what each
+part is worth.
 
-Out of fold 0.99498 (0.99425 to 0.99561) in 11 minutes on two cores of an AMD EPYC (3,700 images/s), 2026-11-24; 0.99526 on a
-slower one (2,200 images/s), 2026-11-22: rounding differs from processor to processor, and 12 images are chance.
+Out of fold 0.99590 (0.99525 to 0.99647) in 17 minutes on two cores of an AMD EPYC (4,400 images/s in bfloat16), 2026-11-24;
+the first seed alone 0.99598 (0.99532 to 0.99654).
 """
 
 from typing import Any
@@ -16,9 +17,10 @@ from digit_recognizer.experiment import Augmentation, Experiment, Schedule
 
 EXPERIMENT = Experiment(
     network=models.strided_cnn,
-    network_options={"stages": ((24, 24), (48, 48), (96, 96)), "dropout": 0.05},
+    network_options={"stages": ((16,), (32, 32), (64, 64), (128, 128)), "normalize": "weights", "dropout": 0.1},
+    seeds=(0, 1),
     epochs=11,
-    validate_every=4,
+    validate_every=5,
     batch_size=128,
     optimizer="adamw",
     learning_rate=8e-3,
@@ -26,11 +28,11 @@ EXPERIMENT = Experiment(
     label_smoothing=0.05,
     schedule=Schedule("one_cycle"),
     ema=0.99,
-    augmentation=Augmentation(rotation=12, zoom=0.1, shear=5, shift=0.08, elastic=0.5),
+    augmentation=Augmentation(rotation=10, zoom=0.1, shear=4, shift=0.05, elastic=0.3),
 )
 
-# 0.58: six epochs, SET="epochs=6 steps_per_epoch=279", 2026-11-24.
-CURVE = {0.58: (0.99440, 42_000), 1.0: (0.99498, 42_000)}
+# 0.5: the first seed of that run.
+CURVE = {0.5: (0.99598, 42_000), 1.0: (0.99590, 42_000)}
 
 
 def suggest(trial: Any) -> dict[str, Any]:

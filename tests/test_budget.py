@@ -38,7 +38,8 @@ def test_two_seeds_leave_no_fold_alone(probe):
 
 def test_more_time_gives_more_seeds_and_less_gives_fewer_epochs(probe):
     assert probe.scaled(0.5)["epochs"] == 5
-    assert probe.scaled(1.5)["epochs"] == 15
+    assert (probe.scaled(1.4)["seeds"], probe.scaled(1.4)["epochs"]) == ([0], 14)
+    assert (probe.scaled(1.6)["seeds"], probe.scaled(1.6)["epochs"]) == ([0, 1], 8)
     assert probe.scaled(3.2)["seeds"] == [0, 1, 2]
 
 

@@ -45,8 +45,9 @@ def plain(model: keras.Model) -> keras.Model:
         kind = keras.layers.Conv2D if isinstance(layer, StandardizedConv2D) else type(layer)
         return kind.from_config(layer.get_config())
 
+    model = keras.Model(model.input, model.output)  # without optimizer and metrics
     if not any(isinstance(layer, StandardizedConv2D) for layer in model.layers):
-        return keras.Model(model.input, model.output)
+        return model
     copy = keras.models.clone_model(model, clone_function=copied)
     for layer, copied_layer in zip(model.layers, copy.layers, strict=True):
         weights = layer.get_weights()

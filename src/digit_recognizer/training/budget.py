@@ -55,7 +55,7 @@ class Probe:
         """Return the settings of a training `factor` times as long as its own: more seeds rather than more epochs."""
         experiment = self.request.pipeline.experiment
         own = experiment.seeds
-        count = max(1, int(factor * len(own)))
+        count = max(1, round(factor * len(own)))
         passes = factor * len(own) * experiment.epochs / count
         epochs = max(1, round(passes))
         more = [seed for seed in range(count + len(own)) if seed not in own]
