@@ -48,8 +48,9 @@ class CalibratedLogLoss(keras.metrics.Metric):
 
     def update_state(self, labels: Any, probabilities: Any, sample_weight: Any = None) -> None:
         """Add a batch: labels as probabilities (rows, classes), and those predicted."""
-        logarithms = ops.log(ops.clip(ops.cast(probabilities, "float32"), 1e-7, 1.0))
-        heated = ops.log_softmax(logarithms[:, None, :] / self.temperatures.astype("float32")[:, None], axis=-1)
+        logarithms = ops.log(ops.clip(ops.cast(ops.stop_gradient(probabilities), "float32"), 1e-7, 1.0))
+        temperatures = ops.convert_to_tensor(self.temperatures[:, None], "float32")  # PyTorch divides by no NumPy array
+        heated = ops.log_softmax(logarithms[:, None, :] / temperatures, axis=-1)
         heated = ops.maximum(heated, math.log(1e-7))
         self.losses.assign_add(-ops.sum(ops.cast(labels, "float32")[:, None, :] * heated, axis=(0, 2)))
         self.rows.assign_add(ops.cast(ops.shape(labels)[0], "float32"))
