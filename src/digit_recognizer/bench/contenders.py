@@ -149,7 +149,7 @@ def matrix_products(tick: Tick) -> None:
     matrix = keras.ops.cast(keras.random.normal((side, side)), kind)
 
     def multiply() -> float:
-        keras.ops.convert_to_numpy(keras.ops.matmul(matrix, matrix)[0, 0])
+        float(keras.ops.cast(keras.ops.matmul(matrix, matrix)[0, 0], "float32"))
         return 2.0 * side**3
 
     _repeat(tick, multiply)
