@@ -190,3 +190,8 @@ def test_standardised_kernels_keep_the_deviation_of_what_passes_through(digits):
     maps = np.maximum(np.random.default_rng(0).normal(size=(4, 32, 32, 64)), 0).astype("float32")
     layer = StandardizedConv2D(64, 3, kernel_initializer=keras.initializers.RandomNormal(3.0, 0.7))
     assert np.std(np.asarray(layer(maps), np.float32)) == pytest.approx(1, rel=0.05)
+
+
+def test_an_unknown_normalisation_is_refused(digits):
+    with pytest.raises(UserError, match=r"network_options\.normalize='batch': choose 'maps' or 'weights'"):
+        compiled(Experiment(network=models.strided_cnn, network_options={"normalize": "batch"}), digits)
