@@ -6,10 +6,12 @@ import pytest
 from tiny_run import make_workspace, request
 
 from digit_recognizer import files, metrics
+from digit_recognizer.dataset import load_dataset
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import override, settings
 from digit_recognizer.training import budget
 from digit_recognizer.training.budget import Pace, Probe
+from digit_recognizer.training.plan import Member
 
 PLAIN = {"early_stopping": None, "reduce_lr_on_plateau": None, "epochs": 10, "folds": 5}
 
@@ -100,6 +102,35 @@ def test_real_steps_are_timed_and_the_same_command_goes_on_with_the_same_setting
     for other in ({"only": [0, 1]}, {"force": True}, {"learning_rate": 0.1}):
         with pytest.raises(pytest.fail.Exception):
             budget.fit([request(workspace, jobs=2, **{"only": [0, 1, 2], **PLAIN, **other})], 3, workspace)
+
+
+@pytest.mark.parametrize(("only", "full", "timed"), [([0], False, 3), (None, True, 3), (None, False, 3), ([0, 1], False, 2)])
+def test_as_many_are_timed_side_by_side_as_will_train_and_then_those_left(workspace, monkeypatch, only, full, timed):
+    found = []
+
+    def paces(request, workspace, folds, members):
+        found.extend(members)
+        return [Pace(step=0.01 * (place + 1), validation=0.1, rest=1.0) for place in range(len(members))]
+
+    monkeypatch.setattr(budget, "_paces", paces)
+    asked = request(workspace, jobs=2, only=only, full=full, **{**PLAIN, "folds": 3})
+    probe = budget._probe(asked, workspace, load_dataset(workspace))
+    assert len(found) == len(set(found)) == timed
+    assert probe.full_round.step == pytest.approx(0.015)
+
+
+def test_a_step_is_timed_where_several_run_at_once():
+    """A GPU runs 16 at a time, so that the 40 of an epoch are made 48."""
+    member = Member(0, 0)
+    clock = budget._Clock([member], 1, batch_size=64)
+    clock.starts[member] -= 20
+    for _ in range(3):
+        clock.hear({"event": "step", "member": member, "step": 48, "steps": 48, "images_per_second": 640.0})
+        clock.hear({"event": "epoch", "member": member, "seconds": 5.0})
+    clock.hear({"event": "done", "member": member})
+    pace = clock.pace(member)
+    assert (pace.step, pace.validation) == (pytest.approx(0.1), 0)
+    assert pace.rest == pytest.approx(20 - 3 * 48 * 0.1, abs=0.5)
 
 
 def test_a_run_that_was_begun_otherwise_is_refused_before_anything_is_timed(workspace, monkeypatch):

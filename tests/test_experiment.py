@@ -13,6 +13,7 @@ from digit_recognizer.experiment import (
     Experiment,
     ReduceLROnPlateau,
     Schedule,
+    merged,
     override,
     parse_settings,
 )
@@ -41,6 +42,7 @@ def test_an_experiment_cannot_be_changed_only_replaced():
         (Experiment, {"network": models.mlp, "seeds": (1, 1)}, "different numbers"),
         (Experiment, {"network": models.mlp, "seeds": (0, "x")}, "seeds="),
         (Experiment, {"network": models.mlp, "ema": 1}, "ema=1"),
+        (Experiment, {"network": models.mlp, "nesterov": True}, "nesterov needs optimizer='sgd'"),
         (Experiment, {"network": models.mlp, "weight_decay": 0.1}, "weight_decay=0.1 needs optimizer='adamw'"),
         (
             Experiment,
@@ -73,6 +75,18 @@ def test_an_impossible_setting_is_refused_with_the_fields_name(part, settings, m
 
 def test_whole_numbers_become_floats_where_floats_are_meant():
     assert isinstance(dataclasses.replace(BASE, learning_rate=1).learning_rate, float)
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ({"network_options": {"hidden": (8,)}}, {"network_options.dropout": 0.5}),
+        ({"network_options.dropout": 0.5}, {"network_options": {"hidden": (8,)}}),
+        ({"epochs": 3, "augmentation.rotation": 5}, {"epochs": 4, "augmentation.zoom": 0.1}),
+    ],
+)
+def test_merged_changes_do_what_both_do_one_after_the_other(first, then):
+    assert override(BASE, merged(first, then)) == override(override(BASE, first), then)
 
 
 def test_set_overrides_fields_also_nested_ones():

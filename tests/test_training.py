@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from tiny_run import environment, history, make_workspace, probabilities, request, train_here
 
-from digit_recognizer import files, inference, metrics
+from digit_recognizer import backend, files, inference, metrics
 from digit_recognizer.dataset import load_dataset
 from digit_recognizer.errors import UserError
 from digit_recognizer.folds import load_folds
@@ -270,6 +270,13 @@ def test_full_trains_on_all_rows_without_validation(workspace):
     assert "accuracy" not in scores(workspace.run("full"), "full/seed_0")
 
 
+def test_a_model_of_all_rows_stands_for_no_missing_fold(workspace):
+    train_here(request(workspace, "mixed", folds=2, only=[0], epochs=1, checkpoint=None), workspace)
+    train_here(request(workspace, "mixed", folds=2, full=True, epochs=1, checkpoint=None), workspace)
+    summary = files.read_json(workspace.run("mixed") / "metrics.json")
+    assert (summary["members"], summary["members_planned"]) == (2, 3)
+
+
 def test_folds_are_trained_in_the_order_asked_for_and_the_rest_later(workspace):
     events = []
     wanted = {"epochs": 1, "checkpoint": None}
@@ -334,10 +341,18 @@ def test_changed_folds_are_refused(copied):
 def test_changed_versions_only_warn(copied):
     path = copied.run("trained") / "experiment.json"
     record = json.loads(path.read_text())
-    record["versions"]["keras"], record["git_commit"] = "2.0", "abc"
+    record["versions"]["keras"], record["git_commit"], record["precision"] = "2.0", "abc", "mixed_float16"
     path.write_text(json.dumps(record))
     warnings = " ".join(warnings_in(trained_again(copied)))
     assert "keras: '2.0' -> " in warnings and "git_commit: 'abc' -> " in warnings
+    assert "precision: 'mixed_float16' -> " in warnings
+
+
+def test_a_damaged_record_of_the_run_is_named(copied):
+    path = copied.run("trained") / "experiment.json"
+    path.write_text("{}")
+    with pytest.raises(UserError, match=r"experiment\.json is damaged: .*RUN=.*FORCE=1"):
+        trained_again(copied)
 
 
 def edit_pipeline(workspace):
@@ -427,6 +442,21 @@ def test_an_interrupted_member_goes_on_after_its_last_epoch(trained, copied):
     assert [event["epoch"] for event in events if event["event"] == "epoch"] == [3, 4]
     assert probabilities(run) == before
     assert history(run / "seed_0/fold_1").equals(straight)
+
+
+def test_several_steps_at_once_make_whole_epochs_and_go_on_as_if_nothing_had_happened(workspace, monkeypatch):
+    """As on a GPU, where Keras runs the last of them in full: four at a time make 8 steps of 5."""
+    monkeypatch.setattr(backend, "steps_per_execution", lambda: 4)
+    wanted = {"folds": 2, "only": [0], "steps_per_epoch": 5}
+    events = []
+    train_here(request(workspace, "at once", **wanted), workspace, events.append)
+    steps = [event for event in events if event["event"] == "step"]
+    assert {event["steps"] for event in steps} == {8} and max(event["step"] for event in steps) == 8
+    assert scores(workspace.run("at once"))["images"] == 4 * 8 * 32
+    with pytest.raises(StoppedError):
+        train_here(request(workspace, "at once, stopped", **wanted), workspace, stop_after(2))
+    train_here(request(workspace, "at once, stopped", **wanted), workspace)
+    assert probabilities(workspace.run("at once, stopped")) == probabilities(workspace.run("at once"))
 
 
 def test_predictions_of_rows_that_were_trained_on_are_refused(copied):

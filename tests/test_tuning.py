@@ -15,7 +15,7 @@ import pytest
 import study_worker
 
 from digit_recognizer import sources
-from digit_recognizer.errors import UserError
+from digit_recognizer.errors import DiskFullError, UserError
 from digit_recognizer.experiment import load, override, settings
 from digit_recognizer.tuning import confirmation, session, space, storage, study, trials
 from digit_recognizer.tuning.pruning import MIN_COMPLETE, Axis, hopeless, replay
@@ -170,6 +170,58 @@ def test_a_study_whose_trials_all_fail_ends_with_the_reason(workspace, quick, mo
     with pytest.raises(UserError, match="5 trials failed one after another; the last: MemoryError: no room"):
         search(workspace, hours=1)
     assert len(known_trials(workspace)) == session.FAILURES_IN_A_ROW
+
+
+def test_a_start_or_a_confirmation_that_failed_gets_another_try_with_the_next_command(workspace, quick, monkeypatch):
+    def failing_at(name):
+        evaluate = study_worker.quick_evaluate(0)
+
+        def fail(self, experiment, changes, folder, **options):
+            if folder.name.startswith(name):
+                raise MemoryError("no room")
+            return evaluate(self, experiment, changes, folder, **options)
+
+        return fail
+
+    monkeypatch.setattr(Trainer, "evaluate", failing_at("trial_0"))
+    assert search(workspace, trials=12).winner is None
+    monkeypatch.setattr(Trainer, "evaluate", failing_at("confirm_0"))
+    assert search(workspace, trials=12).winner is None
+    monkeypatch.setattr(Trainer, "evaluate", study_worker.quick_evaluate(0))
+    summary = search(workspace, trials=12)
+    assert summary.winner is not None
+    assert sum(trials.is_start(trial) for trial in known_trials(workspace)) == 1
+
+
+def test_the_start_is_finished_however_bad_it_looks(workspace, quick, monkeypatch):
+    monkeypatch.setattr(study, "hopeless", lambda *arguments: True)
+    summary = search(workspace, trials=3)
+    assert [figures.number for figures in summary.complete] == [trials.START]
+    assert summary.pruned == 2
+
+
+def test_a_full_disk_ends_the_study_and_the_trial_goes_on_later(workspace, quick, monkeypatch):
+    def evaluate(self, experiment, changes, folder, **options):
+        if folder.name == "trial_2":
+            folder.mkdir(parents=True)
+            raise DiskFullError("the disk is full")
+        return study_worker.quick_evaluate(0)(self, experiment, changes, folder, **options)
+
+    monkeypatch.setattr(Trainer, "evaluate", evaluate)
+    with pytest.raises(DiskFullError):
+        search(workspace, trials=5)
+    assert (workspace.studies / "quick" / "trial_2").exists()
+    monkeypatch.setattr(Trainer, "evaluate", study_worker.quick_evaluate(0))
+    summary = search(workspace, trials=5)
+    assert (summary.trials, summary.failed) == (5, {})
+
+
+def test_settings_given_as_a_whole_are_searched_within(workspace, quick):
+    whole = {"network_options": {"hidden": (32,)}}
+    summary = search(workspace, trials=15, changes=whole)
+    options = load("quick_tuned", workspace).experiment.network_options
+    assert options["hidden"] == (32,)
+    assert summary.winner == 0 or "dropout" in options
 
 
 def test_pruned_trials_are_tagged_and_never_the_best(workspace, quick):

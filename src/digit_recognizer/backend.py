@@ -3,6 +3,7 @@
 import functools
 import importlib.metadata
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -113,7 +114,8 @@ def precision(wanted: str) -> str:
         return wanted
     if not gpu_present():
         return "mixed_bfloat16" if name() == "tensorflow" and BFLOAT16_FLAGS & cpu_flags() else "float32"
-    generation = float(_nvidia_smi("compute_cap") or 0)
+    answer = _nvidia_smi("compute_cap")
+    generation = float(answer) if re.fullmatch(r"\d+\.\d+", answer) else 0
     return "mixed_bfloat16" if generation >= 8 else "mixed_float16" if generation >= 7 else "float32"
 
 
@@ -129,7 +131,8 @@ def cpu_flags() -> frozenset[str]:
 
 def _nvidia_smi(field: str) -> str:
     command = ["nvidia-smi", f"--query-gpu={field}", "--format=csv,noheader"]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip().partition("\n")[0]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    return "" if answer.returncode else answer.stdout.strip().partition("\n")[0]
 
 
 def steps_per_execution() -> int:

@@ -27,7 +27,6 @@ class Run:
     test: np.ndarray
     labels: np.ndarray
     folds: np.ndarray
-    dataset: dict[str, Any]
     metrics: dict[str, Any]
 
     @property
@@ -257,7 +256,6 @@ def load_run(workspace: Workspace, name: str, dataset: Dataset) -> Run:
         test=test["probabilities"],
         labels=oof["label"],
         folds=oof["fold"],
-        dataset=record["dataset"],
         metrics=files.read_json(folder / "metrics.json"),
     )
 
@@ -265,8 +263,6 @@ def load_run(workspace: Workspace, name: str, dataset: Dataset) -> Run:
 def _check_together(runs: Sequence[Run]) -> None:
     first = runs[0]
     for run in runs[1:]:
-        if run.dataset["sha256"] != first.dataset["sha256"]:
-            raise UserError(f"runs '{first.name}' and '{run.name}' were trained on different data: they can't be blended")
         if not np.array_equal(run.folds, first.folds):
             raise UserError(
                 f"runs '{first.name}' and '{run.name}' have different folds: train both with the same folds and fold_seed"

@@ -6,3 +6,7 @@ class UserError(Exception):
 
     The command line prints it without a traceback (`--debug` shows one) and exits with status 1.
     """
+
+
+class DiskFullError(UserError):
+    """The disk is full: whatever is tried next would fail as well."""

@@ -193,6 +193,8 @@ class Experiment:
             check_range(self, name, low, high)
         if self.weight_decay and self.optimizer not in ("adamw", "sgd"):
             raise ValueError(f"weight_decay={self.weight_decay!r} needs optimizer='adamw' or 'sgd'")
+        if self.nesterov and self.optimizer != "sgd":
+            raise ValueError("nesterov needs optimizer='sgd'")
         steered = self.early_stopping or self.reduce_lr_on_plateau or self.checkpoint or self.keep != "last"
         if self.validate_every > 1 and steered:
             raise ValueError("validate_every: keep, early_stopping, reduce_lr_on_plateau and checkpoint need 1")
@@ -216,6 +218,18 @@ def override(experiment: Experiment, changes: Mapping[str, Any]) -> Experiment:
                 raise UserError(f"{name}: {part} is set as a whole too; set one of them")
         group[last] = value
     return _replace(experiment, nested, "")
+
+
+def merged(first: Mapping[str, Any], then: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the changes that do in one `override` what `first` and `then` do one after the other."""
+    changes = dict(first)
+    for name, value in then.items():
+        outer, _, inner = name.partition(".")
+        if inner and isinstance(changes.get(outer), Mapping):
+            changes[outer] = {**changes[outer], inner: value}
+        else:
+            changes = {old: kept for old, kept in changes.items() if not old.startswith(f"{name}.")} | {name: value}
+    return changes
 
 
 def parse_settings(text: str) -> dict[str, Any]:
@@ -251,6 +265,18 @@ def settings(experiment: Experiment) -> dict[str, Any]:
         return value
 
     return plain(experiment)
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Return what changed between two nested mappings, as `name: old -> new`."""
+    found = []
+    for name in dict.fromkeys([*before, *now]):
+        old, new = before.get(name), now.get(name)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            found += differences(old, new, f"{prefix}{name}.")
+        elif old != new:
+            found.append(f"{prefix}{name}: {old!r} -> {new!r}")
+    return found
 
 
 @dataclass(frozen=True)

@@ -54,13 +54,12 @@ class Probe:
     def scaled(self, factor: float) -> dict[str, Any]:
         """Return the settings of a training `factor` times as long as its own: more seeds rather than more epochs."""
         experiment = self.request.pipeline.experiment
-        own = experiment.seeds
-        count = max(1, round(factor * len(own)))
-        passes = factor * len(own) * experiment.epochs / count
+        own = len(experiment.seeds)
+        count = max(1, round(factor * own))
+        passes = factor * own * experiment.epochs / count
         epochs = max(1, round(passes))
-        more = [seed for seed in range(count + len(own)) if seed not in own]
         return {
-            "seeds": [*own, *more][:count],
+            "seeds": _seeds(experiment, count),
             "epochs": epochs,
             "steps_per_epoch": max(1, round(passes * self.steps / epochs)),  # epochs alone would miss the time by half of one
         }
@@ -70,7 +69,7 @@ class Probe:
         experiment = override(self.request.pipeline.experiment, changes)
         members = choose_members(experiment, self.request.folds, self.request.full)
         rounds, left = divmod(len(members), self.request.jobs)
-        steps = experiment.steps_per_epoch
+        steps = steps_per_epoch(experiment, 0)
         whole = rounds * self.full_round.seconds(experiment, steps)
         return whole + (self.last_round.seconds(experiment, steps) if left else 0)
 
@@ -183,14 +182,19 @@ def _probe(request: Request, workspace: Workspace, dataset: Dataset) -> Probe:
         )
     if experiment.teacher:
         teacher.identity(workspace.run(experiment.teacher), experiment, dataset)
-    members = choose_members(experiment, request.folds, request.full)
-    rounds, left = divmod(len(members), request.jobs)
-    together = request.jobs if rounds else 0
+    left = len(choose_members(experiment, request.folds, request.full)) % request.jobs
+    enough = override(experiment, {"seeds": _seeds(experiment, len(experiment.seeds) + request.jobs)})
+    members = choose_members(enough, request.folds, request.full)[: request.jobs + left]
     folds = stratified_folds(dataset.labels, experiment.folds, experiment.fold_seed)
-    paces = _paces(request, workspace, folds, members[: together + left])
-    whole, last = paces[:together] or paces, paces[together:] or paces
+    paces = _paces(request, workspace, folds, members)
     steps = steps_per_epoch(experiment, len(split_rows(folds, members[0].fold).train))
-    return Probe(request, steps, _typical(whole), _typical(last))
+    return Probe(request, steps, _typical(paces[: request.jobs]), _typical(paces[request.jobs :] or paces))
+
+
+def _seeds(experiment: Experiment, count: int) -> list[int]:
+    """Return `count` seeds, the experiment's own first."""
+    own = experiment.seeds
+    return [*own, *(seed for seed in range(count + len(own)) if seed not in own)][:count]
 
 
 def _paces(request: Request, workspace: Workspace, folds: np.ndarray, members: list[Member]) -> list[Pace]:
@@ -212,7 +216,7 @@ class _Clock:
         self.starts = dict.fromkeys(members[:jobs], time.monotonic())
         self.waiting = list(members[jobs:])
         self.epochs: dict[Member, list[float]] = {member: [] for member in members}
-        self.steps: dict[Member, float] = {}
+        self.steps: dict[Member, tuple[int, float]] = {}  # of an epoch, and the seconds of one
         self.seconds: dict[Member, float] = {}
 
     def hear(self, event: dict[str, Any]) -> None:
@@ -220,7 +224,7 @@ class _Clock:
         if event["event"] == "epoch":
             self.epochs[member].append(event["seconds"])
         elif event["event"] == "step" and event["step"] == event["steps"]:
-            self.steps[member] = self.batch_size / event["images_per_second"]
+            self.steps[member] = event["steps"], self.batch_size / event["images_per_second"]
         elif event["event"] == "done":
             now = time.monotonic()
             self.seconds[member] = now - self.starts[member]
@@ -230,8 +234,8 @@ class _Clock:
     def pace(self, member: Member) -> Pace:
         _, unvalidated, validated = self.epochs[member]
         validation = max(0.0, validated - unvalidated)
-        training = PROBE["epochs"] * PROBE["steps_per_epoch"] * self.steps[member]
-        return Pace(self.steps[member], validation, self.seconds[member] - training - 2 * validation)
+        steps, step = self.steps[member]
+        return Pace(step, validation, self.seconds[member] - PROBE["epochs"] * steps * step - 2 * validation)
 
 
 def _typical(paces: Sequence[Pace]) -> Pace:

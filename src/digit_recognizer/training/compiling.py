@@ -10,7 +10,7 @@ from keras import ops
 from digit_recognizer import backend, models
 from digit_recognizer.dataset import Dataset
 from digit_recognizer.experiment import Experiment
-from digit_recognizer.training.plan import Member, Split, steps_per_epoch
+from digit_recognizer.training.plan import Member, Split, steps_per_epoch, steps_per_execution
 from digit_recognizer.training.schedules import learning_rate
 
 
@@ -24,7 +24,7 @@ def compiled_model(experiment: Experiment, dataset: Dataset, split: Split, membe
         optimizer=_optimizer(experiment, steps_per_epoch(experiment, len(split.train))),
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=experiment.label_smoothing),
         metrics=_metrics(experiment),
-        steps_per_execution=backend.steps_per_execution(),
+        steps_per_execution=steps_per_execution(experiment),
     )
     model.optimizer.build(model.trainable_variables)
     return model

@@ -73,6 +73,12 @@ def split_rows(folds: np.ndarray, fold: int | None) -> Split:
     return Split(np.flatnonzero(folds != fold), np.flatnonzero(folds == fold))
 
 
+def steps_per_execution(experiment: Experiment) -> int:
+    """Return how many steps run between two callbacks; 1 where something is measured between steps."""
+    return 1 if experiment.measure_every else backend.steps_per_execution()
+
+
 def steps_per_epoch(experiment: Experiment, rows: int) -> int:
-    """Return the steps of an epoch over `rows` training rows."""
-    return experiment.steps_per_epoch or math.ceil(rows / experiment.batch_size)
+    """Return the steps of an epoch over `rows` training rows: whole executions, since Keras would run the last one in full."""
+    at_once = steps_per_execution(experiment)
+    return math.ceil((experiment.steps_per_epoch or math.ceil(rows / experiment.batch_size)) / at_once) * at_once

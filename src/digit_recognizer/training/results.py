@@ -1,6 +1,5 @@
 """Members' files -> the run's: out-of-fold and test probabilities, errors and metrics."""
 
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -135,7 +134,7 @@ def summarize(
     run: Path, members: Sequence[Member], experiment: Experiment, dataset: Dataset, oof: np.ndarray, folds: np.ndarray
 ) -> dict[str, Any]:
     """Return the run's metrics.json."""
-    per_member = [json.loads((run / member.folder / "metrics.json").read_text()) for member in members]
+    per_member = [_read_metrics(run / member.folder) for member in members]
     rows = np.flatnonzero(metrics.predicted_rows(oof))
     right = oof[rows].argmax(axis=1) == dataset.labels[rows]
     seeds = files.read_json(run / "experiment.json")["settings"]["seeds"]
@@ -157,7 +156,7 @@ def summarize(
         "folds_done": done,
         "folds": experiment.folds,
         "members": len(members),
-        "members_planned": len(seeds) * experiment.folds,
+        "members_planned": len(seeds) * experiment.folds + sum(member.fold is None for member in members),
         "copies_across_folds": len(copies_across_folds(dataset.images, folds)),
         "epoch_selected_on_fold": experiment.keep != "last",
         "seconds": round(seconds, 1),

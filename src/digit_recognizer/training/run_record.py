@@ -19,7 +19,7 @@ from digit_recognizer.training import teacher
 from digit_recognizer.workspace import PROJECT_ROOT, Workspace
 
 RECORD = "experiment.json"
-SURROUNDINGS = ("git_commit", "versions", "python", "backend", "device")
+SURROUNDINGS = ("git_commit", "versions", "python", "backend", "device", "precision")
 
 
 def describe(pipeline: Pipeline, changes: dict[str, Any], dataset: Dataset, workspace: Workspace) -> dict[str, Any]:
@@ -69,17 +69,19 @@ def begin_or_continue(run: Path, record: dict[str, Any]) -> list[str]:
         files.write_json(path, record)
         return []
     before = files.read_json(path)
-    changed = _differences(before["settings"], record["settings"], ignored=("seeds",))
+    if not {"settings", "dataset", "pipeline_sha256"} <= before.keys():
+        raise UserError(f"{path} is damaged: train under another name (RUN=...), or start anew (FORCE=1)")
+    seeds = sorted({*before["settings"]["seeds"], *record["settings"]["seeds"]})
+    changed = experiment.differences({**before["settings"], "seeds": seeds}, {**record["settings"], "seeds": seeds})
     if before["dataset"]["sha256"] != record["dataset"]["sha256"]:
         changed.append(f"data: {before['dataset']['source']} -> {record['dataset']['source']}")
-    if before["teacher_sha256"] != record["teacher_sha256"]:
+    if before.get("teacher_sha256") != record["teacher_sha256"]:
         changed.append("teacher: it was trained anew")
     if changed:
         raise UserError(
             f"{run} was begun with other settings: {'; '.join(changed)}. "
             f"Train under another name (RUN=...), or start anew (FORCE=1, which moves this run aside)"
         )
-    seeds = sorted({*before["settings"]["seeds"], *record["settings"]["seeds"]})
     if seeds != before["settings"]["seeds"]:
         files.write_json(path, {**before, "settings": {**before["settings"], "seeds": seeds}})
     edited = before["pipeline_sha256"] != record["pipeline_sha256"]
@@ -87,21 +89,8 @@ def begin_or_continue(run: Path, record: dict[str, Any]) -> list[str]:
     return warnings + [
         f"{name} changed since the run was begun: {change}"
         for name in SURROUNDINGS
-        for change in _differences({name: before.get(name)}, {name: record[name]}, ignored=())
+        for change in experiment.differences({name: before.get(name)}, {name: record[name]})
     ]
-
-
-def _differences(before: dict[str, Any], now: dict[str, Any], ignored: tuple[str, ...], prefix: str = "") -> list[str]:
-    found = []
-    for name in dict.fromkeys([*before, *now]):
-        old, new = before.get(name), now.get(name)
-        if name in ignored or old == new:
-            continue
-        if isinstance(old, dict) and isinstance(new, dict):
-            found += _differences(old, new, (), f"{prefix}{name}.")
-        else:
-            found.append(f"{prefix}{name}: {old!r} -> {new!r}")
-    return found
 
 
 @contextlib.contextmanager

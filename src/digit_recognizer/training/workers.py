@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from digit_recognizer import backend
-from digit_recognizer.errors import UserError
+from digit_recognizer.errors import DiskFullError, UserError
 from digit_recognizer.training.plan import Member
 from digit_recognizer.training.processes import die_with_parent
 from digit_recognizer.workspace import Workspace
@@ -97,7 +97,7 @@ def _receive(pipe: connection.Connection, process: Any, member: Member) -> dict[
         raise UserError(f"{member}: its process ended ({why}); the same command goes on from its last epoch") from None
     if event["event"] != "error":
         return event
-    error = UserError(f"{member}: {event['message']}")
+    error = (DiskFullError if event["disk_full"] else UserError)(f"{member}: {event['message']}")
     error.add_note(event["traceback"])
     raise error
 
@@ -117,12 +117,13 @@ def _work(pipe: connection.Connection, job: Job, threads: int, jobs: int, parent
     try:
         _train_each(pipe, send, job, threads, jobs)
     except Exception as error:
-        send({"event": "error", "message": _in_one_line(error), "traceback": traceback.format_exc()})
+        disk_full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+        message = "the disk is full: free some space; the same command goes on from the last epoch"
+        message = message if disk_full else _in_one_line(error)
+        send({"event": "error", "message": message, "disk_full": disk_full, "traceback": traceback.format_exc()})
 
 
 def _in_one_line(error: Exception) -> str:
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return "the disk is full: free some space; the same command goes on from the last epoch"
     message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
     return message.strip().partition("\n")[0]
 

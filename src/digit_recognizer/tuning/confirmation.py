@@ -51,8 +51,8 @@ def trainings_after(known: Sequence[FrozenTrial]) -> int:
 
 
 def enqueue(study: Study, rounds: Study) -> None:
-    """Plan the trainings that are not planned yet, the first repeat of all candidates first."""
-    known = rounds.get_trials(deepcopy=False)
+    """Plan the trainings that are not planned yet, or failed, the first repeat of all candidates first."""
+    known = [trial for trial in rounds.get_trials(deepcopy=False) if trials.REASON not in trial.user_attrs]
     planned = {(asked["candidate"], asked["repeat"]) for asked in map(trials.parameters, known) if asked}
     candidates = finalists(study.get_trials(deepcopy=False))
     for repeat in range(REPEATS):

@@ -17,7 +17,7 @@ from optuna import Study, Trial, TrialPruned
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from digit_recognizer.errors import UserError
+from digit_recognizer.errors import DiskFullError, UserError
 from digit_recognizer.tuning import storage, trials
 
 FAILURES_IN_A_ROW = 5  # then something is wrong with more than the parameters
@@ -86,8 +86,8 @@ class Session:
             raise Interrupted
 
     def ended(self, error: Exception) -> bool:
-        """Whether a trial's error only means that the session is over or the study's server is away."""
-        return self.stop.is_set() or isinstance(error, Interrupted) or storage.gone(error)
+        """Whether a trial's error says nothing of the trial: the session is over, the server away or the disk full."""
+        return self.stop.is_set() or isinstance(error, Interrupted | DiskFullError) or storage.gone(error)
 
     def _end(self) -> None:
         self.stop.set()
@@ -136,6 +136,9 @@ class Session:
                 self._failures = 0
                 raise
             except Exception as error:
+                if isinstance(error, DiskFullError):
+                    self._error = self._error or error
+                    self._end()
                 if self.ended(error):
                     raise Interrupted from error
                 self._failed(trial, error)

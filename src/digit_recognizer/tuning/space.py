@@ -78,18 +78,6 @@ def _without_words(file: Path) -> str:
     return ast.unparse(module)
 
 
-def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Return what changed between two nested mappings, as `name: old -> new`."""
-    found = []
-    for name in dict.fromkeys([*before, *now]):
-        old, new = before.get(name), now.get(name)
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            found += differences(old, new, f"{prefix}{name}.")
-        elif old != new:
-            found.append(f"{prefix}{name}: {old!r} -> {new!r}")
-    return found
-
-
 class _OwnValues(dict):
     """An experiment as Optuna's FixedTrial asks for it: a value for each parameter's name."""
 

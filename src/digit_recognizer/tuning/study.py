@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from digit_recognizer.dataset import load_dataset
 from digit_recognizer.errors import UserError
-from digit_recognizer.experiment import Pipeline, override
+from digit_recognizer.experiment import Pipeline, differences, override
 from digit_recognizer.tuning import confirmation, page, space, storage, trials, tuned_pipeline
 from digit_recognizer.tuning.pruning import Axis, hopeless
 from digit_recognizer.tuning.session import Interrupted, Session, reason_of
@@ -146,7 +146,7 @@ class _Search:
         )
 
     def _join(self) -> Study:
-        """Open the study, or begin it with the pipeline's own settings.
+        """Open the study, or begin it with the pipeline's own settings, which get another try where they failed.
 
         Raises:
             UserError: it was begun on other data or settings.
@@ -156,12 +156,12 @@ class _Search:
         begun = study.user_attrs.get(IDENTITY)
         if begun is None:
             study.set_user_attr(IDENTITY, mine)
-        elif changed := space.differences(begun, mine):
+        elif changed := differences(begun, mine):
             raise UserError(
                 f"study {study.study_name} was begun with other {'; '.join(changed)}. Trials of the two can't be compared: "
                 "search under another name (RUN=...), or undo the change"
             )
-        if not study.get_trials(deepcopy=False):
+        if not any(map(trials.is_start, study.get_trials(deepcopy=False))):
             study.enqueue_trial(self.own, user_attrs={trials.CONTINUES: trials.START})
         return study
 
@@ -236,7 +236,7 @@ class _Search:
                 return
             curve[step] = value
             trial.report(value, step)
-            if hopeless(value, step, finished, self.axis):
+            if number != trials.START and hopeless(value, step, finished, self.axis):
                 trial.set_user_attr(SHARE, self.axis.cost(step))
                 raise TrialPruned
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from digit_recognizer import files, metrics
 from digit_recognizer.dataset import Dataset
-from digit_recognizer.experiment import Experiment, Pipeline
+from digit_recognizer.experiment import Experiment, Pipeline, merged
 from digit_recognizer.folds import save_folds, stratified_folds
 from digit_recognizer.training import results, workers
 from digit_recognizer.training.plan import choose_members
@@ -103,7 +103,7 @@ class Trainer:
             fold_done(member)
         waiting = [member for member in members if member not in finished]
         if waiting:
-            job = workers.Job(self.pipeline.file, self.pipeline.sha256, self.changes | changes, self.workspace, folder)
+            job = workers.Job(self.pipeline.file, self.pipeline.sha256, merged(self.changes, changes), self.workspace, folder)
             workers.train_members(job, waiting, experiment.threads, 1, hear)
         seconds = sum(files.read_json(folder / member.folder / "metrics.json")["seconds"] for member in members)
         files.write_npz(folder / RESULT, probabilities=oof, label=labels, fold=folds, seconds=np.array(seconds))

@@ -33,6 +33,11 @@ def counts(trial: FrozenTrial) -> bool:
     return trial.state != TrialState.FAIL or REASON in trial.user_attrs
 
 
+def is_start(trial: FrozenTrial) -> bool:
+    """Whether the trial is the pipeline's own settings, and hasn't failed by itself."""
+    return root(trial) == START and REASON not in trial.user_attrs
+
+
 def complete(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     """Return those that trained all folds, best first."""
     return sorted(
@@ -52,7 +57,10 @@ def parameters(trial: FrozenTrial) -> dict[str, Any]:
 
 def superseded(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:
     """Whether an earlier trial counts for the same parameters."""
-    return any(other.number < trial.number and counts(other) and root(other) == root(trial) for other in trials)
+    return any(
+        other.number < trial.number and counts(other) and REASON not in other.user_attrs and root(other) == root(trial)
+        for other in trials
+    )
 
 
 def surplus(trial: FrozenTrial, trials: Sequence[FrozenTrial], wanted: float) -> bool:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from digit_recognizer import files
-from digit_recognizer.experiment import Pipeline
+from digit_recognizer.experiment import Pipeline, merged
 from digit_recognizer.tuning.summary import StudySummary
 from digit_recognizer.workspace import Workspace
 
@@ -26,7 +26,7 @@ def write(summary: StudySummary, pipeline: Pipeline, changes: dict[str, Any], wo
 
 def text(summary: StudySummary, reference: str, changes: dict[str, Any]) -> str:
     """Return the file's content; `reference` is the Python expression that `load` takes."""
-    settings = {**changes, **summary.winning_trial.changes} if summary.winner else dict(changes)
+    settings = merged(changes, summary.winning_trial.changes) if summary.winner else dict(changes)
     lines = "".join(f"        {name!r}: {value!r},\n" for name, value in settings.items())
     experiment = (
         f"override(\n    load({reference}).experiment,\n    {{\n{lines}    }},\n)"
