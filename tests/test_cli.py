@@ -103,7 +103,8 @@ def test_wrong_usage_is_one_line_and_status_2(run, words, said):
         (["predict", "--pipeline=a b", "--images=x.png"], "this takes one run, not 2"),
         (["evaluate", "--pipeline=a"], "run `make data`"),
         (["compare", "a", "b"], "run `make data`"),
-        (["verify", "x.csv"], "run `make data`"),
+        (["verify", "x.csv"], "there is no x.csv: name a submission's file"),
+        (["tune", "--pipeline=a b", "--trials=1"], "a study is of one pipeline, not of 2"),
         (["draw", "--run=x"], "there is no run x"),
         (["board"], "`make train` makes a run"),
         (["data", "--source=nowhere.zip"], "there is no such file or folder"),
@@ -212,6 +213,14 @@ def test_members_that_go_round_in_a_circle_are_refused(workspace):
 
 def test_settings_reach_the_members(workspace):
     assert [one.experiment.epochs for one in selection.load_pipelines("both", workspace, {"epochs": 3})] == [3, 3]
+
+
+def test_pipelines_of_other_folds_are_named_before_they_are_trained(workspace, run):
+    (workspace.root / "pipelines" / "b.py").write_text(PIPELINE.format(summary="", settings="network=models.mlp, folds=10"))
+    _, printed, _ = run("train", "--pipeline=a b")
+    assert printed.startswith("warning: b: other folds than a, so they can't be blended")
+    _, printed, _ = run("train", "--pipeline=a b", "--set=folds=3")
+    assert "warning" not in printed
 
 
 def test_path_with_spaces_is_one_pipeline(workspace, tmp_path):

@@ -177,7 +177,7 @@ def test_runs_without_a_common_row_cannot_be_blended(workspace):
 
 def test_a_missing_run_lists_those_that_there_are(workspace):
     make_run(workspace, "a")
-    with pytest.raises(UserError, match="there is no trained run 'x'; there are: a"):
+    with pytest.raises(UserError, match=r"there is no trained run 'x'; there are: a\. "):
         ensemble.blend(workspace, ["x"], "x")
 
 

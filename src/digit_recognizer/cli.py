@@ -71,6 +71,8 @@ def train(arguments: Namespace, workspace: Workspace) -> None:
     pipelines = selection.load_pipelines(arguments.pipeline, workspace, changes)
     if arguments.run and len(pipelines) > 1:
         raise UserError(f"RUN={arguments.run} names one run, but this trains {len(pipelines)} pipelines: leave RUN out")
+    if warning := selection.fold_warning(pipelines):
+        console.print(f"warning: {warning}")
 
     from digit_recognizer.console import budget_lines, training_summary
     from digit_recognizer.live import training_display
@@ -166,7 +168,10 @@ def tune(arguments: Namespace, workspace: Workspace) -> None:
     from digit_recognizer.tuning.study import tune as run_study
 
     console, changes = make_console(), parse_settings(arguments.set or "")
-    pipeline = load(arguments.pipeline or selection.DEFAULT, workspace, changes)
+    references = selection.words(arguments.pipeline or selection.DEFAULT)
+    if len(references) > 1:
+        raise UserError(f"PIPELINE={arguments.pipeline}: a study is of one pipeline, not of {len(references)}")
+    pipeline = load(references[0], workspace, changes)
     request = StudyRequest(
         pipeline=pipeline,
         changes=changes,

@@ -242,7 +242,7 @@ def load_run(workspace: Workspace, name: str, dataset: Dataset) -> Run:
     if not (folder / "metrics.json").exists():
         there = sorted(path.parent.name for path in workspace.runs.glob("*/metrics.json"))
         listing = f"; there are: {', '.join(there)}" if there else ""
-        raise UserError(f"there is no trained run '{name}'{listing}: run `make train PIPELINE={name}` first")
+        raise UserError(f"there is no trained run '{name}'{listing}. `make train PIPELINE={name}` makes it")
     record = files.read_json(folder / "experiment.json")
     if record["dataset"]["sha256"] != dataset.sha256:
         raise UserError(

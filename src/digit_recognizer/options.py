@@ -43,7 +43,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "folds": {"type": numbers, "help": "only these folds, as 0,2"},
     "set": {"help": "override settings, as 'epochs=2 augmentation.rotation=15'"},
     "seeds": {"type": numbers, "help": "seeds, as 0,1: a model for each seed and fold"},
-    "jobs": {"type": count, "help": "models trained side by side (default: what fits this machine)"},
+    "jobs": {"type": count, "help": "models trained side by side (default: one a core); each takes 1 to 2 GB"},
     "full": {"action": "store_true", "help": "train on all rows instead of folds; bench: also times to accuracies"},
     "force": {"action": "store_true", "help": "start anew: replace the data, or move the old run aside"},
     "minutes": {"type": duration("minutes"), "help": "choose epochs and seeds so that training takes this time"},
@@ -56,6 +56,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "file": {"type": Path, "help": "the submission (default: that of the pipeline or run)"},
     "message": {"help": "what Kaggle shows beside the submission"},
     "refresh": {"action": "store_true", "help": "ask Kaggle for scores that are still missing"},
+    "submission": {"help": "its file, as submissions/fast.csv"},
+    "first": {"help": "a run's name"},
+    "second": {"help": "another's"},
     "retrain": {"action": "store_true", "help": "train all models again, from nothing"},
 }
 

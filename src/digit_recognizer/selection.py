@@ -1,6 +1,6 @@
 """Which pipelines and runs a command is about: PIPELINE="a b" and RUN=name -> pipelines, run names and the blend's name."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,14 @@ def load_pipelines(text: str | None, workspace: Workspace, changes: Mapping[str,
             if other.file != pipeline.file:
                 raise UserError(f"{pipeline.file} and {other.file} have the same name: rename one, or train it with RUN=...")
     return list(found.values())
+
+
+def fold_warning(pipelines: Sequence[Pipeline]) -> str:
+    """Return a line that names the pipelines whose runs can't be blended with the first one's; empty where all can."""
+    first, *others = pipelines
+    ours = first.experiment.folds, first.experiment.fold_seed
+    odd = [other.name for other in others if (other.experiment.folds, other.experiment.fold_seed) != ours]
+    return f"{', '.join(odd)}: other folds than {first.name}, so they can't be blended: SET=folds=... for all" if odd else ""
 
 
 def select_runs(pipelines: str | None, run: str | None, workspace: Workspace) -> Selection:

@@ -12,7 +12,7 @@ import numpy as np
 from digit_recognizer import competition_format, dataset, files, kaggle_api, ledger
 from digit_recognizer.errors import UserError
 from digit_recognizer.ledger import Entry
-from digit_recognizer.workspace import Workspace
+from digit_recognizer.workspace import Workspace, git_commit
 
 LEAK = 0.9985  # about what label noise allows; see `SubmissionResult.warning`
 POLL_SECONDS = 5.0
@@ -86,6 +86,7 @@ def _describe(path: Path, record: dict[str, Any], data: dataset.Dataset) -> dict
             "competition": data.competition,
             "contains_competition_test": record["contains_competition_test"],
         },
+        "git_commit": git_commit(),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 

@@ -31,6 +31,8 @@ def verify(
     Raises:
         UserError: something stored is damaged, or the recomputed probabilities or labels differ.
     """
+    if not path.exists():
+        raise UserError(f"there is no {path}: name a submission's file, as submissions/fast.csv")
     verify_files(workspace)
     labels = submission.check_submission(path, workspace)
     record = files.read_json(path.with_suffix(".json"))

@@ -1,5 +1,6 @@
 """Where things lie: a workspace is a folder with input/, runs/, studies/, submissions/ and perhaps pipelines/."""
 
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,3 +41,13 @@ class Workspace:
 
     def run(self, name: str) -> Path:
         return self.runs / name
+
+
+def git_commit() -> str:
+    """Return the commit of this project, "-dirty" behind it where files were changed since; "unknown" without git."""
+    command = ["git", "-C", str(PROJECT_ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return "unknown"
+    return answer.stdout.strip() or "unknown"

@@ -120,7 +120,10 @@ def fit(requests: Sequence[Request], minutes: float, workspace: Workspace) -> Fi
             return Fit(_changed(requests, before["changes"]), before["factor"], before["seconds"])
     for request in requests:
         if not request.force and (workspace.run(request.run) / run_record.RECORD).exists():
-            raise UserError(f"{workspace.run(request.run)} is there, begun without these MINUTES: give RUN=... or FORCE=1")
+            raise UserError(
+                f"{workspace.run(request.run)} is there, begun without these MINUTES: train under another name (RUN=...), "
+                "or start anew (FORCE=1, which moves this run aside)"
+            )
     probes = [_probe(request, workspace, dataset) for request in requests]
     factor = _fitting(probes, 60 * minutes - (time.monotonic() - began))
     changes = [probe.scaled(factor) for probe in probes]

@@ -6,7 +6,6 @@ import errno
 import fcntl
 import os
 import platform
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from digit_recognizer.dataset import Dataset
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import Pipeline
 from digit_recognizer.training import teacher
-from digit_recognizer.workspace import PROJECT_ROOT, Workspace
+from digit_recognizer.workspace import Workspace, git_commit
 
 RECORD = "experiment.json"
 SURROUNDINGS = ("git_commit", "versions", "python", "backend", "device", "precision")
@@ -46,7 +45,7 @@ def describe(pipeline: Pipeline, changes: dict[str, Any], dataset: Dataset, work
             "image_shape": list(dataset.image_shape),
         },
         "teacher_sha256": teacher.identity(workspace.run(name), pipeline.experiment, dataset) if name else None,
-        "git_commit": _git_commit(),
+        "git_commit": git_commit(),
         "versions": backend.library_versions(),
         "python": platform.python_version(),
         "backend": backend.name(),
@@ -130,12 +129,3 @@ def move_aside(run: Path) -> Path:
     aside = run.with_name(f"{run.name}.before-{stamp}")
     run.rename(aside)
     return aside
-
-
-def _git_commit() -> str:
-    command = ["git", "-C", str(PROJECT_ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, check=False)
-    except OSError:
-        return "unknown"
-    return answer.stdout.strip() or "unknown"
