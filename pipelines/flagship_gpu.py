@@ -4,7 +4,8 @@
 
 What each member does differently stands in its own file; docs/journal.md has the comparisons that led here.
 
-Out of fold 0.99619 (0.99555 to 0.99674) in 407 s on one H100, JAX backend, 2026-11-22.
+Out of fold 0.99619 (0.99555 to 0.99674), 407 s for the three trained side by side by three commands on one H100, JAX backend,
+2026-11-22; one after another, as this one trains them, not timed.
 """
 
 from digit_recognizer.experiment import Experiment
