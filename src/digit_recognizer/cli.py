@@ -286,7 +286,7 @@ def verify(arguments: Namespace, workspace: Workspace) -> None:
     path, console = Path(arguments.submission), make_console()
     with training_display(console) as on_event:
         rows = verify(path, workspace, retrain_jobs=jobs, on_event=on_event)
-    console.print(f"{path}: all {rows:,} labels are what {'training again' if jobs else 'the stored probabilities'} gives")
+    console.print(f"{path}: all {rows:,} labels are what {'training again gives' if jobs else 'the stored probabilities give'}")
 
 
 def draw(arguments: Namespace, workspace: Workspace) -> None:
