@@ -2,12 +2,12 @@
 
     make train ensemble PIPELINE=flagship
 
-Neither a longer training, a wider network, 5x5 kernels, the layers of `deotte` in this training, a student of the blend, stronger
-augmentation nor strokes of other thickness did better; docs/journal.md has the comparisons. On a GPU MINUTES=10 adds seeds. Runs
-of five folds can't be blended with this one.
+Neither a longer training, a wider network, 5x5 kernels, the layers of `deotte`, a student of the blend, stronger augmentation
+nor strokes of other thickness did better; docs/journal.md has the comparisons. On a GPU MINUTES=10 adds seeds. Runs of five
+folds can't be blended with this one.
 
-Out of fold 0.99619 (0.99555 to 0.99674), each image by three models; 110 minutes of training summed, so about an hour on two cores
-of an AMD EPYC (in bfloat16, beside other work), 2026-11-25. One seed has 0.99563 on the average, two 0.99600.
+Out of fold 0.99619 (0.99555 to 0.99674), each image by three models; 110 minutes of training summed, so about an hour on two
+cores of an AMD EPYC (in bfloat16, beside other work), 2026-11-25. One seed has 0.99563 on the average, two 0.99600.
 """
 
 from dataclasses import replace
