@@ -117,13 +117,17 @@ def _work(pipe: connection.Connection, job: Job, threads: int, jobs: int, parent
     try:
         _train_each(pipe, send, job, threads, jobs)
     except Exception as error:
-        disk_full = isinstance(error, OSError) and error.errno == errno.ENOSPC
-        message = "the disk is full: free some space; the same command goes on from the last epoch"
-        message = message if disk_full else _in_one_line(error)
-        send({"event": "error", "message": message, "disk_full": disk_full, "traceback": traceback.format_exc()})
+        said = {"message": _in_one_line(error), "disk_full": _disk_full(error), "traceback": traceback.format_exc()}
+        send({"event": "error", **said})
+
+
+def _disk_full(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno == errno.ENOSPC
 
 
 def _in_one_line(error: Exception) -> str:
+    if _disk_full(error):
+        return "the disk is full: free some space; the same command goes on from the last epoch"
     message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
     return message.strip().partition("\n")[0]
 
