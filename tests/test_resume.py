@@ -75,14 +75,17 @@ class ForkedCommand(Command):
         assert self.server.stdout.readline() == "ready\n"
 
     def start(self, arguments):
+        self.code = None
         self.server.stdin.write("\t".join(arguments) + "\n")
         return int(self.server.stdout.readline())
 
     def ended(self):
-        return bool(select.select([self.server.stdout], [], [], 0)[0])
+        return self.code is not None or bool(select.select([self.server.stdout], [], [], 0)[0])
 
     def status(self):
-        return int(self.server.stdout.readline())
+        if self.code is None:
+            self.code = int(self.server.stdout.readline())
+        return self.code
 
 
 def half_written(run, pattern):
@@ -117,9 +120,11 @@ def wait_for(moment, command, run, rng, old):
 
 
 def kill(command, process, run, old):
-    """Kill the command's process, and none of its workers; return what was hit."""
-    os.kill(process, signal.SIGKILL)
-    assert command.status() == -signal.SIGKILL
+    """Kill the command's process, and none of its workers; return what was hit, None if it ended by itself just before."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process, signal.SIGKILL)
+    if command.status() != -signal.SIGKILL:
+        return None
     while not free(run):  # the kernel ends the workers, which share the lock if they were forked
         time.sleep(0.01)
     return "checkpoint" if half_written(run, STATE) - old else "results" if half_written(run, RESULTS) - old else "else"
@@ -143,9 +148,8 @@ def train_with_kills(command, run, moments, rng, **options):
             break
         rng.shuffle(moments)
         wait_for(moments[0], command, folder, rng, old)
-        if command.ended():
+        if command.ended() or not (hit := kill(command, process, folder, old)):
             break
-        hit = kill(command, process, folder, old)
         if hit == "else":
             hit = moments[0] if moments[0] in ("start", "training") else "training"
         hits[hit] += 1
