@@ -6,6 +6,7 @@ import pytest
 from tiny_run import make_workspace, request
 
 from digit_recognizer import files, metrics
+from digit_recognizer.console import budget_lines
 from digit_recognizer.dataset import load_dataset
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import override, settings
@@ -99,6 +100,7 @@ def test_real_steps_are_timed_and_the_same_command_goes_on_with_the_same_setting
     again = budget.fit([request(workspace, jobs=2, only=[0, 1, 2], **PLAIN)], 3, workspace)
     assert settings(again.requests[0].pipeline.experiment) == settings(chosen)
     assert again.requests[0].changes == fit.requests[0].changes
+    assert not fit.goes_on and again.goes_on and "goes on with what was begun" in budget_lines(again, None)[-1]
     for other in ({"only": [0, 1]}, {"force": True}, {"learning_rate": 0.1}):
         with pytest.raises(pytest.fail.Exception):
             budget.fit([request(workspace, jobs=2, **{"only": [0, 1, 2], **PLAIN, **other})], 3, workspace)

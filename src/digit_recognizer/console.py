@@ -114,7 +114,8 @@ def budget_lines(fit: "Fit", measured: "Measured | None") -> list[str]:
         length = f"{fit.factor:.2f} times the pipeline's own length; measured at {measured.factor:.2f}"
         expected = f"{measured.accuracy.value:.5f} ({low:.5f} to {high:.5f}) of {measured.images:,} images"
         lines.append(f"expect {expected} out of fold: {length}")
-    return [*lines, f"in all about {duration(fit.seconds)}, timing included"]
+    time = f"about {duration(fit.seconds)}, timing included"
+    return [*lines, f"goes on with what was begun, in all {time}" if fit.goes_on else f"in all {time}"]
 
 
 def runs_table(runs: Sequence["RunStatus"]) -> Table:

@@ -80,7 +80,8 @@ class Fit:
 
     requests: list[Request]
     factor: float  # how long they are, 1 being the pipelines' own epochs and seeds
-    seconds: float  # expected
+    seconds: float  # expected, from the first call's beginning
+    goes_on: bool = False  # with what an earlier call of the same command began
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def fit(requests: Sequence[Request], minutes: float, workspace: Workspace) -> Fi
     if path.exists() and not requests[0].force:
         before = files.read_json(path)
         if before["asked"] == asked:
-            return Fit(_changed(requests, before["changes"]), before["factor"], before["seconds"])
+            return Fit(_changed(requests, before["changes"]), before["factor"], before["seconds"], goes_on=True)
     for request in requests:
         if not request.force and (workspace.run(request.run) / run_record.RECORD).exists():
             raise UserError(
