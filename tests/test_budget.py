@@ -12,7 +12,7 @@ from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import override, settings
 from digit_recognizer.training import budget
 from digit_recognizer.training.budget import Pace, Probe
-from digit_recognizer.training.plan import Member
+from digit_recognizer.training.plan import Member, choose_members
 
 PLAIN = {"early_stopping": None, "reduce_lr_on_plateau": None, "epochs": 10, "folds": 5}
 
@@ -60,6 +60,55 @@ def test_own_seeds_come_first(probe):
     probe = dataclasses.replace(probe, request=dataclasses.replace(probe.request, pipeline=changed))
     assert probe.scaled(0.5)["seeds"] == [7]
     assert probe.scaled(2)["seeds"] == [7, 1, 0, 2]
+
+
+class Clock:
+    """Time that passes only when it is told to."""
+
+    def __init__(self, monkeypatch):
+        self.now = 0.0
+        monkeypatch.setattr(budget.time, "monotonic", lambda: self.now)
+
+    def train(self, request, probe, slower):
+        """Let the members of a planned request train in rounds, a step taking `slower` times as long as it was timed."""
+        chosen = request.pipeline.experiment
+        members, steps = choose_members(chosen, request.folds, request.full), []
+        for first in range(0, len(members), request.jobs):
+            both = members[first : first + request.jobs]
+            pace = probe.full_round if len(both) == request.jobs else probe.last_round
+            steps += [request.length(member) for member in both]
+            self.now += slower * pace.fixed(chosen) + slower * chosen.epochs * steps[-1] * pace.step
+        return steps
+
+
+@pytest.mark.parametrize("slower", [0.85, 1.0, 1.15])
+@pytest.mark.parametrize("factor", [1.0, 2.0])
+def test_a_machine_that_changes_its_pace_still_ends_in_time(probe, monkeypatch, slower, factor):
+    clock = Clock(monkeypatch)
+    changes = probe.scaled(factor)
+    end = probe.seconds(changes)
+    (request,) = budget._paced([probe], budget._changed([probe.request], [changes]), factor, end)
+    steps = clock.train(request, probe, slower)
+    assert clock.now == pytest.approx(end, rel=0.06)
+    assert steps[:2] == [changes["steps_per_epoch"]] * 2
+    assert (steps[-1] < steps[0], steps[-1] == steps[0]) == (slower > 1, slower == 1)
+
+
+def test_the_first_of_two_pipelines_leaves_time_for_the_second(probe, monkeypatch):
+    clock = Clock(monkeypatch)
+    changes = [probe.scaled(1)] * 2
+    requests = budget._paced([probe] * 2, budget._changed([probe.request] * 2, changes), 1, 2 * 86.0)
+    clock.train(requests[0], probe, 1.1)
+    assert clock.now == pytest.approx(86, rel=0.04)
+    clock.train(requests[1], probe, 1.1)
+    assert clock.now == pytest.approx(2 * 86, rel=0.04)
+
+
+def test_a_late_member_gets_half_of_its_length_at_least(probe, monkeypatch):
+    clock = Clock(monkeypatch)
+    (request,) = budget._paced([probe], budget._changed([probe.request], [probe.scaled(1)]), 1, 86.0)
+    clock.now = 1000.0
+    assert request.length(Member(0, 4)) == 50
 
 
 @pytest.mark.parametrize("seconds", [45, 86, 130, 300, 1800, 7200])

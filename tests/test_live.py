@@ -28,7 +28,7 @@ def work(waiting=MEMBERS, jobs=1) -> Work:
 
 
 def step(member, epoch, number, **more):
-    return {"event": "step", "member": member, "epoch": epoch, "step": number, **more}
+    return {"event": "step", "member": member, "epoch": epoch, "step": number, "steps": 16, **more}
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Training a run: the files it leaves, what each part of a training does, and what happens when something is wrong."""
 
+import dataclasses
 import io
 import json
 import multiprocessing
@@ -457,6 +458,20 @@ def test_several_steps_at_once_make_whole_epochs_and_go_on_as_if_nothing_had_hap
         train_here(request(workspace, "at once, stopped", **wanted), workspace, stop_after(2))
     train_here(request(workspace, "at once, stopped", **wanted), workspace)
     assert probabilities(workspace.run("at once, stopped")) == probabilities(workspace.run("at once"))
+
+
+def test_a_member_that_the_clock_gave_its_length_keeps_it_when_it_goes_on(workspace):
+    """A training in MINUTES goes on with planned lengths, but for the members that were begun."""
+    straight, stopped = request(workspace, "three", only=[0, 1]), request(workspace, "three, stopped", only=[0, 1])
+    lengths = {0: 3, 1: None}  # the second has all of its rows
+    train_here(dataclasses.replace(straight, length=lambda member: lengths[member.fold]), workspace)
+    with pytest.raises(StoppedError):
+        train_here(dataclasses.replace(stopped, length=lambda member: 3), workspace, stop_after(2))
+    train_here(stopped, workspace)
+    for fold, steps in ((0, 3), (1, 4)):
+        own = scores(workspace.run("three, stopped"), f"seed_0/fold_{fold}")
+        assert (own["steps_per_epoch"], own["images"]) == (steps, 4 * steps * 32)
+    assert probabilities(workspace.run("three, stopped")) == probabilities(workspace.run("three"))
 
 
 def test_predictions_of_rows_that_were_trained_on_are_refused(copied):

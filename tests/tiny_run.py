@@ -92,7 +92,7 @@ def train_here(wanted: Request, workspace: Workspace, on_event=lambda event: Non
         return cross_validation.train(wanted, workspace, on_event)
 
 
-def _train_members_here(job, members, threads, jobs, on_event):
+def _train_members_here(job, members, threads, jobs, on_event, length=workers.own_length):
     from digit_recognizer.training import teacher
     from digit_recognizer.training.member import Task, train_member
     from digit_recognizer.training.plan import split_rows
@@ -106,5 +106,7 @@ def _train_members_here(job, members, threads, jobs, on_event):
 
         split, folder = split_rows(folds, member.fold), job.run / member.folder
         taught = teacher.soft_labels(job.workspace.run(loaded.teacher), member.fold) if loaded.teacher else None
-        train_member(Task(loaded, load_dataset(job.workspace), split, member, folder, hear, soft_labels=taught))
+        steps = length(member)
+        own = loaded if steps is None else experiment.override(loaded, {"steps_per_epoch": steps})
+        train_member(Task(own, load_dataset(job.workspace), split, member, folder, hear, soft_labels=taught))
         hear({"event": "done"})

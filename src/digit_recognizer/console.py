@@ -108,7 +108,7 @@ def budget_lines(fit: "Fit", measured: "Measured | None") -> list[str]:
     for request in fit.requests:
         chosen = request.pipeline.experiment
         seeds = f", {len(chosen.seeds)} seeds" if len(chosen.seeds) > 1 else ""
-        lines.append(f"{request.run}: {chosen.epochs} epochs of {chosen.steps_per_epoch} steps{seeds}")
+        lines.append(f"{request.run}: {chosen.epochs} epochs of about {chosen.steps_per_epoch} steps{seeds}")
     if measured:
         low, high = measured.accuracy.low, measured.accuracy.high
         length = f"{fit.factor:.2f} times the pipeline's own length; measured at {measured.factor:.2f}"

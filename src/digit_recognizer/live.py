@@ -34,6 +34,9 @@ class Work:
         elif event["event"] == "done":
             self.steps[member] = self.done[member]  # less than planned where it stopped early
         else:
+            if event["event"] == "step":  # with MINUTES the time left gives each member its own length
+                epoch_steps = event["steps"]
+                self.steps[member] = self.experiment.epochs * epoch_steps
             whole = event["epoch"] if event["event"] == "step" else event["epoch"] - 1
             steps = whole * epoch_steps + (event["step"] if event["event"] == "step" else epoch_steps)
             self.before.setdefault(member, whole * epoch_steps)

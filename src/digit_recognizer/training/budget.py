@@ -1,4 +1,8 @@
-"""Training within a number of minutes: how many epochs and seeds fit, from steps that are timed on this machine."""
+"""Training within a number of minutes: how many epochs and seeds fit, from steps that are timed on this machine.
+
+A machine that others share changes its pace by a tenth within the hour, so each member gets its number of steps when it begins,
+from the time that is left then.
+"""
 
 import dataclasses
 import json
@@ -25,6 +29,7 @@ from digit_recognizer.workspace import Workspace
 
 # The first epoch of a probe traces and compiles; the second is not validated, the last is.
 PROBE = {"epochs": 3, "steps_per_epoch": 40, "validate_every": 2, "checkpoint": None}
+STRETCH = 2.0  # times its planned length at most, or that part of it at least, is what a member gets
 LEAST = 0.4  # of a pipeline's own epochs: with less its schedule makes no sense
 
 
@@ -36,10 +41,9 @@ class Pace:
     validation: float
     rest: float  # starting, compiling, pictures, predicting
 
-    def seconds(self, experiment: Experiment, steps: int) -> float:
-        """Return the time for a member of `steps` steps an epoch."""
-        validations = math.ceil(experiment.epochs / experiment.validate_every)
-        return self.rest + experiment.epochs * steps * self.step + validations * self.validation
+    def fixed(self, experiment: Experiment) -> float:
+        """Return the seconds of a member that don't depend on its steps."""
+        return self.rest + math.ceil(experiment.epochs / experiment.validate_every) * self.validation
 
 
 @dataclass(frozen=True)
@@ -67,11 +71,15 @@ class Probe:
     def seconds(self, changes: Mapping[str, Any]) -> float:
         """Return how long a training of these settings takes."""
         experiment = override(self.request.pipeline.experiment, changes)
-        members = choose_members(experiment, self.request.folds, self.request.full)
-        rounds, left = divmod(len(members), self.request.jobs)
-        steps = steps_per_epoch(experiment, 0)
-        whole = rounds * self.full_round.seconds(experiment, steps)
-        return whole + (self.last_round.seconds(experiment, steps) if left else 0)
+        fixed, for_each_step = self.costs(experiment)
+        return fixed + steps_per_epoch(experiment, 0) * for_each_step
+
+    def costs(self, experiment: Experiment, begun: int = 0) -> tuple[float, float]:
+        """Return what all members but the rounds before the `begun`-th cost: seconds, and seconds for each step of an epoch."""
+        jobs, members = self.request.jobs, len(choose_members(experiment, self.request.folds, self.request.full))
+        full, last = members // jobs - begun // jobs, int(members % jobs > 0)
+        fixed = full * self.full_round.fixed(experiment) + last * self.last_round.fixed(experiment)
+        return fixed, experiment.epochs * (full * self.full_round.step + last * self.last_round.step)
 
 
 @dataclass(frozen=True)
@@ -82,6 +90,23 @@ class Fit:
     factor: float  # how long they are, 1 being the pipelines' own epochs and seeds
     seconds: float  # expected, from the first call's beginning
     goes_on: bool = False  # with what an earlier call of the same command began
+
+
+@dataclass(frozen=True)
+class Pacer:
+    """Gives the members of one request their lengths, each when it begins, so that they end in time."""
+
+    probe: Probe
+    experiment: Experiment  # as planned
+    end: float  # by time.monotonic()
+
+    def length(self, member: Member) -> int:
+        """Return the steps an epoch with which this member, and all after it, fill the time that is left."""
+        members = choose_members(self.experiment, self.probe.request.folds, self.probe.request.full)
+        fixed, for_each_step = self.probe.costs(self.experiment, members.index(member))
+        fitting = (self.end - time.monotonic() - fixed) / for_each_step
+        planned = self.experiment.steps_per_epoch
+        return round(min(max(fitting, planned / STRETCH), planned * STRETCH))
 
 
 @dataclass(frozen=True)
@@ -106,7 +131,7 @@ def fit(requests: Sequence[Request], minutes: float, workspace: Workspace) -> Fi
     """Return the requests with epochs, steps and seeds changed so that all of them together take `minutes` from now on.
 
     The same command again gets the same answer, so that it goes on with what it began: until FORCE the answer is kept in
-    runs/<runs>.minutes.json.
+    runs/<runs>.minutes.json. Members that begin then have the length that was planned.
 
     Raises:
         UserError: a run is there already, the time is too short, or a pipeline ends by itself.
@@ -130,7 +155,7 @@ def fit(requests: Sequence[Request], minutes: float, workspace: Workspace) -> Fi
     changes = [probe.scaled(factor) for probe in probes]
     seconds = time.monotonic() - began + _seconds(probes, factor)
     files.write_json(path, {"asked": asked, "changes": changes, "factor": factor, "seconds": seconds})
-    return Fit(_changed(requests, changes), factor, seconds)
+    return Fit(_paced(probes, _changed(requests, changes), factor, began + 60 * minutes), factor, seconds)
 
 
 def _identity(request: Request) -> dict[str, Any]:
@@ -145,6 +170,15 @@ def _changed(requests: Sequence[Request], changes: Sequence[Mapping[str, Any]]) 
         new = {**request.changes, **changed}
         pipeline = dataclasses.replace(request.pipeline, experiment=override(request.pipeline.experiment, new))
         found.append(dataclasses.replace(request, pipeline=pipeline, changes=new))
+    return found
+
+
+def _paced(probes: Sequence[Probe], planned: Sequence[Request], factor: float, end: float) -> list[Request]:
+    """Return the requests, trained one after another, so that the last one ends at `end`."""
+    found = []
+    for place, (probe, request) in enumerate(zip(probes, planned, strict=True)):
+        pacer = Pacer(probe, request.pipeline.experiment, end - _seconds(probes[place + 1 :], factor))
+        found.append(dataclasses.replace(request, length=pacer.length))
     return found
 
 

@@ -30,6 +30,7 @@ class Request:
     full: bool = False  # on all rows instead of the folds
     jobs: int = 1
     force: bool = False
+    length: workers.Length = workers.own_length
 
 
 def train(request: Request, workspace: Workspace, on_event: OnEvent = lambda event: None) -> dict[str, Any]:
@@ -67,7 +68,7 @@ def train(request: Request, workspace: Workspace, on_event: OnEvent = lambda eve
                     results.write_results(run, experiment, dataset, folds)
                 on_event(event)
 
-            workers.train_members(job, waiting, experiment.threads, request.jobs, keep_results)
+            workers.train_members(job, waiting, experiment.threads, request.jobs, keep_results, request.length)
         scores = results.write_results(run, experiment, dataset, folds)
         for doubt in results.doubts(scores):
             on_event({"event": "warning", "message": doubt})

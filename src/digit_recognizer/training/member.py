@@ -6,7 +6,7 @@ Imported only in the process that trains, since it imports Keras.
 import os
 import resource
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,10 @@ class Task:
     workers: int = 1  # threads or processes that augment ahead of the training
     soft_labels: np.ndarray | None = None  # float32 (test images, classes): learn these too
 
+    def of_length(self, steps: int) -> "Task":
+        """Return the task with these steps an epoch; the clock may give it others when it goes on than when it began."""
+        return replace(self, experiment=replace(self.experiment, steps_per_epoch=steps))
+
     @property
     def checkpoint(self) -> Path:
         return self.folder / "state.npz"
@@ -89,9 +93,10 @@ def train_member(task: Task) -> None:
         UserError: the loss became NaN, or the network doesn't fit the data.
     """
     restored = _restored(task)
+    progress = restored.progress if restored else state.Progress(task.experiment.steps_per_epoch)
+    task = task.of_length(progress.steps_per_epoch)
     model = compiled_model(task.experiment, task.dataset, task.split, task.member)
     task.on_event({"event": "built", "summary": _summary(model)})
-    progress = restored.progress if restored else state.Progress()
     kept = restored.kept if restored and progress.finished else _fit(model, task, restored, progress)
     assign(model.variables, kept)
     _write_results(layers.plain(model), task, progress)
@@ -208,6 +213,7 @@ def _write_results(model: keras.Model, task: Task, progress: state.Progress) -> 
     test = inference.predict(model, task.dataset.test_images, tta)
     files.write_npz(folder / "predictions.npz", rows=split.valid, valid=valid, test=test, trained_rows=split.train)
     scores = _write_confusion(task, valid) if len(split.valid) else {}
+    steps = steps_per_epoch(task.experiment, len(split.train))
     files.write_json(
         folder / "metrics.json",
         {
@@ -215,9 +221,10 @@ def _write_results(model: keras.Model, task: Task, progress: state.Progress) -> 
             "fold": task.member.fold,
             **scores,
             "epochs": progress.epochs_done,
+            "steps_per_epoch": steps,
             "kept_epoch": progress.kept_epoch,
             "seconds": round(progress.seconds, 3),
-            "images": progress.epochs_done * steps_per_epoch(task.experiment, len(split.train)) * task.experiment.batch_size,
+            "images": progress.epochs_done * steps * task.experiment.batch_size,
             "threads": task.experiment.threads,
             "peak_memory": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,  # bytes, of all that its process trained
             "process": os.getpid(),

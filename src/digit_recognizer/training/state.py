@@ -16,8 +16,9 @@ from digit_recognizer.errors import UserError
 
 @dataclass
 class Progress:
-    """What is not an array: epochs done, history rows, the callbacks' counters, and whether training is over."""
+    """What is not an array: length and number of epochs, history rows, the callbacks' counters, whether training is over."""
 
+    steps_per_epoch: int  # as in `Experiment`
     epochs_done: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
     steps: list[dict[str, float]] = field(default_factory=list)

@@ -4,6 +4,7 @@ The starting process never imports Keras; a member's memory, and a crash, stay i
 """
 
 import contextlib
+import dataclasses
 import errno
 import os
 import signal
@@ -21,6 +22,13 @@ from digit_recognizer.training.plan import Member
 from digit_recognizer.training.processes import die_with_parent
 from digit_recognizer.workspace import Workspace
 
+Length = Callable[[Member], int | None]  # a member's steps an epoch
+
+
+def own_length(member: Member) -> int | None:
+    """Leave a member the steps that its experiment has."""
+    return None
+
 
 @dataclass(frozen=True)
 class Job:
@@ -34,9 +42,16 @@ class Job:
 
 
 def train_members(
-    job: Job, members: Sequence[Member], threads: int, jobs: int, on_event: Callable[[dict[str, Any]], None]
+    job: Job,
+    members: Sequence[Member],
+    threads: int,
+    jobs: int,
+    on_event: Callable[[dict[str, Any]], None],
+    length: Length = own_length,
 ) -> None:
     """Train `members`, `jobs` at a time, each with `threads` CPU threads; `on_event` hears of all of them in this process.
+
+    `length` is asked when a member begins.
 
     Raises:
         UserError: a member's training failed; those running beside it keep their last epoch.
@@ -54,7 +69,7 @@ def train_members(
             _start(process)
             theirs.close()
             workers[mine] = (process, waiting.pop(0))
-            _send(mine, workers[mine][1])
+            _send(mine, workers[mine][1], length)
         while workers:
             for pipe in connection.wait(list(workers)):
                 process, member = workers[pipe]
@@ -62,7 +77,7 @@ def train_members(
                 on_event({**event, "member": member})
                 if event["event"] == "done":
                     following = waiting.pop(0) if waiting else None
-                    _send(pipe, following)
+                    _send(pipe, following, length)
                     if following is None:
                         del workers[pipe]
                         process.join()
@@ -83,9 +98,10 @@ def _start(process: Any) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _send(pipe: connection.Connection, member: Member | None) -> None:
+def _send(pipe: connection.Connection, member: Member | None, length: Length) -> None:
+    order = member and (member, length(member))
     with contextlib.suppress(BrokenPipeError):  # the process has ended already, which `_receive` finds
-        pipe.send(member)
+        pipe.send(order)
 
 
 def _receive(pipe: connection.Connection, process: Any, member: Member) -> dict[str, Any]:
@@ -103,7 +119,7 @@ def _receive(pipe: connection.Connection, process: Any, member: Member) -> dict[
 
 
 def _work(pipe: connection.Connection, job: Job, threads: int, jobs: int, parent: int) -> None:
-    """Train each member that comes through `pipe` until None does."""
+    """Train each member that comes through `pipe`, with its length, until None does."""
     die_with_parent(parent)
     with (job.run / "log.txt").open("a") as log:  # libraries talk a lot, some of them past Python
         os.dup2(log.fileno(), 1)
@@ -149,8 +165,10 @@ def _train_each(pipe: connection.Connection, send: Callable, job: Job, threads: 
     from digit_recognizer.training.plan import split_rows
 
     augmenting = max(1, min(4, (os.cpu_count() or 1) // jobs - threads))
-    while member := pipe.recv():
+    while order := pipe.recv():
+        member, steps = order
+        own = loaded if steps is None else dataclasses.replace(loaded, steps_per_epoch=steps)
         split, folder = split_rows(folds, member.fold), job.run / member.folder
         taught = teacher.soft_labels(job.workspace.run(loaded.teacher), member.fold) if loaded.teacher else None
-        train_member(Task(loaded, dataset, split, member, folder, send, augmenting, taught))
+        train_member(Task(own, dataset, split, member, folder, send, augmenting, taught))
         send({"event": "done"})
