@@ -330,12 +330,18 @@ def test_changed_data_are_refused(copied, tmp_path):
         trained_again(copied)
 
 
-def test_changed_folds_are_refused(copied):
+@pytest.mark.parametrize(
+    ("finished", "refusal"),
+    [(True, r"seed_0/fold_\d: its rows are not those of its fold in folds\.csv"), (False, r"folds\.csv holds other folds")],
+)
+def test_changed_folds_are_refused(copied, finished, refusal):
+    if not finished:
+        shutil.rmtree(copied.run("trained") / "seed_1/fold_1")
     path = copied.run("trained") / "folds.csv"
     lines = path.read_text().splitlines()
     lines[1] = f"0,{1 - load_folds(path)[0]}"
     path.write_text("\n".join(lines) + "\n")
-    with pytest.raises(UserError, match=r"folds\.csv holds other folds .* use RUN=\.\.\. or FORCE=1"):
+    with pytest.raises(UserError, match=refusal + r".*: use RUN=\.\.\. or FORCE=1"):
         trained_again(copied)
 
 

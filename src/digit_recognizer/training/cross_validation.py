@@ -10,7 +10,7 @@ import numpy as np
 from digit_recognizer import files
 from digit_recognizer.dataset import Dataset, load_dataset
 from digit_recognizer.errors import UserError
-from digit_recognizer.experiment import Pipeline
+from digit_recognizer.experiment import Experiment, Pipeline
 from digit_recognizer.folds import load_folds, save_folds, stratified_folds
 from digit_recognizer.training import results, run_record, workers
 from digit_recognizer.training.plan import Member, choose_members
@@ -53,8 +53,9 @@ def train(request: Request, workspace: Workspace, on_event: OnEvent = lambda eve
         for warning in run_record.begin_or_continue(run, record):
             on_event({"event": "warning", "message": warning})
         files.remove_temporaries(run)
-        folds = _folds(run, dataset, experiment.folds, experiment.fold_seed)
         waiting = [member for member in members if not _finished(run, member, on_event)]
+        # Making them takes a second; those of a finished run are compared with its members' rows when results are written.
+        folds = _folds(run / "folds.csv", dataset, experiment) if waiting else load_folds(run / "folds.csv")
         plan = {"run": run, "experiment": experiment, "members": members, "waiting": waiting, "jobs": request.jobs}
         on_event({"event": "plan", **plan, "rows": len(folds)})
         if waiting:
@@ -75,14 +76,13 @@ def train(request: Request, workspace: Workspace, on_event: OnEvent = lambda eve
         return scores
 
 
-def _folds(run: Path, dataset: Dataset, count: int, seed: int) -> np.ndarray:
+def _folds(path: Path, dataset: Dataset, experiment: Experiment) -> np.ndarray:
     """Return the run's folds, made at its beginning.
 
     Raises:
         UserError: folds.csv is not what the dataset, count and seed give.
     """
-    path = run / "folds.csv"
-    folds = stratified_folds(dataset.labels, count, seed)
+    folds = stratified_folds(dataset.labels, experiment.folds, experiment.fold_seed)
     if not path.exists():
         save_folds(path, folds)
     elif not np.array_equal(load_folds(path), folds):

@@ -107,7 +107,7 @@ def _averages(run: Path, members: Sequence[Member], folds: np.ndarray) -> tuple[
                 f"{run / member.folder}: it was trained on rows that it predicts: delete the folder and train again"
             )
         if member.fold is not None and not np.array_equal(rows, np.flatnonzero(folds == member.fold)):
-            raise UserError(f"{run / member.folder}: its rows are not those of its fold: delete the folder and train again")
+            raise UserError(f"{run / member.folder}: its rows are not those of its fold in folds.csv: use RUN=... or FORCE=1")
         total[rows] += predictions["valid"]
         count[rows] += 1
     with np.errstate(invalid="ignore"):
