@@ -68,6 +68,15 @@ def test_networks_grow_and_shrink_as_a_study_asks(network, options, factor, digi
     assert changed.count_params() / own.count_params() == pytest.approx(factor, rel=0.05)
 
 
+def test_pixels_of_the_border_are_left_out(digits):
+    model = compiled(Experiment(network=models.strided_cnn, network_options={"border": 2}), digits)
+    whole, framed = digits.images[:1].astype("float32"), digits.images[:1].astype("float32")
+    framed[:, 2:-2, 2:-2] = 255 - framed[:, 2:-2, 2:-2]
+    inner = np.pad(whole[:, 2:-2, 2:-2], ((0, 0), (2, 2), (2, 2), (0, 0)))
+    assert np.array_equal(model(whole), model(inner))
+    assert not np.array_equal(model(whole), model(framed))
+
+
 @pytest.mark.parametrize("name", PUBLISHED_PARAMETERS)
 def test_published_pipelines_are_there(name):
     assert name in PIPELINES
