@@ -3,8 +3,8 @@
     make train PIPELINE=fast
 
 The inner 24x24 pixels, strided 3x3 convolutions with standardised kernels instead of batch normalisation, mean over the map;
-one-cycle AdamW, label smoothing, averaged weights. The last epoch predicts. Its settings were chosen on folds 0 and 1; on the other three, which chose
-nothing, it has 0.99591 as well. docs/journal.md says what each part is worth.
+one-cycle AdamW, label smoothing, averaged weights. The last epoch predicts. Its settings were chosen on folds 0 and 1;
+docs/journal.md says what each part is worth.
 
 Out of fold 0.99590 (0.99525 to 0.99647) in 17 minutes on two cores of an AMD EPYC (4,150 images/s in bfloat16), 2026-11-24.
 With SEEDS=0,1,2,3 it is 0.99614 (0.99550 to 0.99669); a single one of these has 0.99574 on the average.
