@@ -184,8 +184,8 @@ def _times_to_accuracy(pipeline: Pipeline, workspace: Workspace) -> Iterator[Row
             f"{pipeline.name}: time to {accuracy:.3f} validation accuracy on fold 0",
             [usual / ours if math.isfinite(ours) else math.nan],
             None,
-            f"{ours:,.0f} s",
-            f"{usual:,.0f} s",
+            _seconds(ours),
+            _seconds(usual),
         )
 
 
@@ -212,6 +212,10 @@ def _median(rates: list[float]) -> str:
 
 def _milliseconds(rates: list[float]) -> str:
     return f"{1000 / statistics.median(rates):,.0f} ms"
+
+
+def _seconds(time: float) -> str:
+    return f"{time:,.0f} s" if math.isfinite(time) else "given up"
 
 
 def _cores() -> int:
