@@ -107,6 +107,6 @@ def _train_members_here(job, members, threads, jobs, on_event, length=workers.ow
         split, folder = split_rows(folds, member.fold), job.run / member.folder
         taught = teacher.soft_labels(job.workspace.run(loaded.teacher), member.fold) if loaded.teacher else None
         steps = length(member)
-        own = loaded if steps is None else experiment.override(loaded, {"steps_per_epoch": steps})
-        train_member(Task(own, load_dataset(job.workspace), split, member, folder, hear, soft_labels=taught))
+        task = Task(loaded, load_dataset(job.workspace), split, member, folder, hear, soft_labels=taught)
+        train_member(task if steps is None else task.of_length(steps))
         hear({"event": "done"})

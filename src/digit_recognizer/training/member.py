@@ -56,7 +56,7 @@ class Task:
     soft_labels: np.ndarray | None = None  # float32 (test images, classes): learn these too
 
     def of_length(self, steps: int) -> "Task":
-        """Return the task with these steps an epoch; the clock may give it others when it goes on than when it began."""
+        """Return the task with these steps an epoch instead of those of its experiment."""
         return replace(self, experiment=replace(self.experiment, steps_per_epoch=steps))
 
     @property

@@ -4,7 +4,6 @@ The starting process never imports Keras; a member's memory, and a crash, stay i
 """
 
 import contextlib
-import dataclasses
 import errno
 import os
 import signal
@@ -167,8 +166,8 @@ def _train_each(pipe: connection.Connection, send: Callable, job: Job, threads: 
     augmenting = max(1, min(4, (os.cpu_count() or 1) // jobs - threads))
     while order := pipe.recv():
         member, steps = order
-        own = loaded if steps is None else dataclasses.replace(loaded, steps_per_epoch=steps)
         split, folder = split_rows(folds, member.fold), job.run / member.folder
         taught = teacher.soft_labels(job.workspace.run(loaded.teacher), member.fold) if loaded.teacher else None
-        train_member(Task(own, dataset, split, member, folder, send, augmenting, taught))
+        task = Task(loaded, dataset, split, member, folder, send, augmenting, taught)
+        train_member(task if steps is None else task.of_length(steps))
         send({"event": "done"})
