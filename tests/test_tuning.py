@@ -391,8 +391,9 @@ def test_the_finalists_are_trained_on_fresh_seeds_and_folds(workspace, quick):
         assert trial.user_attrs["changes"]["fold_seed"] == 1000 + trial.params["repeat"]
 
 
-def test_the_page_opens_from_disk_and_shows_the_study(workspace, quick):
-    summary = search(workspace, trials=30)
+def test_the_page_opens_from_disk_and_shows_the_study(workspace, quick, monkeypatch):
+    monkeypatch.setattr(study, "hopeless", lambda *_: False)  # else it is chance whether enough trials are complete for importances
+    summary = search(workspace, trials=12)
     page = summary.report.read_text()
     assert not re.search(r"""(src|href)=["'](https?:)?//""", page)
     for words in (summary.verdict.replace("'", "&#39;"), "Importance", "learning_rate", "Where time went", "Trained again"):
