@@ -392,7 +392,7 @@ def test_the_finalists_are_trained_on_fresh_seeds_and_folds(workspace, quick):
 
 
 def test_the_page_opens_from_disk_and_shows_the_study(workspace, quick, monkeypatch):
-    monkeypatch.setattr(study, "hopeless", lambda *_: False)  # else it is chance whether enough trials are complete for importances
+    monkeypatch.setattr(study, "hopeless", lambda *_: False)  # importances need enough complete trials; leave none to chance
     summary = search(workspace, trials=12)
     page = summary.report.read_text()
     assert not re.search(r"""(src|href)=["'](https?:)?//""", page)
