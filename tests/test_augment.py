@@ -10,6 +10,7 @@ from digit_recognizer.augment import albumentations_engine, batched
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import Augmentation
 from digit_recognizer.training.batches import AHEAD, Batches
+from digit_recognizer.training.order import Order
 
 STRONG = Augmentation(rotation=20, zoom=0.2, shear=15, shift=0.1)
 ENGINES = ("batched", "albumentations")
@@ -215,7 +216,7 @@ def test_a_wrong_transform_is_refused_in_one_line(transform):
 def batches(engine="batched", key=(0, 1), steps=4, rows=50):
     given = rng(9).integers(0, 256, (rows, 28, 28, 1)).astype(np.uint8)
     targets = np.eye(10, dtype=np.float32)[np.arange(rows) % 10]
-    return Batches(given, targets, 16, steps, policy(engine, rotation=10, shift=0.1, erasing=0.5), key)
+    return Batches(given, targets, 16, steps, policy(engine, rotation=10, shift=0.1, erasing=0.5), Order(rows, key, 9))
 
 
 def same(first, second):
@@ -230,14 +231,6 @@ def test_a_batch_depends_on_seed_fold_epoch_and_batch_alone(engine):
         assert same(made[step], backwards.make(step))
     others = [made[1], made[4], batches(engine, key=(1, 1)).make(0), batches(engine, key=(0, 2)).make(0)]
     assert not any(same(made[0], other) for other in others)
-
-
-def test_an_epoch_shows_each_row_once_and_goes_round_again_when_it_is_longer():
-    plain = Batches(np.arange(50, dtype=np.uint8).reshape(50, 1, 1, 1), np.zeros((50, 10)), 16, 8, Augmentation(), (0, 1))
-    for first in (0, 4):
-        rows = np.concatenate([plain.make(step)[0].ravel() for step in range(first, first + 4)])
-        assert sorted(rows) == list(range(50))
-    assert not same(plain.make(0), plain.make(4))
 
 
 @pytest.mark.parametrize("engine", ENGINES)

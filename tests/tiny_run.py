@@ -33,6 +33,7 @@ EXPERIMENT = Experiment(
     folds=4,
     epochs=4,
     batch_size=32,
+    hard_examples=0.5,
     learning_rate=0.01,
     ema=0.8,
     augmentation=Augmentation(rotation=10, zoom=0.1, shift=0.05),

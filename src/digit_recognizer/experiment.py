@@ -143,6 +143,9 @@ class Experiment:
     validate_every: int = 1  # epochs; the last one is always validated
     measure_every: int = 0  # steps between accuracies on 1,000 validation images (steps.csv); 0: never
     batch_size: int = 64
+    hard_examples: float = (
+        0.0  # share of the batches that is drawn from the tenth of the images with the highest loss; 0: all alike
+    )
     optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
     learning_rate: float = 1e-3
     momentum: float = 0.9  # of sgd (Nesterov's if `nesterov`)
@@ -182,6 +185,7 @@ class Experiment:
             ("validate_every", 1, 100_000),
             ("measure_every", 0, 10**9),
             ("batch_size", 1, 65_536),
+            ("hard_examples", 0, 0.99),
             ("learning_rate", 1e-12, 100),
             ("momentum", 0, 0.99999),
             ("weight_decay", 0, 10),

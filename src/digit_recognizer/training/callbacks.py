@@ -13,6 +13,7 @@ import numpy as np
 from digit_recognizer import backend, figures, files, inference, layers, metrics
 from digit_recognizer.errors import UserError
 from digit_recognizer.training import state
+from digit_recognizer.training.order import Order
 from digit_recognizer.training.state import Progress, State
 
 # What Keras's own callbacks reset when training begins, and so must be put back on a resume.
@@ -130,6 +131,21 @@ class StepAccuracy(keras.callbacks.Callback):
         self.progress.steps.append({"step": step, "loss": logs["loss"], "val_accuracy": accuracy})
 
 
+class HardExamples(keras.callbacks.Callback):
+    """Ranks the training rows by the loss of their plain images, so that `order` can draw the hard ones more often."""
+
+    def __init__(self, order: Order, images: np.ndarray, targets: np.ndarray) -> None:
+        super().__init__()
+        self.order, self.images, self.targets = order, images, targets
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        if not self.order.ranked_after(epoch):
+            return
+        with predicting(self.model):
+            probabilities = inference.predict(self.model, self.images)
+        self.order.rank(epoch, -(self.targets * np.log(np.maximum(probabilities, 1e-7))).sum(axis=1))
+
+
 class Recorder(keras.callbacks.Callback):
     """Keeps history, the weights that predict and the resumable state; puts the state back when training begins.
 
@@ -138,10 +154,16 @@ class Recorder(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, path: Path, progress: Progress, restored: State | None, keep: str, on_event: Callable[[dict], None]
+        self,
+        path: Path,
+        progress: Progress,
+        order: Order,
+        restored: State | None,
+        keep: str,
+        on_event: Callable[[dict], None],
     ) -> None:
         super().__init__()
-        self.path, self.progress, self.restored, self.on_event = path, progress, restored, on_event
+        self.path, self.progress, self.order, self.restored, self.on_event = path, progress, order, restored, on_event
         self.monitor = keep.removeprefix("best_") if keep.startswith("best_") else None
         self.kept: list[np.ndarray] = restored.kept if restored else []
         self.stateful: list[keras.callbacks.Callback] = []
@@ -171,9 +193,8 @@ class Recorder(keras.callbacks.Callback):
         if self._improved(row):
             self.progress.kept_epoch = epoch + 1
             self.kept = predicting_weights(self.model)
-        state.save(
-            self.path, State(self.progress, values(self.model.variables), values(self.model.optimizer.variables), self.kept)
-        )
+        weights, optimizer = values(self.model.variables), values(self.model.optimizer.variables)
+        state.save(self.path, State(self.progress, weights, optimizer, self.kept, self.order.hard))
         if "val_loss" in row:
             row = {**row, "val_log_loss": float(logs.get("val_log_loss", logs["val_loss"]))}
         self.on_event({"event": "epoch", **row})

@@ -23,6 +23,7 @@ from digit_recognizer.training.batches import Batches
 from digit_recognizer.training.callbacks import (
     AtomicCheckpoint,
     Board,
+    HardExamples,
     Recorder,
     Reporter,
     SeedEpochs,
@@ -33,9 +34,11 @@ from digit_recognizer.training.callbacks import (
     values,
 )
 from digit_recognizer.training.compiling import compiled_model
-from digit_recognizer.training.plan import Member, Split, steps_per_epoch
+from digit_recognizer.training.order import Order
+from digit_recognizer.training.plan import Member, Split, steps_per_epoch, steps_per_execution
 
 TIMED_STEPS = 6
+FEWEST_STEPS = 4  # an epoch must have, for hard examples: a backend fetches as many ahead, in the thread that ranks
 ARTEFACTS = ("model.keras", "history.csv", "predictions.npz")
 HISTORY = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds"]
 
@@ -131,11 +134,13 @@ def _fit(model: keras.Model, task: Task, restored: state.State | None, progress:
         batch_size=experiment.batch_size,
         steps_per_epoch=steps_per_epoch(experiment, len(split.train)),
         augmentation=experiment.augmentation,
-        key=task.member.key,
+        order=_order(task, len(images), restored),
     )
     callbacks = _callbacks(task, progress)
+    if batches.order.hard_examples:
+        callbacks.append(HardExamples(batches.order, images, targets))
     keep = experiment.keep if len(split.valid) else "last"
-    recorder = Recorder(task.checkpoint, progress, restored, keep, task.on_event)
+    recorder = Recorder(task.checkpoint, progress, batches.order, restored, keep, task.on_event)
     recorder.stateful = [callback for callback in callbacks if hasattr(callback, "monitor")]
     validation = {}
     if len(split.valid):
@@ -157,6 +162,13 @@ def _fit(model: keras.Model, task: Task, restored: state.State | None, progress:
             **validation,
         )
     return recorder.kept
+
+
+def _order(task: Task, rows: int, restored: state.State | None) -> Order:
+    experiment = task.experiment
+    steps = steps_per_epoch(experiment, len(task.split.train))
+    hard_examples = experiment.hard_examples if steps >= FEWEST_STEPS * steps_per_execution(experiment) else 0.0
+    return Order(rows, task.member.key, experiment.epochs, hard_examples, restored.hard if restored else {})
 
 
 def _seconds_per_step(model: keras.Model, batches: Batches) -> float:

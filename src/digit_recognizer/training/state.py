@@ -31,12 +31,16 @@ class Progress:
 
 @dataclass
 class State:
-    """Progress with the raw weights, the optimizer's variables (moving averages among them) and the weights that predict."""
+    """Progress with the raw weights, the optimizer's variables (moving averages among them) and the weights that predict.
+
+    `hard` is that of the member's `Order`.
+    """
 
     progress: Progress
     weights: list[np.ndarray]
     optimizer: list[np.ndarray]
     kept: list[np.ndarray]
+    hard: dict[int, np.ndarray]
 
 
 def save(path: Path, state: State) -> None:
@@ -46,6 +50,7 @@ def save(path: Path, state: State) -> None:
         for group in ("weights", "optimizer", "kept")
         for index, array in enumerate(getattr(state, group))
     }
+    arrays |= {f"hard_{first}": rows for first, rows in state.hard.items()}
     files.write_npz(path, progress=np.array(json.dumps(asdict(state.progress))), **arrays)
 
 
@@ -60,7 +65,8 @@ def load(path: Path) -> State:
         progress = Progress(**json.loads(str(arrays.pop("progress"))))
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} is damaged or of another version ({error})") from error
+    hard = {int(name.removeprefix("hard_")): arrays.pop(name) for name in list(arrays) if name.startswith("hard_")}
     groups: dict[str, list[np.ndarray]] = {"weights": [], "optimizer": [], "kept": []}
     for name in sorted(arrays):
         groups[name.partition("_")[0]].append(arrays[name])
-    return State(progress, **groups)
+    return State(progress, **groups, hard=hard)
