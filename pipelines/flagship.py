@@ -15,7 +15,14 @@ from dataclasses import replace
 from digit_recognizer.experiment import load
 
 FAST = load("fast").experiment
-EXPERIMENT = replace(FAST, network_options={**FAST.network_options, "border": 0}, folds=10, seeds=(0, 1, 2))
+EXPERIMENT = replace(
+    FAST,
+    network_options={**FAST.network_options, "border": 0},
+    folds=10,
+    seeds=(0, 1, 2),
+    epochs=11,
+    hard_examples=0.0,
+)
 
 # 0.33: the mean of three seeds; 0.67: the first two averaged.
 CURVE = {0.33: (0.99563, 42_000), 0.67: (0.99600, 42_000), 1.0: (0.99619, 42_000)}
