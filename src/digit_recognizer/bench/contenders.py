@@ -132,6 +132,9 @@ def prediction(tick: Tick, pipeline: Path, changes: dict[str, Any], workspace: W
 
     experiment, data = load(str(pipeline), workspace, changes).experiment, load_dataset(workspace)
     backend.configure(experiment.threads, deterministic=False)
+    import keras
+
+    keras.config.set_dtype_policy(backend.precision(experiment.precision))
     model = models.build_model(experiment, data.image_shape, len(data.classes), 0.0, 1.0)
     images = data.images[: 4 * inference.BATCH_SIZE]
     _repeat(tick, lambda: len(inference.predict(model, images, experiment.tta)))
