@@ -5,8 +5,8 @@
 Neither a longer training, a wider network, 5x5 kernels, the layers of `deotte`, a student of the blend, stronger augmentation
 nor strokes of other thickness did better than more seeds; docs/journal.md has the comparisons. On a GPU MINUTES=10 adds seeds.
 
-Out of fold 0.99614 (0.99550 to 0.99669), each image by ten models; 31 minutes on two cores of an AMD EPYC (2 x 3,500 images/s,
-bfloat16, all included), 2026-11-26.
+Out of fold 0.99614 (0.99550 to 0.99669), each image by ten models; 31 minutes on two cores of an Intel Xeon with AMX (2 x 3,500
+images/s in bfloat16, all included), 2026-11-26.
 """
 
 from dataclasses import replace
