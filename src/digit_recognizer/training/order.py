@@ -13,7 +13,7 @@ EVERY = 2  # epochs between rankings
 class Order:
     """The order of `rows` training rows; `key` is (seed, fold): with the epoch it seeds every draw.
 
-    With `hard_examples`, that share of each pass are draws from the hardest tenth of the rows, all of them as often, and the
+    With `hard_examples`, that share of each pass is drawn from the hardest tenth of the rows, each of them as often, and the
     others come once at most: online batch selection (Loshchilov and Hutter, 2015) with two ranks. Rows are ranked after every
     second epoch, and a ranking counts for the two epochs after the next: by then the next one's batches are being made.
     """
@@ -35,7 +35,7 @@ class Order:
         self.hard = {**needed, epoch + 2: hardest}
 
     def known(self, epoch: int) -> bool:
-        """Return whether the epoch's order is known, or depends on a ranking that is still to come."""
+        """Return whether the epoch's order is known yet, or depends on a ranking that is still to come."""
         return not self.hard_examples or not (first := self._ranking(epoch)) or first in self.hard
 
     def batch(self, epoch: int, batch: int, size: int) -> np.ndarray:
@@ -47,7 +47,7 @@ class Order:
         """Return the first epoch that the ranking for `epoch` counts for; 0: the first two have none."""
         return min(epoch, self.epochs - 1) // EVERY * EVERY
 
-    @functools.lru_cache(maxsize=2)  # noqa: B019
+    @functools.lru_cache(maxsize=2)  # noqa: B019 - two small arrays outlive it
     def _pass(self, epoch: int, turn: int) -> np.ndarray:
         random = np.random.default_rng((*self.key, epoch, 0, turn))
         if not self.hard_examples or not (first := self._ranking(epoch)):
