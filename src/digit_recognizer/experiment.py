@@ -143,9 +143,8 @@ class Experiment:
     validate_every: int = 1  # epochs; the last one is always validated
     measure_every: int = 0  # steps between accuracies on 1,000 validation images (steps.csv); 0: never
     batch_size: int = 64
-    hard_examples: float = (
-        0.0  # share of the batches that is drawn from the tenth of the images with the highest loss; 0: all alike
-    )
+    # Share of the batches that is drawn from the tenth of the training images with the highest loss; 0: all images alike.
+    hard_examples: float = 0.0
     optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
     learning_rate: float = 1e-3
     momentum: float = 0.9  # of sgd (Nesterov's if `nesterov`)
