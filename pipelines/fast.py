@@ -19,11 +19,10 @@ from digit_recognizer.experiment import Augmentation, Experiment, Schedule
 EXPERIMENT = Experiment(
     network=models.strided_cnn,
     network_options={"border": 2, "stages": ((16,), (32, 32), (64, 64), (128, 128)), "normalize": "weights", "dropout": 0.1},
-    seeds=(0, 1),
-    epochs=6,
+    epochs=5,
     validate_every=3,
     batch_size=128,
-    hard_examples=0.5,
+    hard_examples=0.6,
     optimizer="adamw",
     learning_rate=8e-3,
     weight_decay=0.01,

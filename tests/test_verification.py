@@ -76,7 +76,7 @@ def retrain_here(monkeypatch):
 def test_training_again_gives_the_same_probabilities(workspace, monkeypatch):
     """Also of the models on all rows; the second run is removed again."""
     retrain_here(monkeypatch)
-    assert verify(workspace, retrain_jobs=1) == 40
+    assert verify(workspace, retrain=True) == 40
     assert [path.name for path in workspace.runs.iterdir()] == ["tiny"]
 
 
@@ -87,4 +87,4 @@ def test_a_pipeline_that_was_changed_since_gives_other_probabilities(workspace, 
     record = workspace.run("tiny") / "experiment.json"
     record.write_text(record.read_text().replace(str(files.read_json(record)["pipeline_file"]), str(path)))
     with pytest.raises(UserError, match=r"run 'tiny' gives other probabilities when it is trained again.*'tiny\.retrained'"):
-        verify(workspace, retrain_jobs=1)
+        verify(workspace, retrain=True)

@@ -77,7 +77,6 @@ def train(arguments: Namespace, workspace: Workspace) -> None:
     from digit_recognizer.console import budget_lines, training_summary
     from digit_recognizer.live import training_display
     from digit_recognizer.training import budget, cross_validation
-    from digit_recognizer.training.plan import default_jobs
 
     requests = [
         cross_validation.Request(
@@ -86,7 +85,7 @@ def train(arguments: Namespace, workspace: Workspace) -> None:
             run=selection.check_run_name(arguments.run or pipeline.name),
             folds=arguments.folds,
             full=arguments.full,
-            jobs=arguments.jobs or default_jobs(pipeline.experiment),
+            jobs=arguments.jobs,
             force=arguments.force,
         )
         for pipeline in pipelines
@@ -277,16 +276,14 @@ def compare(arguments: Namespace, workspace: Workspace) -> None:
 
 def verify(arguments: Namespace, workspace: Workspace) -> None:
     """Recompute a submission from the stored probabilities, or with --retrain from nothing, and compare."""
-    from digit_recognizer.experiment import load
     from digit_recognizer.live import training_display
-    from digit_recognizer.training.plan import default_jobs
     from digit_recognizer.verification import verify
 
-    jobs = default_jobs(load(selection.DEFAULT).experiment) if arguments.retrain else None
     path, console = Path(arguments.submission), make_console()
     with training_display(console) as on_event:
-        rows = verify(path, workspace, retrain_jobs=jobs, on_event=on_event)
-    console.print(f"{path}: all {rows:,} labels are what {'training again gives' if jobs else 'the stored probabilities give'}")
+        rows = verify(path, workspace, retrain=arguments.retrain, on_event=on_event)
+    source = "training again gives" if arguments.retrain else "the stored probabilities give"
+    console.print(f"{path}: all {rows:,} labels are what {source}")
 
 
 def draw(arguments: Namespace, workspace: Workspace) -> None:

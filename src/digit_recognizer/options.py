@@ -43,7 +43,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "folds": {"type": numbers, "help": "only these folds, as 0,2"},
     "set": {"help": "override settings, as 'epochs=2 augmentation.rotation=15'"},
     "seeds": {"type": numbers, "help": "seeds, as 0,1: a model for each seed and fold"},
-    "jobs": {"type": count, "help": "models trained side by side (default: one a core); each takes 1 to 2 GB"},
+    "jobs": {"type": count, "help": "models trained side by side (default: what fills the cores); each takes 1 to 2 GB"},
     "full": {"action": "store_true", "help": "train on all rows instead of folds; bench: also times to accuracies"},
     "force": {"action": "store_true", "help": "start anew: replace the data, or move the old run aside"},
     "minutes": {"type": duration("minutes"), "help": "choose epochs and seeds so that training takes this time"},

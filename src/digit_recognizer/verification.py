@@ -20,13 +20,13 @@ def verify(
     path: Path,
     workspace: Workspace,
     *,
-    retrain_jobs: int | None = None,
+    retrain: bool = False,
     on_event: OnEvent = lambda event: None,
 ) -> int:
     """Recompute a submission's labels and compare them with its CSV; return the number of rows.
 
     The data's files are hashed again, and members' predictions against their checksums and the run's averages. With
-    `retrain_jobs`, every member is trained again beside the old run, that many at a time, and its probabilities compared too.
+    `retrain`, every member is trained again beside the old run, and its probabilities compared too.
 
     Raises:
         UserError: something stored is damaged, or the recomputed probabilities or labels differ.
@@ -40,8 +40,8 @@ def verify(
     runs = [ensemble.load_run(workspace, name, dataset) for name in record["runs"]]
     for run in runs:
         results.check_averages(workspace.run(run.name), run.folds, run.oof, run.test)
-        if retrain_jobs is not None:
-            _check_retrained(workspace, run, retrain_jobs, on_event)
+        if retrain:
+            _check_retrained(workspace, run, on_event)
     stack = np.stack([run.oof for run in runs]).astype(np.float64)
     rows = np.flatnonzero(np.isfinite(stack).all(axis=(0, 2)))
     method = ensemble.fitted_blend(record["method"], stack[:, rows], runs[0].labels[rows])
@@ -55,7 +55,7 @@ def verify(
     return len(labels)
 
 
-def _check_retrained(workspace: Workspace, run: ensemble.Run, jobs: int, on_event: OnEvent) -> None:
+def _check_retrained(workspace: Workspace, run: ensemble.Run, on_event: OnEvent) -> None:
     """Train the run again under another name, which is kept where it differs.
 
     Raises:
@@ -66,7 +66,7 @@ def _check_retrained(workspace: Workspace, run: ensemble.Run, jobs: int, on_even
     pipeline = experiment.load(record["pipeline_file"], workspace, changes)
     again = f"{run.name}.retrained"
     for full in sorted({member.fold is None for member in results.trained_members(workspace.run(run.name))}):
-        train(Request(pipeline, changes, again, folds=run.metrics["folds_done"], full=full, jobs=jobs), workspace, on_event)
+        train(Request(pipeline, changes, again, folds=run.metrics["folds_done"], full=full), workspace, on_event)
     if not np.array_equal(files.read_npz(workspace.run(again) / "test.npz")["probabilities"], run.test):
         raise UserError(f"run '{run.name}' gives other probabilities when it is trained again: compare it with '{again}'")
     results.remove_run(workspace.run(again))

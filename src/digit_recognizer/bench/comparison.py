@@ -121,7 +121,8 @@ def _reading(workspace: Workspace, settings: Settings) -> Iterator[Row]:
 
 def _training(pipeline: Pipeline, workspace: Workspace, settings: Settings) -> Iterator[Row]:
     experiment, named = pipeline.experiment, (pipeline.file, {}, workspace)
-    jobs = min(default_jobs(experiment), experiment.folds * len(experiment.seeds))
+    members = experiment.folds * len(experiment.seeds)
+    jobs = min(default_jobs(experiment, members), members)
     racing = [
         Contender("project", contenders.training, (*named, jobs), parts=jobs),
         Contender("plain script", contenders.plain_training, named),

@@ -3,7 +3,7 @@
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +52,17 @@ class AtomicCheckpoint(keras.callbacks.ModelCheckpoint):
 
 
 class Board(keras.callbacks.TensorBoard):
-    """TensorBoard's scalars and learning rate, and four times a run the confusion matrix of the validation images."""
+    """TensorBoard's scalars and learning rate, and the confusion matrix of the validation images.
 
-    def __init__(self, folder: Path, images: np.ndarray, labels: np.ndarray, classes: tuple[str, ...], epochs: int) -> None:
+    The matrix is drawn at the end of each quarter of the epochs that is among the `validated` ones, since it takes a second.
+    """
+
+    def __init__(
+        self, folder: Path, images: np.ndarray, labels: np.ndarray, classes: tuple[str, ...], validated: Collection[int]
+    ) -> None:
         super().__init__(folder, write_graph=False)
         self.images, self.labels, self.classes = images, labels, classes
-        self.shown = {math.ceil(epochs * quarter / 4) for quarter in range(1, 5)}
+        self.shown = {math.ceil(max(validated) * quarter / 4) for quarter in range(1, 5)}.intersection(validated)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         super().on_epoch_end(epoch, logs)

@@ -13,7 +13,7 @@ from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import Experiment, Pipeline
 from digit_recognizer.folds import load_folds, save_folds, stratified_folds
 from digit_recognizer.training import results, run_record, workers
-from digit_recognizer.training.plan import Member, choose_members
+from digit_recognizer.training.plan import Member, choose_members, default_jobs
 from digit_recognizer.workspace import Workspace
 
 OnEvent = Callable[[dict[str, Any]], None]
@@ -28,7 +28,7 @@ class Request:
     run: str
     folds: Sequence[int] | None = None  # None: all
     full: bool = False  # on all rows instead of the folds
-    jobs: int = 1
+    jobs: int | None = None  # side by side; None: what fills the machine
     force: bool = False
     length: workers.Length = workers.own_length
 
@@ -56,7 +56,8 @@ def train(request: Request, workspace: Workspace, on_event: OnEvent = lambda eve
         waiting = [member for member in members if not _finished(run, member, on_event)]
         # Making them takes a second; those of a finished run are compared with its members' rows when results are written.
         folds = _folds(run / "folds.csv", dataset, experiment) if waiting else load_folds(run / "folds.csv")
-        plan = {"run": run, "experiment": experiment, "members": members, "waiting": waiting, "jobs": request.jobs}
+        jobs = request.jobs or default_jobs(experiment, len(waiting))
+        plan = {"run": run, "experiment": experiment, "members": members, "waiting": waiting, "jobs": jobs}
         on_event({"event": "plan", **plan, "rows": len(folds)})
         if waiting:
             job = workers.Job(request.pipeline.file, request.pipeline.sha256, request.changes, workspace, run)
@@ -69,7 +70,7 @@ def train(request: Request, workspace: Workspace, on_event: OnEvent = lambda eve
                     results.write_results(run, experiment, dataset, folds)
                 on_event(event)
 
-            workers.train_members(job, waiting, experiment.threads, request.jobs, keep_results, request.length)
+            workers.train_members(job, waiting, experiment.threads, jobs, keep_results, request.length)
         scores = results.write_results(run, experiment, dataset, folds)
         for doubt in results.doubts(scores):
             on_event({"event": "warning", "message": doubt})

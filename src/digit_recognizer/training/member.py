@@ -192,7 +192,7 @@ def _callbacks(task: Task, progress: state.Progress) -> list[keras.callbacks.Cal
     callbacks = [SeedEpochs(task.member.key), StopOnNaN(), Reporter(task.on_event, experiment.batch_size)]
     if backend.name() == "tensorflow":
         valid = task.valid_images, task.valid_labels
-        callbacks.append(Board(task.folder / "tensorboard", *valid, task.dataset.classes, experiment.epochs))
+        callbacks.append(Board(task.folder / "tensorboard", *valid, task.dataset.classes, _validated_epochs(experiment)))
     return [*callbacks, *_validation_callbacks(task, progress)] if len(task.split.valid) else callbacks
 
 
