@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -40,8 +41,9 @@ def shown(console) -> str:
     return console.file.getvalue()
 
 
-def test_estimate_is_all_steps_at_the_timed_speed_over_the_jobs():
-    for jobs, seconds in ((1, 80.0), (2, 40.0)):
+def test_estimate_is_all_steps_at_the_timed_speed_over_the_jobs_that_have_a_core(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
+    for jobs, seconds in ((1, 80.0), (2, 40.0), (3, 40.0)):
         one = work(jobs=jobs)
         one.hear({"event": "speed", "member": MEMBERS[0], "seconds_per_step": 0.1}, now=0.0)
         assert one.seconds_left(0.0) == pytest.approx(seconds)

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from digit_recognizer.console import duration
 from digit_recognizer.experiment import Experiment
-from digit_recognizer.training.plan import Member, steps_per_epoch
+from digit_recognizer.training.plan import Member, at_full_speed, steps_per_epoch
 
 Event = dict[str, Any]
 
@@ -19,7 +19,8 @@ class Work:
     """The steps of a training that are done and still to do, and how long the rest will take."""
 
     def __init__(self, experiment: Experiment, waiting: list[Member], jobs: int, rows: int) -> None:
-        self.experiment, self.jobs = experiment, min(jobs, len(waiting)) or 1
+        self.experiment = experiment
+        self.at_once = min(jobs, len(waiting), at_full_speed(experiment)) or 1
         self.steps = {member: experiment.epochs * _steps_per_epoch(experiment, member, rows) for member in waiting}
         self.done = dict.fromkeys(waiting, 0)
         self.before: dict[Member, int] = {}  # what a resumed member brought along
@@ -51,7 +52,7 @@ class Work:
         if here and self.began is not None and now - self.began > 5:
             return left * (now - self.began) / here
         if self.seconds_per_step is not None:
-            return left * self.seconds_per_step / self.jobs
+            return left * self.seconds_per_step / self.at_once
         return None
 
 

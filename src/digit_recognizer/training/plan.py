@@ -51,15 +51,22 @@ def choose_members(experiment: Experiment, folds: Sequence[int] | None, full: bo
     return [Member(seed, fold) for seed in experiment.seeds for fold in wanted]
 
 
-def default_jobs(experiment: Experiment, members: int) -> int:
-    """Return how many of `members` to train side by side: what fills the CPU's cores, or a GPU that one network can't fill.
-
-    More share the cores where fewer would leave some idle in the end: five members on two cores take the time of three rounds
-    two by two, and of two and a half if three begin.
-    """
+def at_full_speed(experiment: Experiment) -> int:
+    """Return how many members fill the machine: one for each `threads` of its cores, or some that share a GPU."""
     if backend.gpu_present():
         return max(1, min(5, (os.cpu_count() or 2) // 2))
-    fitting = max(1, len(os.sched_getaffinity(0)) // experiment.threads)
+    return max(1, len(os.sched_getaffinity(0)) // experiment.threads)
+
+
+def default_jobs(experiment: Experiment, members: int) -> int:
+    """Return how many of `members` to train side by side: what fills the machine.
+
+    More share a CPU's cores where fewer would leave some idle in the end: five members on two cores take the time of three
+    rounds two by two, and of two and a half if three begin.
+    """
+    fitting = at_full_speed(experiment)
+    if backend.gpu_present():
+        return fitting
     return min(range(fitting, 2 * fitting), key=lambda jobs: _rounds(members, jobs, fitting))
 
 
