@@ -27,6 +27,7 @@ from digit_recognizer.workspace import Workspace
 
 MEMBERS = [f"seed_{seed}/fold_{fold}" for seed in (0, 1) for fold in (0, 1)]
 MEMBER_FILES = ("model.keras", "history.csv", "predictions.npz", "metrics.json", "confusion.csv", "confusion.png")
+UNSTEERED = {"early_stopping": None, "reduce_lr_on_plateau": None, "checkpoint": None}
 RUN_FILES = ("experiment.json", "folds.csv", "oof.npz", "test.npz", "errors.csv", "metrics.json")
 
 pytestmark = pytest.mark.filterwarnings("ignore:`shuffle=True`", "ignore:__array__ implementation")  # Keras's own
@@ -235,6 +236,11 @@ def test_tensorboard_has_the_confusion_matrix_four_times_a_run(trained, best):
         pixels = np.asarray(Image.open(io.BytesIO(last)).convert("RGB"))
         assert pixels.shape == (int(height), int(width), 3)
         assert np.array_equal(pixels, np.asarray(Image.open(trained / member / "confusion.png").convert("RGB")))
+
+
+def test_tensorboard_has_no_confusion_matrix_of_an_epoch_without_validation(workspace):
+    run, _ = train_one(workspace, "seldom", **UNSTEERED, validate_every=2, epochs=4)
+    assert list(board(run / "seed_0/fold_0/tensorboard/validation")["confusion"]) == [1, 3]
 
 
 @pytest.mark.parametrize("every", [False, True])
