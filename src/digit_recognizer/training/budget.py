@@ -24,7 +24,7 @@ from digit_recognizer.experiment import Experiment, override
 from digit_recognizer.folds import save_folds, stratified_folds
 from digit_recognizer.training import run_record, teacher, workers
 from digit_recognizer.training.cross_validation import Request
-from digit_recognizer.training.plan import Member, choose_members, default_jobs, split_rows, steps_per_epoch
+from digit_recognizer.training.plan import Member, at_full_speed, choose_members, split_rows, steps_per_epoch
 from digit_recognizer.workspace import Workspace
 
 # The first epoch of a probe traces and compiles; the second is not validated, the last is.
@@ -138,7 +138,8 @@ def fit(requests: Sequence[Request], minutes: float, workspace: Workspace) -> Fi
     """
     began = time.monotonic()
     dataset = load_dataset(workspace)
-    requests = [_with_jobs(request) for request in requests]
+    # No more than the cores hold: a member that shares one has no pace of its own.
+    requests = [dataclasses.replace(it, jobs=it.jobs or at_full_speed(it.pipeline.experiment)) for it in requests]
     asked = {"minutes": minutes, "data": dataset.sha256, "requests": [_identity(request) for request in requests]}
     path = workspace.runs / f"{'+'.join(request.run for request in requests)}.minutes.json"
     if path.exists() and not requests[0].force:
@@ -157,11 +158,6 @@ def fit(requests: Sequence[Request], minutes: float, workspace: Workspace) -> Fi
     seconds = time.monotonic() - began + _seconds(probes, factor)
     files.write_json(path, {"asked": asked, "changes": changes, "factor": factor, "seconds": seconds})
     return Fit(_paced(probes, _changed(requests, changes), factor, began + 60 * minutes), factor, seconds)
-
-
-def _with_jobs(request: Request) -> Request:
-    members = choose_members(request.pipeline.experiment, request.folds, request.full)
-    return dataclasses.replace(request, jobs=request.jobs or default_jobs(request.pipeline.experiment, len(members)))
 
 
 def _identity(request: Request) -> dict[str, Any]:
