@@ -134,7 +134,8 @@ def ensemble(arguments: Namespace, workspace: Workspace) -> None:
     from digit_recognizer.report import write_blend
 
     console, selected = make_console(), _selected(arguments, workspace)
-    blend = ensemble.blend(workspace, selected.runs, selected.name)
+    with spinner(console, "blending, then a second look at doubtful images"):
+        blend = ensemble.blend(workspace, selected.runs, selected.name)
     for line in blend_lines(blend):
         console.print(line)
     if len(selected.runs) > 1:

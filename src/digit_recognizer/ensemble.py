@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from digit_recognizer import files, metrics, submission
+from digit_recognizer import files, metrics, neighbours, submission
 from digit_recognizer.dataset import Dataset, load_dataset
 from digit_recognizer.errors import UserError
 from digit_recognizer.workspace import Workspace
@@ -48,13 +48,14 @@ class Score:
 
 @dataclass(frozen=True)
 class Blend:
-    """What `blend` did."""
+    """Runs blended, and what a second look at the doubtful images made of that."""
 
     name: str
     csv: Path
     runs: list[Run]
     table: list[Score]
     weights: dict[str, float] | None  # None: the method has none, it is a model
+    second_look: neighbours.SecondLook | None  # None: too few doubtful images
     accuracy: metrics.Estimate
     log_loss: float
     against_best: str  # the blend and the best of its runs, image by image; empty for one run
@@ -179,8 +180,20 @@ METHODS = (ArithmeticMean, GeometricMean, HillClimbing, Stacking)  # the simples
 def blend(workspace: Workspace, names: Sequence[str], name: str) -> Blend:
     """Blend the runs `names` and write `submissions/<name>.csv` with its record.
 
+    Raises:
+        UserError: a run is missing, or the runs have different data or folds.
+    """
+    result = blended(workspace, names, name)
+    submission.write_submission(result.csv, result.test, workspace, _record(result))
+    return result
+
+
+def blended(workspace: Workspace, names: Sequence[str], name: str) -> Blend:
+    """Return the blend of the runs `names`, nothing written.
+
     Each method is judged by predictions whose weights were fitted on the other folds; the simplest is chosen unless another
-    is better with p < 0.05. Before any of them, each run is calibrated by its own temperature.
+    is better with p < 0.05. Before any of them, each run is calibrated by its own temperature. What the chosen one is least
+    sure of is looked at again, if that is better.
 
     Raises:
         UserError: a run is missing, or the runs have different data or folds.
@@ -199,23 +212,26 @@ def blend(workspace: Workspace, names: Sequence[str], name: str) -> Blend:
     chosen = next(score.method for score in table if score.chosen)
     fitted = fitted_blend(chosen, stack, labels)
     weights = getattr(fitted.method, "weights", None)
+    probabilities, test = nested[chosen], fitted.apply(np.stack([run.test for run in runs]).astype(np.float64))
+    look = neighbours.second_look(dataset, rows, folds, probabilities, test)
+    if look and look.better:
+        probabilities, test = look.oof, look.test
     oof = np.full(runs[0].oof.shape, np.nan)
-    oof[rows] = nested[chosen]
-    result = Blend(
+    oof[rows] = probabilities
+    return Blend(
         name=name,
         csv=workspace.submissions / f"{name}.csv",
         runs=runs,
         table=table,
         weights=None if weights is None else dict(zip(names, map(float, weights), strict=True)),
-        accuracy=metrics.accuracy(labels, nested[chosen]),
-        log_loss=metrics.log_loss(labels, nested[chosen]),
-        against_best=_against_best(runs, rows, nested[chosen]) if len(runs) > 1 else "",
+        second_look=look,
+        accuracy=metrics.accuracy(labels, probabilities),
+        log_loss=metrics.log_loss(labels, probabilities),
+        against_best=_against_best(runs, rows, probabilities) if len(runs) > 1 else "",
         temperatures=dict(zip(names, fitted.calibration.temperatures, strict=True)),
         oof=oof,
-        test=fitted.apply(np.stack([run.test for run in runs]).astype(np.float64)),
+        test=test,
     )
-    submission.write_submission(result.csv, result.test, workspace, _record(result, chosen))
-    return result
 
 
 def _against_best(runs: Sequence[Run], rows: np.ndarray, blended: np.ndarray) -> str:
@@ -302,14 +318,17 @@ def _judge(nested: dict[str, np.ndarray], labels: np.ndarray) -> list[Score]:
     ]
 
 
-def _record(result: Blend, chosen: str) -> dict[str, Any]:
+def _record(result: Blend) -> dict[str, Any]:
+    look = result.second_look
     return {
         "runs": [run.name for run in result.runs],
         "members": {run.name: run.metrics["members"] for run in result.runs},
         "partial": result.partial,
-        "method": chosen,
+        "method": next(score.method for score in result.table if score.chosen),
         "weights": result.weights,
         "methods": [asdict(score) for score in result.table],
+        "second_look": look
+        and {"used": look.better, "doubtful": look.doubtful, "gain": str(look), "weights": look.weights._asdict()},
         "oof_accuracy": result.accuracy.value,
         "oof_accuracy_low": result.accuracy.low,
         "oof_accuracy_high": result.accuracy.high,

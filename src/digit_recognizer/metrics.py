@@ -165,8 +165,13 @@ class Comparison:
     def __str__(self) -> str:
         """`+14 images of 42,000, McNemar p = 0.03, 95 % interval +1 to +27 images`."""
         low, high = (round(bound * self.rows) for bound in self.accuracy_difference[1:])
-        p_value = "< 0.001" if self.p_value < 0.001 else f"= {self.p_value:.2g}"
-        return f"{self.images:+,} images of {self.rows:,}, McNemar p {p_value}, 95 % interval {low:+,} to {high:+,} images"
+        counts = f"{self.images:+,} images of {self.rows:,}"
+        return f"{counts}, McNemar {p_text(self.p_value)}, 95 % interval {low:+,} to {high:+,} images"
+
+
+def p_text(p_value: float) -> str:
+    """`p = 0.031`, or `p < 0.001`."""
+    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.2g}"
 
 
 def compare(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> Comparison:

@@ -42,10 +42,7 @@ def verify(
         results.check_averages(workspace.run(run.name), run.folds, run.oof, run.test)
         if retrain:
             _check_retrained(workspace, run, on_event)
-    stack = np.stack([run.oof for run in runs]).astype(np.float64)
-    rows = np.flatnonzero(np.isfinite(stack).all(axis=(0, 2)))
-    method = ensemble.fitted_blend(record["method"], stack[:, rows], runs[0].labels[rows])
-    again = method.apply(np.stack([run.test for run in runs]).astype(np.float64)).argmax(axis=1)
+    again = ensemble.blended(workspace, record["runs"], path.stem).test.argmax(axis=1)
     different = np.flatnonzero(again != labels)
     if len(different):
         raise UserError(
