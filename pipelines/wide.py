@@ -1,0 +1,18 @@
+"""The network of `fast`, twice as wide, for longer and with stronger augmentation: a member of `flagship`.
+
+    make train PIPELINE=wide
+"""
+
+from dataclasses import replace
+
+from digit_recognizer.experiment import Augmentation, load
+
+FAST = load("fast").experiment
+EXPERIMENT = replace(
+    FAST,
+    network_options={**FAST.network_options, "stages": ((32,), (64, 64), (128, 128), (256, 256))},
+    epochs=10,
+    validate_every=5,
+    hard_examples=0.5,
+    augmentation=Augmentation(rotation=15, zoom=0.12, shear=8, shift=0.1, elastic=0.6),
+)
