@@ -11,6 +11,7 @@ FAST = load("fast").experiment
 EXPERIMENT = replace(
     FAST,
     network_options={**FAST.network_options, "stages": ((32,), (64, 64), (128, 128), (256, 256))},
+    seeds=(0, 1),
     epochs=10,
     validate_every=5,
     hard_examples=0.5,

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from tiny_run import make_workspace
 
-from digit_recognizer import ensemble, files, metrics
+from digit_recognizer import console, ensemble, files, metrics, neighbours
 from digit_recognizer.dataset import load_dataset
 from digit_recognizer.errors import UserError
 from digit_recognizer.folds import stratified_folds
@@ -93,6 +93,51 @@ def test_the_record_says_how_it_was_blended(workspace):
     assert record["partial"] == ["b"] == blend.partial
     assert {score["method"] for score in record["methods"]} == {kind.name for kind in ensemble.METHODS}
     assert record["oof_accuracy"] == blend.accuracy.value
+
+
+@pytest.fixture
+def torn(workspace, monkeypatch):
+    """A run that is torn between two digits in a tenth of the images, mostly for the wrong one."""
+    monkeypatch.setattr(neighbours, "DOUBTFUL", 0.1)
+    monkeypatch.setattr(neighbours, "CANDIDATES", 10)
+    oof, labels = make_run(workspace, "torn", accuracy=1.0), load_dataset(workspace).labels
+    rows = np.arange(0, len(labels), 10)
+    oof[rows] = 0.01
+    oof[rows, labels[rows]] = np.where(np.arange(len(rows)) % 3, 0.45, 0.47)
+    oof[rows, (labels[rows] + 1) % 10] = 0.92 - oof[rows, labels[rows]]
+    stored = workspace.run("torn") / "oof.npz"
+    files.write_npz(stored, **files.read_npz(stored) | {"probabilities": oof})
+    return oof
+
+
+def test_what_a_blend_is_least_sure_of_is_looked_at_again(workspace, torn):
+    blend = ensemble.blend(workspace, ["torn"], "torn")
+    labels = load_dataset(workspace).labels
+    assert blend.accuracy.value > metrics.accuracy(labels, torn).value + 0.05
+    assert blend.accuracy == metrics.accuracy(labels, blend.oof)
+    record = json.loads(blend.csv.with_suffix(".json").read_text())
+    assert record["second_look"]["used"]
+    assert record["second_look"]["gain"] == str(blend.second_look)
+    assert record["oof_accuracy"] == blend.accuracy.value
+    assert np.array_equal(pd.read_csv(blend.csv)["Label"], blend.second_look.test.argmax(axis=1))
+    assert "second look at 144 doubtful images, used: +" in list(console.blend_lines(blend))[-2]
+
+
+def test_a_second_look_that_is_no_better_beyond_chance_is_not_used(workspace, torn, monkeypatch):
+    monkeypatch.setattr(metrics, "SIGNIFICANT", 0)
+    blend = ensemble.blend(workspace, ["torn"], "torn")
+    assert not json.loads(blend.csv.with_suffix(".json").read_text())["second_look"]["used"]
+    assert blend.accuracy == metrics.accuracy(load_dataset(workspace).labels, torn)
+    stored = files.read_npz(workspace.run("torn") / "test.npz")["probabilities"].argmax(axis=1)
+    assert np.array_equal(pd.read_csv(blend.csv)["Label"], stored)
+    assert not np.array_equal(blend.second_look.test.argmax(axis=1), stored)
+
+
+def test_a_few_images_are_not_looked_at_again(workspace):
+    make_run(workspace, "one")
+    blend = ensemble.blend(workspace, ["one"], "one")
+    assert blend.second_look is None
+    assert json.loads(blend.csv.with_suffix(".json").read_text())["second_look"] is None
 
 
 @pytest.mark.parametrize("kind", ensemble.METHODS)

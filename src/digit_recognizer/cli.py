@@ -134,7 +134,7 @@ def ensemble(arguments: Namespace, workspace: Workspace) -> None:
     from digit_recognizer.report import write_blend
 
     console, selected = make_console(), _selected(arguments, workspace)
-    with spinner(console, "blending, then a second look at doubtful images"):
+    with spinner(console, "blending"):
         blend = ensemble.blend(workspace, selected.runs, selected.name)
     for line in blend_lines(blend):
         console.print(line)

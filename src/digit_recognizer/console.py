@@ -190,7 +190,8 @@ def ledger_table(entries: Sequence["Entry"]) -> Table:
 def blend_lines(blend: "Blend") -> Iterator[str | Table]:
     """Yield what a blend is made of and how good it is."""
     rows = [(run.name, _oof(run.metrics), "still in training" if run.partial else "") for run in blend.runs]
-    if len(rows) > 1 or blend.second_look:
+    look = blend.second_look
+    if len(rows) > 1 or (look and look.better):
         rows.append((blend.name, interval(blend.accuracy), "what is submitted, nested"))
     yield table("", "run", "OOF accuracy (95 %)", "", rows=rows)
     if len(blend.runs) > 1:
@@ -215,7 +216,7 @@ def blend_lines(blend: "Blend") -> Iterator[str | Table]:
         if blend.weights:
             yield "weights: " + ", ".join(f"{name} {weight:.2f}" for name, weight in blend.weights.items())
         yield f"the blend {blend.against_best}"
-    if look := blend.second_look:
+    if look:
         yield f"second look at {look.doubtful} doubtful images, {'used' if look.better else 'not used'}: {look}"
     yield f"submission: {blend.csv}"
 

@@ -12,8 +12,6 @@ from digit_recognizer.dataset import Dataset, load_dataset
 from digit_recognizer.errors import UserError
 from digit_recognizer.workspace import Workspace
 
-SIGNIFICANT = 0.05  # a costlier method must beat the simplest with a smaller p
-
 
 @dataclass(frozen=True)
 class Run:
@@ -55,10 +53,10 @@ class Blend:
     runs: list[Run]
     table: list[Score]
     weights: dict[str, float] | None  # None: the method has none, it is a model
-    second_look: neighbours.SecondLook | None  # None: too few doubtful images
+    second_look: neighbours.SecondLook | None  # None: too little to learn from
     accuracy: metrics.Estimate
     log_loss: float
-    against_best: str  # the blend and the best of its runs, image by image; empty for one run
+    against_best: str  # the blend and the best of its runs, both before the second look; empty for one run
     temperatures: dict[str, float]  # of each run, by which its probabilities were brought to a common scale
     oof: np.ndarray  # nested, float64 (n, classes), NaN in rows that a run has not predicted
     test: np.ndarray  # float64 (m, classes)
@@ -212,12 +210,12 @@ def blended(workspace: Workspace, names: Sequence[str], name: str) -> Blend:
     chosen = next(score.method for score in table if score.chosen)
     fitted = fitted_blend(chosen, stack, labels)
     weights = getattr(fitted.method, "weights", None)
-    probabilities, test = nested[chosen], fitted.apply(np.stack([run.test for run in runs]).astype(np.float64))
-    look = neighbours.second_look(dataset, rows, folds, probabilities, test)
-    if look and look.better:
-        probabilities, test = look.oof, look.test
+    test = fitted.apply(np.stack([run.test for run in runs]).astype(np.float64))
     oof = np.full(runs[0].oof.shape, np.nan)
-    oof[rows] = probabilities
+    oof[rows] = nested[chosen]
+    look = neighbours.second_look(dataset, runs[0].folds, oof, test)
+    if look and look.better:
+        oof, test = look.oof, look.test
     return Blend(
         name=name,
         csv=workspace.submissions / f"{name}.csv",
@@ -225,9 +223,9 @@ def blended(workspace: Workspace, names: Sequence[str], name: str) -> Blend:
         table=table,
         weights=None if weights is None else dict(zip(names, map(float, weights), strict=True)),
         second_look=look,
-        accuracy=metrics.accuracy(labels, probabilities),
-        log_loss=metrics.log_loss(labels, probabilities),
-        against_best=_against_best(runs, rows, probabilities) if len(runs) > 1 else "",
+        accuracy=metrics.accuracy(labels, oof[rows]),
+        log_loss=metrics.log_loss(labels, oof[rows]),
+        against_best=_against_best(runs, rows, nested[chosen]) if len(runs) > 1 else "",
         temperatures=dict(zip(names, fitted.calibration.temperatures, strict=True)),
         oof=oof,
         test=test,
@@ -303,7 +301,7 @@ def _judge(nested: dict[str, np.ndarray], labels: np.ndarray) -> list[Score]:
     """Return the table of methods, the chosen one marked."""
     simplest = next(iter(nested.values())).argmax(axis=1)
     comparisons = {name: metrics.compare(labels, blended.argmax(axis=1), simplest) for name, blended in nested.items()}
-    better = [name for name, pair in comparisons.items() if pair.images > 0 and pair.p_value < SIGNIFICANT]
+    better = [name for name, pair in comparisons.items() if pair.images > 0 and pair.p_value < metrics.SIGNIFICANT]
     chosen = max(better, key=lambda name: comparisons[name].images, default=next(iter(nested)))
     return [
         Score(

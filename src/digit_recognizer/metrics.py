@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 Z_95 = NormalDist().inv_cdf(0.975)  # all intervals are two-sided, 95 %
+SIGNIFICANT = 0.05  # what is costlier than the simplest must be better with a smaller p
 
 
 class Estimate(NamedTuple):

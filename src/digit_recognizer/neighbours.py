@@ -21,13 +21,12 @@ from digit_recognizer.dataset import Dataset
 
 DOUBTFUL = 0.02  # of all images, those whose likeliest class is the least likely
 FEWEST = 100  # doubtful training images, to learn from what neighbours are worth
-CANDIDATES = 50  # images of a class that an image is compared with
+CANDIDATES = 50  # images of a class that an image is compared with; as many channels as OpenCV takes at once, 128, at most
 NEAREST = 2  # of these, whose mean distance counts
 REACH = 3  # pixels that a pixel may have strayed in each direction
 WINDOW = 5  # pixels across that have to be alike
 STRAYING = 2.0  # cost of straying by one pixel, in squared gradients; it grows with the square
-TOGETHER = 100  # images that OpenCV is given at once, as channels; it takes 128
-SIGNIFICANT = 0.05
+TOGETHER = 100  # images that are sketched at once, as channels
 
 
 class Gallery(NamedTuple):
@@ -53,7 +52,7 @@ class Gallery(NamedTuple):
     def distances(self, queries: "Gallery", pairs: np.ndarray) -> np.ndarray:
         """Return how far each query is from the images of two classes, float64 (n, 2), NaN for a class without any.
 
-        `pairs` int (n, 2) are the classes; the queries' own labels don't matter.
+        `pairs` int (n, 2) are the classes; what labels the queries have doesn't matter.
         """
         from sklearn.neighbors import NearestNeighbors
 
@@ -80,13 +79,13 @@ class Doubts(NamedTuple):
 
     @classmethod
     def of(cls, probabilities: np.ndarray, distances: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> "Doubts":
-        """Return the doubtful ones of probabilities float (n, classes); `distances` of rows and pairs are float64 (n, 2)."""
+        """Return the `doubtful` ones of probabilities float (n, classes); `distances` of rows and pairs are float64 (n, 2)."""
         rows = doubtful(probabilities)
         pairs = np.argsort(-probabilities[rows], axis=1, kind="stable")[:, :2]
         likelier, other = metrics.logarithms(probabilities[rows[:, None], pairs]).T
-        near, far = distances(rows, pairs).T
+        to_likelier, to_other = distances(rows, pairs).T
         with np.errstate(divide="ignore", invalid="ignore"):  # images that are there twice, classes that are missing
-            nearer = np.clip(np.nan_to_num(np.log(far / near)), -1, 1)
+            nearer = np.clip(np.nan_to_num(np.log(to_other / to_likelier)), -1, 1)
         return cls(rows, pairs, np.stack([likelier - other, nearer], axis=1))
 
     def part(self, which: np.ndarray) -> "Doubts":
@@ -125,7 +124,7 @@ class Weights(NamedTuple):
 class SecondLook:
     """Probabilities after a second look, and what it is worth out of fold, with weights that were fitted on the other folds."""
 
-    oof: np.ndarray  # float64 (n, classes)
+    oof: np.ndarray  # float64 (n, classes), NaN as before
     test: np.ndarray  # float64 (m, classes)
     weights: Weights  # fitted on all folds
     doubtful: int  # training images
@@ -141,62 +140,65 @@ class SecondLook:
     @property
     def better(self) -> bool:
         """Whether it has no fewer images right, and a lower log loss beyond chance."""
-        return self.comparison.images >= 0 and self.log_loss < self.log_loss_before and self.p_value < SIGNIFICANT
+        return self.comparison.images >= 0 and self.log_loss < self.log_loss_before and self.p_value < metrics.SIGNIFICANT
 
 
-def second_look(dataset: Dataset, rows: np.ndarray, folds: np.ndarray, oof: np.ndarray, test: np.ndarray) -> SecondLook | None:
+def second_look(dataset: Dataset, folds: np.ndarray, oof: np.ndarray, test: np.ndarray) -> SecondLook | None:
     """Compare the doubtful images with the training images and with those test images that are not doubtful.
 
-    A training image is compared with those of other folds alone. The labels of test images are what they are predicted to be; a
-    training image's own label has a part in that, by the models of other folds, but who is sure doesn't hang on one label.
+    A training image is compared with those of other folds alone. The labels of test images are what they are predicted to be.
+    Two things let a training image's own label in, a little: it had a part in the models of other folds that predict the
+    test images, and in the distances that the weights of its fold are fitted on.
 
     Args:
         dataset: the images.
-        rows: of the training images that are predicted, int64 (n,).
-        folds: of these, int (n,).
-        oof: of these, float64 (n, classes).
+        folds: of the training images, int (n,).
+        oof: of these, float64 (n, classes), NaN where they are not predicted.
         test: of the test images, float64 (m, classes).
 
     Returns:
         None where there are too few doubtful images, or one fold alone, to learn from what neighbours are worth.
     """
-    if len(np.unique(folds)) == 1 or DOUBTFUL * len(rows) < FEWEST:
+    predicted, labels = metrics.predicted_rows(oof), dataset.labels
+    names = np.unique(folds[predicted])
+    if len(names) == 1 or DOUBTFUL * predicted.sum() < FEWEST:
         return None
-    labels = dataset.labels[rows]
-    train_images = Gallery.of(dataset.images[rows], labels)
     test_images = Gallery.of(dataset.test_images, test.argmax(axis=1))
     sure = test_images.part(np.setdiff1d(np.arange(len(test)), doubtful(test)))
+    known, known_folds = Gallery.of(dataset.images, labels).joined(sure), np.concatenate([folds, np.full(len(sure.images), -1)])
 
-    def to_other_folds(queries: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    def to_other_folds(rows: np.ndarray, pairs: np.ndarray) -> np.ndarray:
         found = np.empty(pairs.shape)
-        for fold in np.unique(folds):
-            inside, others = folds[queries] == fold, train_images.part(folds != fold).joined(sure)
-            found[inside] = others.distances(train_images.part(queries[inside]), pairs[inside])
+        for fold in names:
+            inside = folds[rows] == fold
+            found[inside] = known.part(known_folds != fold).distances(known.part(rows[inside]), pairs[inside])
         return found
 
-    def to_all(queries: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-        return train_images.joined(sure).distances(test_images.part(queries), pairs)
+    def to_all(rows: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+        return known.distances(test_images.part(rows), pairs)
 
     doubts, looked = Doubts.of(oof, to_other_folds), oof
-    for fold in np.unique(folds):
+    for fold in names:
         inside = folds[doubts.rows] == fold
         looked = Weights.fit(doubts.part(~inside), labels).apply(doubts.part(inside), looked)
     weights = Weights.fit(doubts, labels)
+    after, before = looked[predicted], oof[predicted]
     return SecondLook(
         oof=looked,
         test=weights.apply(Doubts.of(test, to_all), test),
         weights=weights,
         doubtful=len(doubts.rows),
-        comparison=metrics.compare(labels, looked.argmax(axis=1), oof.argmax(axis=1)),
-        log_loss=metrics.log_loss(labels, looked),
-        log_loss_before=metrics.log_loss(labels, oof),
-        p_value=_p_value(looked, oof, (doubts.rows, labels[doubts.rows])),
+        comparison=metrics.compare(labels[predicted], after.argmax(axis=1), before.argmax(axis=1)),
+        log_loss=metrics.log_loss(labels[predicted], after),
+        log_loss_before=metrics.log_loss(labels[predicted], before),
+        p_value=_p_value(*(metrics.logarithms(some[doubts.rows, labels[doubts.rows]]) for some in (looked, oof))),
     )
 
 
 def doubtful(probabilities: np.ndarray) -> np.ndarray:
-    """Return the rows of the doubtful ones of probabilities float (n, classes), int64, ascending."""
-    return np.sort(np.argsort(probabilities.max(axis=1), kind="stable")[: round(DOUBTFUL * len(probabilities))])
+    """Return the rows of the doubtful ones of probabilities float (n, classes), int64, ascending; none that is NaN."""
+    likeliest = probabilities.max(axis=1)  # NaN is sorted to the end
+    return np.sort(np.argsort(likeliest, kind="stable")[: round(DOUBTFUL * np.isfinite(likeliest).sum())])
 
 
 def distortions(image: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -238,7 +240,8 @@ def _edges(images: np.ndarray) -> np.ndarray:
     return np.stack([np.atleast_3d(cv2.Sobel(pictures, -1, *direction)) for direction in ((1, 0), (0, 1))])
 
 
-def _p_value(after: np.ndarray, before: np.ndarray, place: tuple[np.ndarray, np.ndarray]) -> float:
+def _p_value(after: np.ndarray, before: np.ndarray) -> float:
+    """Return the p-value of a paired t-test of two logarithms of the labels' probabilities, float (n,)."""
     from scipy.stats import ttest_rel
 
-    return float(ttest_rel(metrics.logarithms(after[place]), metrics.logarithms(before[place])).pvalue)
+    return 1.0 if np.allclose(after, before) else float(ttest_rel(after, before).pvalue)

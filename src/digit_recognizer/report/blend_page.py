@@ -37,7 +37,7 @@ def write_blend(
 
     Args:
         weights: of each run by its directory's name; None where the blend is a model (stacking).
-        oof: the blend's out-of-fold probabilities, float (n, classes), NaN where a run has none.
+        oof: the blend's out-of-fold probabilities, after a second look, float (n, classes), NaN where a run has none.
         test: the blend's probabilities for the test images, float (m, classes).
 
     Raises:
@@ -101,7 +101,7 @@ def _size_curve(labels: np.ndarray, columns: Sequence[Column], blend: float) -> 
     lines = [
         figures.Line(sizes, accuracies.mean(axis=0), name="equal weights"),
         *bounds,
-        figures.Line(sizes, np.full(len(sizes), blend), colour=1, name="this blend"),
+        figures.Line(sizes, np.full(len(sizes), blend), colour=1, name="submitted"),
     ]
     return figures.lines_svg(lines, "models that predict each image", "out-of-fold accuracy")
 
