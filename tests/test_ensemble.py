@@ -38,7 +38,8 @@ def make_run(workspace, name, accuracy=0.9, seed=0, folds=5, fold_seed=0, traine
     files.write_npz(run / "test.npz", probabilities=guesses(np.arange(40) % 10, accuracy, seed + 1))
     files.write_json(run / "experiment.json", {"dataset": {"sha256": data.sha256, "source": data.source}})
     members = folds if trained is None else len(trained)
-    files.write_json(run / "metrics.json", {"members": members, "members_planned": planned, "oof_accuracy": accuracy})
+    scores = {f"oof_accuracy{part}": accuracy for part in ("", "_low", "_high")}
+    files.write_json(run / "metrics.json", {"members": members, "members_planned": planned} | scores)
     return oof
 
 
