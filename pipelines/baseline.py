@@ -11,11 +11,11 @@ other work, 2026-11-24.
 
 from typing import Any
 
-from digit_recognizer import models
 from digit_recognizer.experiment import Augmentation, Checkpoint, EarlyStopping, Experiment, ReduceLROnPlateau
+from digit_recognizer.models import networks
 
 EXPERIMENT = Experiment(
-    network=models.pooled_cnn,
+    network=networks.pooled_cnn,
     epochs=50,
     batch_size=64,
     optimizer="adam",

@@ -8,11 +8,11 @@ in a browser.
 Out of fold 0.91279 (0.91005 to 0.91545) in 15 seconds of training on one core, 2026-11-24.
 """
 
-from digit_recognizer import models
 from digit_recognizer.experiment import Experiment
+from digit_recognizer.models import networks
 
 EXPERIMENT = Experiment(
-    network=models.browser_cnn,
+    network=networks.browser_cnn,
     epochs=1,
     steps_per_epoch=100,
     measure_every=5,

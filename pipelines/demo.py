@@ -5,11 +5,11 @@
 The tutorial's deeper network with augmentation and a one-cycle schedule, for 1,437 images of 8x8 pixels.
 """
 
-from digit_recognizer import models
 from digit_recognizer.experiment import Augmentation, Experiment, Schedule
+from digit_recognizer.models import networks
 
 EXPERIMENT = Experiment(
-    network=models.tutorial_cnn,
+    network=networks.tutorial_cnn,
     network_options={"deep": True},
     epochs=12,
     validate_every=4,

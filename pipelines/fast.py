@@ -15,11 +15,11 @@ other three, which chose nothing, it has 0.99552.
 
 from typing import Any
 
-from digit_recognizer import models
 from digit_recognizer.experiment import Augmentation, Experiment, Schedule
+from digit_recognizer.models import networks
 
 EXPERIMENT = Experiment(
-    network=models.strided_cnn,
+    network=networks.strided_cnn,
     network_options={"border": 2, "stages": ((16,), (32, 32), (64, 64), (128, 128)), "normalize": "weights", "dropout": 0.1},
     epochs=5,
     validate_every=3,

@@ -5,11 +5,11 @@
 A small network, two folds, two epochs, with augmentation, a one-cycle schedule and averaged weights.
 """
 
-from digit_recognizer import models
 from digit_recognizer.experiment import Augmentation, Experiment, Schedule
+from digit_recognizer.models import networks
 
 EXPERIMENT = Experiment(
-    network=models.browser_cnn,
+    network=networks.browser_cnn,
     folds=2,
     epochs=2,
     batch_size=64,

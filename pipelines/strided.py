@@ -7,11 +7,11 @@ Out of fold 0.99600 (0.99535 to 0.99656) in 394 s beside conv5 and conv7 on one 
 
 from typing import Any
 
-from digit_recognizer import models
 from digit_recognizer.experiment import Augmentation, Experiment, Schedule
+from digit_recognizer.models import networks
 
 EXPERIMENT = Experiment(
-    network=models.strided_cnn,
+    network=networks.strided_cnn,
     network_options={"stages": ((32,), (64, 64), (128, 128), (192, 192))},
     seeds=(0, 1),
     epochs=30,

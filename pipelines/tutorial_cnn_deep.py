@@ -10,11 +10,11 @@ a model here and 48,000 there, and because the rate stays high: a fold's last ep
 end on a low. A plain Keras script on the same rows does the same; docs/journal.md has the comparison.
 """
 
-from digit_recognizer import models
 from digit_recognizer.experiment import Experiment
+from digit_recognizer.models import networks
 
 EXPERIMENT = Experiment(
-    network=models.tutorial_cnn,
+    network=networks.tutorial_cnn,
     network_options={"deep": True},
     epochs=10,
     batch_size=32,

@@ -7,11 +7,11 @@ Deviations: this project's five stratified folds of the competition's 42,000 ima
 channel is repeated within the network.
 """
 
-from digit_recognizer import models
 from digit_recognizer.experiment import Checkpoint, Experiment
+from digit_recognizer.models import networks
 
 EXPERIMENT = Experiment(
-    network=models.vgg,
+    network=networks.vgg,
     epochs=20,
     batch_size=32,
     optimizer="rmsprop",

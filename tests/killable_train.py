@@ -11,7 +11,8 @@ import os
 import sys
 from multiprocessing import get_context
 
-from digit_recognizer import backend, cli
+from digit_recognizer import backend
+from digit_recognizer.cli import main
 from digit_recognizer.training import workers
 
 
@@ -29,7 +30,7 @@ def run(arguments: list[str]) -> None:
     with open(os.environ["OUTPUT"], "a") as output:  # noqa: PTH123
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
-    os._exit(cli.main(arguments))
+    os._exit(main(arguments))
 
 
 if __name__ == "__main__":

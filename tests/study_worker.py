@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from digit_recognizer import metrics
-from digit_recognizer.dataset import DIGITS, Dataset
+from digit_recognizer.data.dataset import DIGITS, Dataset
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import load
 from digit_recognizer.tuning import storage, study
@@ -23,10 +23,10 @@ from digit_recognizer.workspace import Workspace
 
 ROWS = 1000
 PIPELINE = '''"""A pipeline to tune."""
-from digit_recognizer import models
+from digit_recognizer.models import networks
 from digit_recognizer.experiment import Augmentation, Experiment
 
-EXPERIMENT = Experiment(network=models.mlp, folds=3, epochs=4, learning_rate=0.04, augmentation=Augmentation(rotation=5))
+EXPERIMENT = Experiment(network=networks.mlp, folds=3, epochs=4, learning_rate=0.04, augmentation=Augmentation(rotation=5))
 
 
 def suggest(trial):

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from digit_recognizer import figures, files, metrics
-from digit_recognizer.dataset import Dataset
-from digit_recognizer.folds import save_folds, stratified_folds
+from digit_recognizer.data.dataset import Dataset
+from digit_recognizer.data.folds import save_folds, stratified_folds
 
 
 def make_dataset(rows: int = 1200, classes: Sequence[str] = tuple("0123456789"), shape=(28, 28, 1)) -> Dataset:

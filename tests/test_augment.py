@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from scipy.stats import ks_2samp, kstest
 
-from digit_recognizer import augment
-from digit_recognizer.augment import albumentations_engine, batched
+from digit_recognizer import augmentation
+from digit_recognizer.augmentation import albumentations_engine, batched
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import Augmentation
-from digit_recognizer.training.batches import AHEAD, Batches
-from digit_recognizer.training.order import Order
+from digit_recognizer.training.loader import AHEAD, Batches
+from digit_recognizer.training.sampler import Order
 
 STRONG = Augmentation(rotation=20, zoom=0.2, shear=15, shift=0.1)
 ENGINES = ("batched", "albumentations")
@@ -58,7 +58,7 @@ def test_both_engines_give_the_same_pixels_for_the_same_matrix(images, fill):
 def test_no_change_leaves_each_pixel(images):
     identity = np.tile(np.eye(2, 3), (len(images), 1, 1))
     assert np.array_equal(batched.resample(images, identity, "constant"), images)
-    assert augment.build(Augmentation(), (28, 28, 1))(images, rng()) is images
+    assert augmentation.build(Augmentation(), (28, 28, 1))(images, rng()) is images
 
 
 def test_images_do_not_bleed_into_their_neighbours():
@@ -99,7 +99,7 @@ def test_more_images_than_opencv_takes_in_one_picture():
 @pytest.mark.parametrize("engine", ENGINES)
 def test_any_shape_and_number_of_channels_is_kept(engine, shape):
     given = rng().integers(0, 256, (3, *shape)).astype(np.uint8)
-    changed = augment.build(policy(engine, rotation=10, zoom=0.1, erasing=1), shape)(given, rng())
+    changed = augmentation.build(policy(engine, rotation=10, zoom=0.1, erasing=1), shape)(given, rng())
     assert (changed.shape, changed.dtype) == (given.shape, np.uint8)
 
 
@@ -113,7 +113,7 @@ def recovered(engine):
     dots = [255 * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / (2 * 1.5**2)) for cx, cy in DOTS]
     probes = np.repeat(np.stack(dots, axis=-1).round().astype(np.uint8)[None], PROBES, axis=0)
     chosen = policy(engine, rotation=20, zoom=0.2, shear=15, shift=0.1)
-    moved = augment.build(chosen, (SIDE, SIDE, 3))(probes, rng(7)).astype(np.float32)
+    moved = augmentation.build(chosen, (SIDE, SIDE, 3))(probes, rng(7)).astype(np.float32)
     mass, *moments = (np.tensordot(moved, axis.astype(np.float32), ((1, 2), (0, 1))) for axis in (np.ones_like(x), x, y))
     places = np.stack(moments, axis=2) / mass[..., None]  # (n, dots, 2)
     source = np.column_stack([DOTS, np.ones(3)])
@@ -158,7 +158,7 @@ def test_nothing_drawn_depends_on_anything_else_drawn(draws, engine):
 def test_zoom_together_keeps_the_proportions(engine):
     ring = np.zeros((64, 64, 1), np.uint8)
     cv2.circle(ring, (32, 32), 15, 255, -1)
-    changed = augment.build(policy(engine, zoom=0.3, zoom_axes="together"), ring.shape)(np.stack([ring] * 30), rng())
+    changed = augmentation.build(policy(engine, zoom=0.3, zoom_axes="together"), ring.shape)(np.stack([ring] * 30), rng())
     widths, heights = ((changed[..., 0] > 127).any(axis=axis).sum(axis=1) for axis in (1, 2))
     assert np.abs(widths - heights).max() <= 2
     assert np.ptp(widths) > 8
@@ -181,7 +181,7 @@ def test_elastic_displacements_have_the_deviation_and_smoothness_asked_for():
 @pytest.mark.parametrize("engine", ENGINES)
 def test_erasing_sets_a_square_of_some_images_to_the_background(engine):
     white = np.full((1000, 28, 28, 1), 255, np.uint8)
-    changed = augment.build(policy(engine, erasing=0.4, erasing_side=5), (28, 28, 1))(white, rng())[..., 0]
+    changed = augmentation.build(policy(engine, erasing=0.4, erasing_side=5), (28, 28, 1))(white, rng())[..., 0]
     erased = (changed == 0).sum(axis=(1, 2))
     assert np.isin(changed, (0, 255)).all()
     assert 0.34 < (erased > 0).mean() < 0.46
@@ -194,13 +194,13 @@ def test_erasing_sets_a_square_of_some_images_to_the_background(engine):
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_given_images_stay_as_they_are(engine, images):
     before = images.copy()
-    augment.build(policy(engine, rotation=10, erasing=1), (28, 28, 1))(images, rng())
+    augmentation.build(policy(engine, rotation=10, erasing=1), (28, 28, 1))(images, rng())
     assert np.array_equal(images, before)
 
 
 def test_any_transform_of_albumentations_by_name():
     chosen = policy("albumentations", transforms=(("InvertImg", {"p": 1.0}),))
-    changed = augment.build(chosen, (28, 28, 1))(np.full((2, 28, 28, 1), 5, np.uint8), rng())
+    changed = augmentation.build(chosen, (28, 28, 1))(np.full((2, 28, 28, 1), 5, np.uint8), rng())
     assert (changed == 250).all()
 
 
@@ -209,7 +209,7 @@ def test_any_transform_of_albumentations_by_name():
 )
 def test_a_wrong_transform_is_refused_in_one_line(transform):
     with pytest.raises(UserError, match=f"augmentation.transforms: {transform[0]}") as refused:
-        augment.build(policy("albumentations", transforms=(transform,)), (28, 28, 1))
+        augmentation.build(policy("albumentations", transforms=(transform,)), (28, 28, 1))
     assert "\n" not in str(refused.value)
 
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from tiny_run import environment, make_workspace
 
-from digit_recognizer import backend, files, inference
-from digit_recognizer.dataset import load_dataset
+from digit_recognizer import backend, files
+from digit_recognizer.data.dataset import load_dataset
 from digit_recognizer.errors import UserError
+from digit_recognizer.models import prediction
 from digit_recognizer.workspace import PROJECT_ROOT
 
 
@@ -38,9 +39,9 @@ def test_smoke_leaves_the_same_files_on_another_backend(name, tmp_path):
     assert files.read_json(run / "experiment.json")["backend"] == name
     assert np.isfinite(files.read_npz(run / "oof.npz")["probabilities"]).all()
     data = load_dataset(workspace)  # its models work on this process's backend, too
-    for number, model in enumerate(inference.load_models(run)):
+    for number, model in enumerate(prediction.load_models(run)):
         stored = files.read_npz(run / f"seed_0/fold_{number}/predictions.npz")
-        assert inference.predict(model, data.test_images) == pytest.approx(stored["test"], abs=1e-4)
+        assert prediction.predict(model, data.test_images) == pytest.approx(stored["test"], abs=1e-4)
 
 
 def test_an_unknown_backend_is_refused(monkeypatch):

@@ -14,9 +14,9 @@ import pytest
 from bad_disk import full_disk
 from PIL import Image
 
-from digit_recognizer import dataset, sources
+from digit_recognizer.data import dataset, sources
+from digit_recognizer.data.folds import stratified_folds
 from digit_recognizer.errors import UserError
-from digit_recognizer.folds import stratified_folds
 from digit_recognizer.workspace import Workspace
 
 PIXELS = [f"pixel{number}" for number in range(784)]

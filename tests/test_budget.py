@@ -6,13 +6,13 @@ import pytest
 from tiny_run import make_workspace, request
 
 from digit_recognizer import files, metrics
-from digit_recognizer.console import budget_lines
-from digit_recognizer.dataset import load_dataset
+from digit_recognizer.cli.console import budget_lines
+from digit_recognizer.data.dataset import load_dataset
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import override, settings
-from digit_recognizer.training import budget
-from digit_recognizer.training.budget import Pace, Probe
-from digit_recognizer.training.plan import Member, choose_members
+from digit_recognizer.training import time_budget
+from digit_recognizer.training.members import Member, choose_members
+from digit_recognizer.training.time_budget import Pace, Probe
 
 PLAIN = {"early_stopping": None, "reduce_lr_on_plateau": None, "epochs": 10, "folds": 5}
 
@@ -67,7 +67,7 @@ class Clock:
 
     def __init__(self, monkeypatch):
         self.now = 0.0
-        monkeypatch.setattr(budget.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(time_budget.time, "monotonic", lambda: self.now)
 
     def train(self, request, probe, slower):
         """Let the members of a planned request train in rounds, a step taking `slower` times as long as it was timed."""
@@ -87,7 +87,7 @@ def test_a_machine_that_changes_its_pace_still_ends_in_time(probe, monkeypatch, 
     clock = Clock(monkeypatch)
     changes = probe.scaled(factor)
     end = probe.seconds(changes)
-    (request,) = budget._paced([probe], budget._changed([probe.request], [changes]), factor, end)
+    (request,) = time_budget._paced([probe], time_budget._changed([probe.request], [changes]), factor, end)
     steps = clock.train(request, probe, slower)
     assert clock.now == pytest.approx(end, rel=0.06)
     assert steps[:2] == [changes["steps_per_epoch"]] * 2
@@ -97,7 +97,7 @@ def test_a_machine_that_changes_its_pace_still_ends_in_time(probe, monkeypatch, 
 def test_the_first_of_two_pipelines_leaves_time_for_the_second(probe, monkeypatch):
     clock = Clock(monkeypatch)
     changes = [probe.scaled(1)] * 2
-    requests = budget._paced([probe] * 2, budget._changed([probe.request] * 2, changes), 1, 2 * 86.0)
+    requests = time_budget._paced([probe] * 2, time_budget._changed([probe.request] * 2, changes), 1, 2 * 86.0)
     clock.train(requests[0], probe, 1.1)
     assert clock.now == pytest.approx(86, rel=0.04)
     clock.train(requests[1], probe, 1.1)
@@ -106,7 +106,7 @@ def test_the_first_of_two_pipelines_leaves_time_for_the_second(probe, monkeypatc
 
 def test_a_late_member_gets_half_of_its_length_at_least(probe, monkeypatch):
     clock = Clock(monkeypatch)
-    (request,) = budget._paced([probe], budget._changed([probe.request], [probe.scaled(1)]), 1, 86.0)
+    (request,) = time_budget._paced([probe], time_budget._changed([probe.request], [probe.scaled(1)]), 1, 86.0)
     clock.now = 1000.0
     assert request.length(Member(0, 4)) == 50
 
@@ -115,44 +115,44 @@ def test_a_late_member_gets_half_of_its_length_at_least(probe, monkeypatch):
 @pytest.mark.parametrize("members", [1, 3])
 def test_the_time_is_used_but_not_exceeded(probe, seconds, members):
     probes = [probe] * members
-    factor = budget._fitting(probes, seconds * members)
-    taken = budget._seconds(probes, factor)
+    factor = time_budget._fitting(probes, seconds * members)
+    taken = time_budget._seconds(probes, factor)
     assert taken <= seconds * members
     assert taken > 0.9 * seconds * members
 
 
 def test_too_short_a_time_is_refused(probe):
     with pytest.raises(UserError, match="too short for tiny on this machine: give 1 more"):
-        budget._fitting([probe], 20)
+        time_budget._fitting([probe], 20)
 
 
 def test_a_pipeline_that_stops_early_is_refused(workspace):
     with pytest.raises(UserError, match="tiny is steered by its validation"):
-        budget.fit([request(workspace)], 1, workspace)
+        time_budget.fit([request(workspace)], 1, workspace)
 
 
 def test_a_missing_teacher_is_named_before_anything_is_timed(workspace):
     with pytest.raises(UserError, match=r"^teacher: there is no trained run 'nobody'"):
-        budget.fit([request(workspace, teacher="nobody", **PLAIN)], 1, workspace)
+        time_budget.fit([request(workspace, teacher="nobody", **PLAIN)], 1, workspace)
 
 
 @pytest.mark.slow
 def test_real_steps_are_timed_and_the_same_command_goes_on_with_the_same_settings(workspace, monkeypatch):
     wanted = request(workspace, jobs=2, only=[0, 1, 2], **PLAIN)
-    fit = budget.fit([wanted], 3, workspace)
+    fit = time_budget.fit([wanted], 3, workspace)
     chosen = fit.requests[0].pipeline.experiment
     assert len(chosen.seeds) * chosen.epochs * chosen.steps_per_epoch > 10 * 4
     assert 100 < fit.seconds <= 180
     assert not workspace.run("tiny").exists()
 
-    monkeypatch.setattr(budget, "_probe", lambda *_: pytest.fail("it was timed again"))
-    again = budget.fit([request(workspace, jobs=2, only=[0, 1, 2], **PLAIN)], 3, workspace)
+    monkeypatch.setattr(time_budget, "_probe", lambda *_: pytest.fail("it was timed again"))
+    again = time_budget.fit([request(workspace, jobs=2, only=[0, 1, 2], **PLAIN)], 3, workspace)
     assert settings(again.requests[0].pipeline.experiment) == settings(chosen)
     assert again.requests[0].changes == fit.requests[0].changes
     assert not fit.goes_on and again.goes_on and "goes on with what was begun" in budget_lines(again, None)[-1]
     for other in ({"only": [0, 1]}, {"force": True}, {"learning_rate": 0.1}):
         with pytest.raises(pytest.fail.Exception):
-            budget.fit([request(workspace, jobs=2, **{"only": [0, 1, 2], **PLAIN, **other})], 3, workspace)
+            time_budget.fit([request(workspace, jobs=2, **{"only": [0, 1, 2], **PLAIN, **other})], 3, workspace)
 
 
 @pytest.mark.parametrize(("only", "full", "timed"), [([0], False, 3), (None, True, 3), (None, False, 3), ([0, 1], False, 2)])
@@ -163,9 +163,9 @@ def test_as_many_are_timed_side_by_side_as_will_train_and_then_those_left(worksp
         found.extend(members)
         return [Pace(step=0.01 * (place + 1), validation=0.1, rest=1.0) for place in range(len(members))]
 
-    monkeypatch.setattr(budget, "_paces", paces)
+    monkeypatch.setattr(time_budget, "_paces", paces)
     asked = request(workspace, jobs=2, only=only, full=full, **{**PLAIN, "folds": 3})
-    probe = budget._probe(asked, workspace, load_dataset(workspace))
+    probe = time_budget._probe(asked, workspace, load_dataset(workspace))
     assert len(found) == len(set(found)) == timed
     assert probe.full_round.step == pytest.approx(0.015)
 
@@ -173,7 +173,7 @@ def test_as_many_are_timed_side_by_side_as_will_train_and_then_those_left(worksp
 def test_a_step_is_timed_where_several_run_at_once():
     """A GPU runs 16 at a time, so that the 40 of an epoch are made 48."""
     member = Member(0, 0)
-    clock = budget._Clock([member], 1, batch_size=64)
+    clock = time_budget._Clock([member], 1, batch_size=64)
     clock.starts[member] -= 20
     for _ in range(3):
         clock.hear({"event": "step", "member": member, "step": 48, "steps": 48, "images_per_second": 640.0})
@@ -185,16 +185,16 @@ def test_a_step_is_timed_where_several_run_at_once():
 
 
 def test_a_run_that_was_begun_otherwise_is_refused_before_anything_is_timed(workspace, monkeypatch):
-    monkeypatch.setattr(budget, "_probe", lambda *_: pytest.fail("it was timed"))
+    monkeypatch.setattr(time_budget, "_probe", lambda *_: pytest.fail("it was timed"))
     files.write_json(workspace.run("other") / "experiment.json", {})
     with pytest.raises(UserError, match=r"other is there, begun without these MINUTES: .*RUN=.*FORCE=1"):
-        budget.fit([request(workspace, "other", **PLAIN)], 3, workspace)
+        time_budget.fit([request(workspace, "other", **PLAIN)], 3, workspace)
 
 
 def test_the_expected_accuracy_is_that_of_the_longest_measured_training_that_is_no_longer():
     curve = {0.5: (0.991, 42_000), 1.0: (0.995, 42_000), 3.0: (0.997, 42_000)}
-    assert budget.measured(curve, 0.3) is None
-    found = budget.measured(curve, 2.0)
+    assert time_budget.measured(curve, 0.3) is None
+    found = time_budget.measured(curve, 2.0)
     assert (found.factor, found.images) == (1.0, 42_000)
     assert found.accuracy == metrics.proportion(41_790, 42_000)
-    assert budget.measured(curve, 0.99).factor == 1.0  # a hundredth shorter is no other training
+    assert time_budget.measured(curve, 0.99).factor == 1.0  # a hundredth shorter is no other training

@@ -8,12 +8,12 @@ import sys
 
 import pytest
 
-from digit_recognizer import cli, selection
+from digit_recognizer.cli import main, selection
 from digit_recognizer.errors import UserError
 from digit_recognizer.workspace import Workspace
 
 PIPELINE = '''"""{summary}"""
-from digit_recognizer import models
+from digit_recognizer.models import networks
 from digit_recognizer.experiment import Experiment
 EXPERIMENT = Experiment({settings})
 '''
@@ -25,7 +25,7 @@ VERBS = (
 
 @pytest.fixture
 def workspace(tmp_path):
-    for name, settings in {"a": "network=models.mlp", "b": "network=models.mlp", "both": "members=('a', 'b')"}.items():
+    for name, settings in {"a": "network=networks.mlp", "b": "network=networks.mlp", "both": "members=('a', 'b')"}.items():
         file = tmp_path / "pipelines" / f"{name}.py"
         file.parent.mkdir(exist_ok=True)
         file.write_text(PIPELINE.format(summary=f"pipeline {name}", settings=settings))
@@ -39,7 +39,7 @@ def run(workspace, capsys):
     def call(*words):
         capsys.readouterr()
         try:
-            status = cli.main(["--workspace", str(workspace.root), *words])
+            status = main(["--workspace", str(workspace.root), *words])
         except SystemExit as stop:
             status = stop.code
         printed = capsys.readouterr()
@@ -137,7 +137,7 @@ def test_ctrl_c_ends_with_status_130_and_says_how_to_go_on(run, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("digit_recognizer.selection.load_pipelines", interrupted)
+    monkeypatch.setattr("digit_recognizer.cli.selection.load_pipelines", interrupted)
     status, _, complaint = run("train")
     assert status == 130
     assert "the same command goes on" in complaint
@@ -147,7 +147,7 @@ def test_unexpected_error_is_one_line_too(run, monkeypatch):
     def broken(*_):
         raise RuntimeError("two\nlines")
 
-    monkeypatch.setattr("digit_recognizer.selection.load_pipelines", broken)
+    monkeypatch.setattr("digit_recognizer.cli.selection.load_pipelines", broken)
     status, _, complaint = run("train")
     assert status == 1
     assert complaint.count("\n") == 1
@@ -216,7 +216,7 @@ def test_settings_reach_the_members(workspace):
 
 
 def test_pipelines_of_other_folds_are_named_before_they_are_trained(workspace, run):
-    (workspace.root / "pipelines" / "b.py").write_text(PIPELINE.format(summary="", settings="network=models.mlp, folds=10"))
+    (workspace.root / "pipelines" / "b.py").write_text(PIPELINE.format(summary="", settings="network=networks.mlp, folds=10"))
     _, printed, _ = run("train", "--pipeline=a b")
     assert printed.startswith("warning: b: other folds than a, so they can't be blended")
     _, printed, _ = run("train", "--pipeline=a b", "--set=folds=3")
@@ -226,7 +226,7 @@ def test_pipelines_of_other_folds_are_named_before_they_are_trained(workspace, r
 def test_path_with_spaces_is_one_pipeline(workspace, tmp_path):
     file = tmp_path / "my own" / "net 1.py"
     file.parent.mkdir()
-    file.write_text(PIPELINE.format(summary="mine", settings="network=models.mlp"))
+    file.write_text(PIPELINE.format(summary="mine", settings="network=networks.mlp"))
     assert [one.name for one in selection.load_pipelines(str(file), workspace, {})] == ["net 1"]
 
 

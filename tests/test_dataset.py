@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from digit_recognizer import dataset, sources
+from digit_recognizer.data import dataset, sources
 from digit_recognizer.errors import UserError
 from digit_recognizer.workspace import Workspace
 

@@ -11,10 +11,11 @@ from chromium import DESKTOP, PHONE, launched, unavailable
 from digit_strokes import STROKES
 from PIL import Image
 
-from digit_recognizer import drawing, inference
+from digit_recognizer import drawing
+from digit_recognizer.data.digit_images import read_images
 from digit_recognizer.drawing import network, runtime
 from digit_recognizer.errors import UserError
-from digit_recognizer.image_files import read_images
+from digit_recognizer.models import prediction
 
 TOLERANCE = 1e-4
 
@@ -35,7 +36,7 @@ def tiny_model(seed):
 
 
 def mean_probabilities(models, images):
-    return np.mean([inference.predict(model, images) for model in models], axis=0)
+    return np.mean([prediction.predict(model, images) for model in models], axis=0)
 
 
 @pytest.fixture(scope="module")

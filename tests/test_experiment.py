@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from digit_recognizer import experiment, models
+from digit_recognizer import experiment
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import (
     Augmentation,
@@ -17,9 +17,10 @@ from digit_recognizer.experiment import (
     override,
     parse_settings,
 )
+from digit_recognizer.models import networks
 from digit_recognizer.workspace import Workspace
 
-BASE = Experiment(network=models.mlp)
+BASE = Experiment(network=networks.mlp)
 
 
 def test_an_experiment_cannot_be_changed_only_replaced():
@@ -31,31 +32,31 @@ def test_an_experiment_cannot_be_changed_only_replaced():
 @pytest.mark.parametrize(
     ("part", "settings", "message"),
     [
-        (Experiment, {"network": models.mlp, "epochs": 0}, "epochs=0: must be from 1"),
-        (Experiment, {"network": models.mlp, "epochs": 1.5}, "epochs=1.5: must be a whole number"),
-        (Experiment, {"network": models.mlp, "epochs": True}, "epochs=True"),
-        (Experiment, {"network": models.mlp, "folds": 1}, "folds=1: must be from 2"),
-        (Experiment, {"network": models.mlp, "learning_rate": float("nan")}, "learning_rate=nan"),
-        (Experiment, {"network": models.mlp, "learning_rate": "high"}, "learning_rate='high': must be a number"),
-        (Experiment, {"network": models.mlp, "optimizer": "lion"}, "optimizer='lion': must be one of 'adam'"),
-        (Experiment, {"network": models.mlp, "seeds": ()}, r"seeds=\(\)"),
-        (Experiment, {"network": models.mlp, "seeds": (1, 1)}, "different numbers"),
-        (Experiment, {"network": models.mlp, "seeds": (0, "x")}, "seeds="),
-        (Experiment, {"network": models.mlp, "ema": 1}, "ema=1"),
-        (Experiment, {"network": models.mlp, "nesterov": True}, "nesterov needs optimizer='sgd'"),
-        (Experiment, {"network": models.mlp, "weight_decay": 0.1}, "weight_decay=0.1 needs optimizer='adamw'"),
+        (Experiment, {"network": networks.mlp, "epochs": 0}, "epochs=0: must be from 1"),
+        (Experiment, {"network": networks.mlp, "epochs": 1.5}, "epochs=1.5: must be a whole number"),
+        (Experiment, {"network": networks.mlp, "epochs": True}, "epochs=True"),
+        (Experiment, {"network": networks.mlp, "folds": 1}, "folds=1: must be from 2"),
+        (Experiment, {"network": networks.mlp, "learning_rate": float("nan")}, "learning_rate=nan"),
+        (Experiment, {"network": networks.mlp, "learning_rate": "high"}, "learning_rate='high': must be a number"),
+        (Experiment, {"network": networks.mlp, "optimizer": "lion"}, "optimizer='lion': must be one of 'adam'"),
+        (Experiment, {"network": networks.mlp, "seeds": ()}, r"seeds=\(\)"),
+        (Experiment, {"network": networks.mlp, "seeds": (1, 1)}, "different numbers"),
+        (Experiment, {"network": networks.mlp, "seeds": (0, "x")}, "seeds="),
+        (Experiment, {"network": networks.mlp, "ema": 1}, "ema=1"),
+        (Experiment, {"network": networks.mlp, "nesterov": True}, "nesterov needs optimizer='sgd'"),
+        (Experiment, {"network": networks.mlp, "weight_decay": 0.1}, "weight_decay=0.1 needs optimizer='adamw'"),
         (
             Experiment,
-            {"network": models.mlp, "validate_every": 2, "keep": "best_val_loss"},
+            {"network": networks.mlp, "validate_every": 2, "keep": "best_val_loss"},
             "validate_every: keep, early_stopping, .* need 1",
         ),
         (
             Experiment,
-            {"network": models.mlp, "reduce_lr_on_plateau": ReduceLROnPlateau(), "schedule": Schedule("cosine")},
+            {"network": networks.mlp, "reduce_lr_on_plateau": ReduceLROnPlateau(), "schedule": Schedule("cosine")},
             "only one of them can set the rate",
         ),
         (Experiment, {}, "network: give either a network or members"),
-        (Experiment, {"network": models.mlp, "members": ("a",)}, "network: give either a network or members"),
+        (Experiment, {"network": networks.mlp, "members": ("a",)}, "network: give either a network or members"),
         (Experiment, {"network": "mlp"}, "network='mlp'"),
         (Augmentation, {"rotation": -1}, "rotation=-1"),
         (Augmentation, {"engine": "fast"}, "engine='fast': must be one of 'batched', 'albumentations'"),
@@ -125,14 +126,14 @@ def test_settings_are_json():
 
     found = experiment.settings(dataclasses.replace(BASE, early_stopping=EarlyStopping(), network_options={"hidden": (8,)}))
     assert json.loads(json.dumps(found)) == found
-    assert found["network"] == "digit_recognizer.models.mlp"
+    assert found["network"] == "digit_recognizer.networks.mlp"
     assert found["early_stopping"] == {"monitor": "val_loss", "patience": 10, "min_delta": 0.0}
     assert found["network_options"] == {"hidden": [8]}
 
 
 GOOD = (
-    '"""Mine: the first line.\n\nMore."""\nfrom digit_recognizer import models\n'
-    "from digit_recognizer.experiment import Experiment\nEXPERIMENT = Experiment(network=models.mlp)\n"
+    '"""Mine: the first line.\n\nMore."""\nfrom digit_recognizer.models import networks\n'
+    "from digit_recognizer.experiment import Experiment\nEXPERIMENT = Experiment(network=networks.mlp)\n"
 )
 
 

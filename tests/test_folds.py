@@ -5,8 +5,8 @@ import time
 import numpy as np
 import pytest
 
+from digit_recognizer.data.folds import copies_across_folds, load_folds, save_folds, stratified_folds
 from digit_recognizer.errors import UserError
-from digit_recognizer.folds import copies_across_folds, load_folds, save_folds, stratified_folds
 
 labels = np.random.default_rng(0).choice(10, 2000, p=np.arange(1, 11) / 55)
 

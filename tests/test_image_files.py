@@ -6,10 +6,10 @@ import pytest
 from digit_strokes import draw
 from PIL import Image
 
-from digit_recognizer import competition_format
+from digit_recognizer.data import csv_format
+from digit_recognizer.data.digit_images import are_digits, prediction_table, prepare_digit, read_images, write_predictions
+from digit_recognizer.data.sources import bundled
 from digit_recognizer.errors import UserError
-from digit_recognizer.image_files import are_digits, prediction_table, prepare_digit, read_images, write_predictions
-from digit_recognizer.sources import bundled
 
 SHAPE = (28, 28, 1)
 DIGITS = tuple("0123456789")
@@ -162,7 +162,7 @@ def test_only_for_data_like_the_competitions_are_images_prepared(classes, shape,
 
 
 def test_rows_of_a_csv_are_taken_as_they_are(tmp_path, rows):
-    competition_format.write_test(tmp_path / "test.csv", rows[:3])
+    csv_format.write_test(tmp_path / "test.csv", rows[:3])
     names, images, _ = read_images([tmp_path / "test.csv"], SHAPE, prepare=True)
     assert names == ["test.csv:1", "test.csv:2", "test.csv:3"]
     assert np.array_equal(images, rows[:3])

@@ -7,7 +7,7 @@ import zipfile
 import pytest
 from kaggle_server import TOKEN, Answer, KaggleServer, call, environment
 
-from digit_recognizer import dataset, sources
+from digit_recognizer.data import dataset, sources
 from digit_recognizer.workspace import Workspace
 
 

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from digit_recognizer import ledger
 from digit_recognizer.errors import UserError
-from digit_recognizer.ledger import Entry
+from digit_recognizer.submission import ledger
+from digit_recognizer.submission.ledger import Entry
 from digit_recognizer.workspace import Workspace
 
 ENTRY = Entry(

@@ -8,15 +8,17 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from digit_recognizer.console import duration, ledger_table, runs_table, studies_table, training_summary
+from digit_recognizer.cli.console import ledger_table, runs_table, studies_table, training_summary
+from digit_recognizer.cli.study_display import study_display
+from digit_recognizer.cli.training_display import Work, training_display
 from digit_recognizer.experiment import Experiment
-from digit_recognizer.ledger import Entry
-from digit_recognizer.live import Work, training_display
-from digit_recognizer.live_study import study_display
+from digit_recognizer.formatting import duration
 from digit_recognizer.metrics import Estimate
-from digit_recognizer.models import mlp
-from digit_recognizer.status import run_statuses
-from digit_recognizer.training.plan import Member
+from digit_recognizer.models.networks import mlp
+from digit_recognizer.runs.status import run_statuses
+from digit_recognizer.submission import ledger
+from digit_recognizer.submission.ledger import Entry
+from digit_recognizer.training.members import Member
 from digit_recognizer.workspace import Workspace
 
 EXPERIMENT = Experiment(network=mlp, epochs=10, batch_size=50, folds=5)
@@ -157,7 +159,7 @@ def test_status_shows_whole_partial_and_damaged_runs(tmp_path, console):
         for path, content in files.items():
             (tmp_path / "runs" / name / path).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / "runs" / name / path).write_text(json.dumps(content))
-    runs = {run.name: run for run in run_statuses(workspace)}
+    runs = {run.name: run for run in run_statuses(workspace, ledger.best_scores_by_run(workspace))}
     assert runs["fast"].accuracy == Estimate(0.995, 0.994, 0.996)
     assert (runs["fast"].folds_done, runs["fast"].members) == (1, 1)
     assert runs["begun"].accuracy is None

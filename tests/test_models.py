@@ -5,11 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from digit_recognizer import experiment, models
-from digit_recognizer.dataset import DIGITS, Dataset
+from digit_recognizer import experiment
+from digit_recognizer.data.dataset import DIGITS, Dataset
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import Experiment
-from digit_recognizer.training.plan import Member
+from digit_recognizer.models import networks
+from digit_recognizer.models.build_model import build_model
+from digit_recognizer.training.members import Member
 from digit_recognizer.workspace import PROJECT_ROOT, Workspace
 
 PIPELINES = sorted(path.stem for path in (PROJECT_ROOT / "pipelines").glob("*.py"))
@@ -30,8 +32,8 @@ def digits():
 
 
 def compiled(loaded, digits):
-    from digit_recognizer.training.compiling import compiled_model
-    from digit_recognizer.training.plan import split_rows
+    from digit_recognizer.training.compiled_model import compiled_model
+    from digit_recognizer.training.members import split_rows
 
     return compiled_model(loaded, digits, split_rows(np.arange(20) // 10, 0), Member(0, 0))
 
@@ -58,9 +60,9 @@ def test_pipeline_builds_its_network_and_fits_a_batch(name, digits):
 @pytest.mark.parametrize(
     ("network", "options", "factor"),
     [
-        (models.pooled_cnn, {"width": 0.5}, 0.25),
-        (models.strided_cnn, {"width": 1.5}, 2.25),
-        (models.strided_cnn, {"extra_layers": 1}, 1.67),
+        (networks.pooled_cnn, {"width": 0.5}, 0.25),
+        (networks.strided_cnn, {"width": 1.5}, 2.25),
+        (networks.strided_cnn, {"extra_layers": 1}, 1.67),
     ],
 )
 def test_networks_grow_and_shrink_as_a_study_asks(network, options, factor, digits):
@@ -69,7 +71,7 @@ def test_networks_grow_and_shrink_as_a_study_asks(network, options, factor, digi
 
 
 def test_pixels_of_the_border_are_left_out(digits):
-    model = compiled(Experiment(network=models.strided_cnn, network_options={"border": 2}), digits)
+    model = compiled(Experiment(network=networks.strided_cnn, network_options={"border": 2}), digits)
     whole, framed = digits.images[:1].astype("float32"), digits.images[:1].astype("float32")
     framed[:, 2:-2, 2:-2] = 255 - framed[:, 2:-2, 2:-2]
     inner = np.pad(whole[:, 2:-2, 2:-2], ((0, 0), (2, 2), (2, 2), (0, 0)))
@@ -89,7 +91,7 @@ def test_the_first_layer_of_mlp_has_the_published_parameters(digits):
 
 def test_the_loss_that_studies_compare_is_the_calibrated_one():
     from digit_recognizer import metrics
-    from digit_recognizer.training.compiling import CalibratedLogLoss
+    from digit_recognizer.training.compiled_model import CalibratedLogLoss
 
     random = np.random.default_rng(0)
     probabilities = metrics.heated(random.dirichlet(np.full(10, 0.2), 1000), 1.7).astype(np.float32)
@@ -104,19 +106,19 @@ def test_the_loss_that_studies_compare_is_the_calibrated_one():
 
 
 def test_initial_weights_are_a_function_of_seed_and_fold(digits):
-    from digit_recognizer.training.compiling import compiled_model
-    from digit_recognizer.training.plan import split_rows
+    from digit_recognizer.training.compiled_model import compiled_model
+    from digit_recognizer.training.members import split_rows
 
     def weights(seed, fold):
         split = split_rows(np.arange(20) // 10, fold)
-        return compiled_model(Experiment(network=models.browser_cnn), digits, split, Member(seed, fold)).get_weights()[0]
+        return compiled_model(Experiment(network=networks.browser_cnn), digits, split, Member(seed, fold)).get_weights()[0]
 
     assert np.array_equal(weights(0, 0), weights(0, 0))
     assert not np.array_equal(weights(0, 0), weights(1, 0))
     assert not np.array_equal(weights(0, 0), weights(0, 1))
 
 
-@pytest.mark.parametrize("network", [lambda x, classes: models.mlp(x, classes + 1), lambda x, classes: x])
+@pytest.mark.parametrize("network", [lambda x, classes: networks.mlp(x, classes + 1), lambda x, classes: x])
 def test_wrong_output_width_is_refused(network, digits):
     with pytest.raises(UserError, match=r"its output has the shape .* but the data need \(None, 10\)"):
         compiled(Experiment(network=network), digits)
@@ -135,7 +137,7 @@ def test_scaling_is_a_layer_of_the_model(scaling, mean, deviation):
 
         return layers.Flatten()(x)[:, :classes]
 
-    model = models.build_model(Experiment(network=network, scaling=scaling), (2, 5, 1), 10, pixel_mean=100, pixel_sd=50)
+    model = build_model(Experiment(network=network, scaling=scaling), (2, 5, 1), 10, pixel_mean=100, pixel_sd=50)
     pixels = np.array([50, 150] * 5, dtype=np.uint8).reshape(1, 2, 5, 1)
     assert np.asarray(model(pixels)).mean() == pytest.approx(mean, abs=1e-6)
     assert np.asarray(model(pixels)).std() == pytest.approx(deviation, abs=1e-6)
@@ -156,7 +158,7 @@ def test_probabilities_are_float32_under_mixed_precision_whatever_the_network(di
 @pytest.mark.parametrize("name", ["fast", "baseline", "vgg_rmsprop"])
 def test_other_sizes_channels_and_numbers_of_classes_fit_too(name):
     loaded = experiment.load(name, Workspace(PROJECT_ROOT)).experiment
-    model = models.build_model(loaded, (32, 32, 3), 5, pixel_mean=100, pixel_sd=50)
+    model = build_model(loaded, (32, 32, 3), 5, pixel_mean=100, pixel_sd=50)
     assert model.output_shape == (None, 5)
 
 
@@ -166,7 +168,7 @@ def test_a_pipeline_anywhere_brings_its_own_network(tmp_path, digits):
         '"""Mine."""\n'
         "from digit_recognizer import models\n"
         "from digit_recognizer.experiment import Experiment\n\n"
-        "def network(x, classes):\n    return models.mlp(x, classes, hidden=(8,))\n\n"
+        "def network(x, classes):\n    return networks.mlp(x, classes, hidden=(8,))\n\n"
         "EXPERIMENT = Experiment(network=network)\n"
     )
     assert compiled(experiment.load(str(file)).experiment, digits).count_params() == 784 * 8 + 8 + 80 + 10
@@ -176,9 +178,9 @@ def test_a_pipeline_anywhere_brings_its_own_network(tmp_path, digits):
 def test_a_model_of_standardised_kernels_predicts_the_same_as_plain_convolutions(precision, digits):
     import keras
 
-    from digit_recognizer import layers
+    from digit_recognizer.models import layers
 
-    network = {"network": models.strided_cnn, "network_options": {"normalize": "weights"}}
+    network = {"network": networks.strided_cnn, "network_options": {"normalize": "weights"}}
     model = compiled(Experiment(**network, precision=precision, label_smoothing=0.05), digits)
     random = np.random.default_rng(0)
     model.set_weights([weights + random.normal(0, 0.1, weights.shape) for weights in model.get_weights()])
@@ -193,7 +195,7 @@ def test_a_model_of_standardised_kernels_predicts_the_same_as_plain_convolutions
 def test_standardised_kernels_keep_the_deviation_of_what_passes_through(digits):
     import keras
 
-    from digit_recognizer.layers import StandardizedConv2D
+    from digit_recognizer.models.layers import StandardizedConv2D
 
     keras.utils.set_random_seed(0)
     maps = np.maximum(np.random.default_rng(0).normal(size=(4, 32, 32, 64)), 0).astype("float32")
@@ -203,4 +205,4 @@ def test_standardised_kernels_keep_the_deviation_of_what_passes_through(digits):
 
 def test_an_unknown_normalisation_is_refused(digits):
     with pytest.raises(UserError, match=r"network_options\.normalize='batch': choose 'maps' or 'weights'"):
-        compiled(Experiment(network=models.strided_cnn, network_options={"normalize": "batch"}), digits)
+        compiled(Experiment(network=networks.strided_cnn, network_options={"normalize": "batch"}), digits)

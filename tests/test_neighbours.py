@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from tiny_run import make_workspace
 
-from digit_recognizer import metrics, neighbours
-from digit_recognizer.dataset import load_dataset
-from digit_recognizer.folds import stratified_folds
-from digit_recognizer.neighbours import REACH, STRAYING, WINDOW, Doubts, Gallery, Weights
+from digit_recognizer import metrics
+from digit_recognizer.data.dataset import load_dataset
+from digit_recognizer.data.folds import stratified_folds
+from digit_recognizer.ensemble import neighbours
+from digit_recognizer.ensemble.neighbours import REACH, STRAYING, WINDOW, Doubts, Gallery, Weights
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ import threading
 import numpy as np
 
 from digit_recognizer.experiment import Augmentation
-from digit_recognizer.training.batches import Batches
-from digit_recognizer.training.order import Order
+from digit_recognizer.training.loader import Batches
+from digit_recognizer.training.sampler import Order
 
 ROWS, SIZE, STEPS = 50, 16, 4
 

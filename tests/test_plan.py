@@ -6,8 +6,8 @@ import pytest
 
 from digit_recognizer import backend
 from digit_recognizer.experiment import Experiment
-from digit_recognizer.models import mlp
-from digit_recognizer.training.plan import default_jobs
+from digit_recognizer.models.networks import mlp
+from digit_recognizer.training.members import default_jobs
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from digit_recognizer import metrics
 from digit_recognizer.errors import UserError
 from digit_recognizer.report import write_blend, write_comparison, write_report
 from digit_recognizer.report.doubtful import doubtful_labels
-from digit_recognizer.report.results import read_run
+from digit_recognizer.runs.run import read_run
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from chromium import DESKTOP, PHONE, launched
 from synthetic_run import make_dataset, make_run
 
 from digit_recognizer.report import write_blend, write_comparison, write_report
-from digit_recognizer.report.results import read_run
+from digit_recognizer.runs.run import read_run
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 from tiny_run import environment, make_workspace, probabilities
 
-from digit_recognizer import ensemble, files
+from digit_recognizer import files
+from digit_recognizer.ensemble import blending
 from digit_recognizer.errors import UserError
-from digit_recognizer.training import run_record
+from digit_recognizer.runs import run_record
 
 EPOCHS = 40
 SETTINGS = (
@@ -162,7 +163,7 @@ def train_with_kills(command, run, moments, rng, **options):
 
 def outcome(workspace, run):
     """What must be the same to the byte: OOF and test probabilities, and the submission."""
-    return probabilities(workspace.run(run)) | {"submission": ensemble.blend(workspace, [run], run).csv.read_bytes()}
+    return probabilities(workspace.run(run)) | {"submission": blending.blend(workspace, [run], run).csv.read_bytes()}
 
 
 def check(straight, killed, name, moments, **options):

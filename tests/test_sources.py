@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from digit_recognizer import dataset, sources
+from digit_recognizer.data import dataset, sources
+from digit_recognizer.data.sources import fetching
 from digit_recognizer.errors import UserError
-from digit_recognizer.sources import fetching
 from digit_recognizer.workspace import Workspace
 
 RNG = np.random.default_rng(0)

@@ -13,8 +13,10 @@ import pytest
 from bad_disk import full_disk
 from kaggle_server import ENDING, PRELUDE, Answer, KaggleServer, call, environment
 
-from digit_recognizer import dataset, files, ledger, sources, submission
+from digit_recognizer import files
+from digit_recognizer.data import dataset, sources
 from digit_recognizer.errors import UserError
+from digit_recognizer.submission import ledger, submitting
 from digit_recognizer.workspace import Workspace, git_commit
 
 DETAILS = {"runs": ["fast", "baseline"], "oof_accuracy": 0.9961}
@@ -46,7 +48,7 @@ def probabilities(bundled):
 @pytest.fixture
 def path(workspace, probabilities):
     path = workspace.submissions / "fast+baseline.csv"
-    submission.write_submission(path, probabilities, workspace, DETAILS)
+    submitting.write_submission(path, probabilities, workspace, DETAILS)
     return path
 
 
@@ -69,7 +71,7 @@ def test_the_file_has_the_competitions_format_and_its_record_beside_it(path, pro
 
 def test_the_same_probabilities_give_the_same_bytes(path, workspace, probabilities):
     before = path.read_bytes()
-    submission.write_submission(path, probabilities, workspace, DETAILS)
+    submitting.write_submission(path, probabilities, workspace, DETAILS)
     assert path.read_bytes() == before
 
 
@@ -84,7 +86,7 @@ def test_other_classes_are_written_by_name(tmp_path):
     )
     make_data(tmp_path, found)
     path = tmp_path / "submissions" / "a.csv"
-    submission.write_submission(path, np.array([[0, 0, 1], [0, 1, 0.0]]), Workspace(tmp_path), {})
+    submitting.write_submission(path, np.array([[0, 0, 1], [0, 1, 0.0]]), Workspace(tmp_path), {})
     assert path.read_text() == "ImageId,Label\n1,eel\n2,dog\n"
 
 
@@ -112,13 +114,13 @@ def make_data(root: Path, found) -> None:
 )
 def test_probabilities_that_do_not_fit_are_refused(change, words, workspace, probabilities, tmp_path):
     with pytest.raises(UserError) as caught:
-        submission.write_submission(tmp_path / "x.csv", change(probabilities), workspace, {})
+        submitting.write_submission(tmp_path / "x.csv", change(probabilities), workspace, {})
     assert all(word in str(caught.value) for word in words)
     assert not (tmp_path / "x.csv").exists()
 
 
 def test_bundled_data_is_scored_locally(path, workspace):
-    result = submission.submit(path, workspace)
+    result = submitting.submit(path, workspace)
     assert result.status == "local"
     assert result.local == (357 / 360, 357, 360)
     assert result.oof_accuracy == 0.9961
@@ -133,32 +135,32 @@ def test_data_without_public_labels_can_be_neither_sent_nor_scored(path, workspa
         (other.input / name).write_bytes((bundled.input / name).read_bytes())
     sources.fetch(None, other)
     with pytest.raises(UserError, match="not from the competition's files"):
-        submission.submit(path, other)
+        submitting.submit(path, other)
 
 
 def test_a_file_from_elsewhere_or_changed_since_is_refused(path, workspace):
     text = path.read_text()
     path.write_text(text.replace("\n1,", "\n1,0", 1))
     with pytest.raises(UserError, match="one was changed"):
-        submission.submit(path, workspace)
+        submitting.submit(path, workspace)
     path.write_text(text)
     path.with_suffix(".json").write_text("[]")
     with pytest.raises(UserError, match="one was changed"):
-        submission.submit(path, workspace)
+        submitting.submit(path, workspace)
     path.with_suffix(".json").unlink()
     with pytest.raises(UserError, match="only what `make ensemble` wrote is sent"):
-        submission.submit(path, workspace)
+        submitting.submit(path, workspace)
 
 
 def test_a_file_that_is_not_there_says_what_writes_it(workspace):
     with pytest.raises(UserError, match="`make ensemble` writes it"):
-        submission.submit(workspace.submissions / "none.csv", workspace)
+        submitting.submit(workspace.submissions / "none.csv", workspace)
 
 
 def test_no_path_of_the_machine_is_in_the_record(tmp_path, bundled):
     other = Workspace(tmp_path / "other")
     sources.fetch(str(bundled.input), other)
-    submission.write_submission(tmp_path / "a.csv", np.eye(10)[np.zeros(360, dtype=int)], other, {})
+    submitting.write_submission(tmp_path / "a.csv", np.eye(10)[np.zeros(360, dtype=int)], other, {})
     assert str(bundled.input.parent) not in (tmp_path / "a.json").read_text()
 
 
@@ -167,7 +169,7 @@ def test_a_file_made_from_other_data_than_lies_in_input_is_refused(path, workspa
     record["data"]["sha256"] = "0" * 64
     files.write_json(path.with_suffix(".json"), record)
     with pytest.raises(UserError, match="made from other data"):
-        submission.submit(path, workspace)
+        submitting.submit(path, workspace)
 
 
 BAD_SUBMISSIONS = {
@@ -191,23 +193,23 @@ def test_a_faulty_submission_is_named_with_row_and_column(name, path, workspace)
     change, words = BAD_SUBMISSIONS[name]
     path.write_text(change(path.read_text()))
     with pytest.raises(UserError) as caught:
-        submission.check_submission(path, workspace)
+        submitting.check_submission(path, workspace)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def submitting(path: Path, workspace: Workspace, message: str = "", timeout: float = 5) -> str:
+def submitting_lines(path: Path, workspace: Workspace, message: str = "", timeout: float = 5) -> str:
     """Lines that submit as if the workspace's data were the competition's, and print the result."""
     return f"""
 workspace = Workspace(Path({str(workspace.root)!r}))
 dataset.COMPETITION_SHA256 = dataset.load_dataset(workspace).sha256
-result = submission.submit(Path({str(path)!r}), workspace, {message!r}, said.append, {timeout})
+result = submitting.submit(Path({str(path)!r}), workspace, {message!r}, said.append, {timeout})
 print(json.dumps([result.status, result.public_score, result.best_score, result.oof_accuracy]))
 """
 
 
 def test_a_submission_is_uploaded_scored_and_recorded(path, workspace, server, tmp_path):
-    done = call(submitting(path, workspace, "first try"), environment(server, tmp_path))
+    done = call(submitting_lines(path, workspace, "first try"), environment(server, tmp_path))
     assert json.loads(done.stdout) == ["complete", 0.9965, 0.9965, 0.9961], done.stderr
     assert server.uploads == [path.read_bytes()]
     (entry,) = ledger.read_ledger(workspace)
@@ -220,7 +222,9 @@ def test_the_ledger_has_the_submission_before_it_is_sent(path, workspace, server
     """Killed while Kaggle takes its time over the submission; a refresh finds out that it arrived."""
     server.answers["CreateSubmission"] = Answer(delay=30)
     code = (
-        PRELUDE.replace("TIMEOUT, kaggle_api", "_, kaggle_api") + submitting(path, workspace).replace("\n", "\n    ") + ENDING
+        PRELUDE.replace("TIMEOUT, kaggle_api", "_, kaggle_api")
+        + submitting_lines(path, workspace).replace("\n", "\n    ")
+        + ENDING
     )
     process = subprocess.Popen([sys.executable, "-c", code], env=environment(server, tmp_path))
     wait_for(lambda: "CreateSubmission" in server.names())
@@ -236,7 +240,7 @@ def test_the_ledger_has_the_submission_before_it_is_sent(path, workspace, server
 
 def test_ctrl_c_while_waiting_loses_nothing(path, workspace, server, tmp_path):
     server.answers["GetSubmission"] = Answer({"ref": 4711, "status": "PENDING"})
-    code = PRELUDE + submitting(path, workspace, timeout=60).replace("\n", "\n    ") + ENDING
+    code = PRELUDE + submitting_lines(path, workspace, timeout=60).replace("\n", "\n    ") + ENDING
     process = subprocess.Popen([sys.executable, "-c", code], env=environment(server, tmp_path), stderr=subprocess.PIPE)
     wait_for(lambda: "GetSubmission" in server.names())
     process.send_signal(signal.SIGINT)
@@ -262,27 +266,27 @@ def refresh(workspace: Workspace, server: KaggleServer, tmp_path: Path) -> list:
 
 def test_no_score_before_the_deadline_leaves_it_pending(path, workspace, server, tmp_path):
     server.answers["GetSubmission"] = Answer({"ref": 4711, "status": "PENDING"})
-    done = call(submitting(path, workspace, timeout=0.5), environment(server, tmp_path))
+    done = call(submitting_lines(path, workspace, timeout=0.5), environment(server, tmp_path))
     assert json.loads(done.stdout) == ["pending", None, None, 0.9961]
 
 
 def test_waiting_outlasts_hiccups_of_the_server(path, workspace, server, tmp_path):
     server.answers["GetSubmission"] = [Answer(status=503), Answer(status=429), Answer({"status": "PENDING", "ref": 4711})]
-    assert json.loads(call(submitting(path, workspace), environment(server, tmp_path)).stdout)[0] == "complete"
+    assert json.loads(call(submitting_lines(path, workspace), environment(server, tmp_path)).stdout)[0] == "complete"
 
 
 def test_exactly_the_same_predictions_are_not_sent_twice(path, workspace, server, tmp_path):
     env = environment(server, tmp_path)
-    assert call(submitting(path, workspace), env).returncode == 0
-    again = call(submitting(path, workspace), env)
+    assert call(submitting_lines(path, workspace), env).returncode == 0
+    again = call(submitting_lines(path, workspace), env)
     assert again.returncode == 1
     assert "submitted before" in again.stdout and "0.99650" in again.stdout and "submit others" in again.stdout
     assert server.names().count("CreateSubmission") == 1
 
 
 def test_a_suspiciously_good_score_is_pointed_out():
-    assert "leak" in submission.SubmissionResult("complete", 0.997, public_score=0.9990).warning
-    assert submission.SubmissionResult("complete", 0.997, public_score=0.9975).warning is None
+    assert "leak" in submitting.SubmissionResult("complete", 0.997, public_score=0.9990).warning
+    assert submitting.SubmissionResult("complete", 0.997, public_score=0.9975).warning is None
 
 
 # What the server does, words that the one line must have, and the status in the ledger afterwards (None: no row).
@@ -318,7 +322,7 @@ FAILURES = {
 def test_each_failure_is_one_line_and_the_ledger_tells_how_it_ended(name, path, workspace, server, tmp_path):
     answers, words, status = FAILURES[name]
     server.answers.update(answers)
-    done = call(submitting(path, workspace), environment(server, tmp_path))
+    done = call(submitting_lines(path, workspace), environment(server, tmp_path))
     assert done.returncode == 1
     assert len(done.stdout.splitlines()) == 1 and done.stderr == ""
     assert all(word in done.stdout for word in words), done.stdout
@@ -328,21 +332,21 @@ def test_each_failure_is_one_line_and_the_ledger_tells_how_it_ended(name, path, 
 def test_a_submission_that_never_arrived_can_be_sent_again(path, workspace, server, tmp_path):
     server.answers["CreateSubmission"] = [Answer(status=500)]
     env = environment(server, tmp_path)
-    assert call(submitting(path, workspace), env).returncode == 1
-    assert json.loads(call(submitting(path, workspace), env).stdout)[0] == "complete"
+    assert call(submitting_lines(path, workspace), env).returncode == 1
+    assert json.loads(call(submitting_lines(path, workspace), env).stdout)[0] == "complete"
     assert [entry.status for entry in ledger.read_ledger(workspace)] == ["refused", "complete"]
 
 
 def test_the_first_submission_of_all_is_not_taken_for_a_used_up_day(path, workspace, server, tmp_path):
     server.answers["GetSubmissionLimits"] = Answer({"numToday": 0, "numTotal": 0, "numAllowedNow": 0})
-    assert call(submitting(path, workspace), environment(server, tmp_path)).returncode == 0
+    assert call(submitting_lines(path, workspace), environment(server, tmp_path)).returncode == 0
 
 
 def test_no_secret_is_in_any_file(path, workspace, server, tmp_path):
     from kaggle_server import TOKEN
 
     server.answers["GetSubmission"] = Answer({"ref": 4711, "status": "ERROR", "errorDescription": f"echo {TOKEN}"})
-    call(submitting(path, workspace), environment(server, tmp_path))
+    call(submitting_lines(path, workspace), environment(server, tmp_path))
     written = [Path(folder) / name for folder, _, names in os.walk(workspace.root) for name in names]
     assert written
     assert not any(TOKEN.encode() in file.read_bytes() for file in written)
@@ -355,5 +359,5 @@ def test_a_full_disk_loses_neither_ledger_nor_submission(path, workspace):
         with pytest.raises(UserError, match=r"ledger\.csv can't be written"):
             ledger.append(workspace, ledger.Entry(file="b.csv", sha256="1", status="sending"))
         with pytest.raises(UserError, match=r"fast\+baseline\.csv can't be written"):
-            submission.write_submission(path, np.eye(10)[np.zeros(360, dtype=int)], workspace, DETAILS)
+            submitting.write_submission(path, np.eye(10)[np.zeros(360, dtype=int)], workspace, DETAILS)
     assert {file.name: file.read_bytes() for file in workspace.submissions.iterdir()} == before

@@ -8,11 +8,11 @@ import pytest
 from tiny_run import make_workspace, probabilities, request, train_here
 
 from digit_recognizer import files
-from digit_recognizer.dataset import load_dataset
+from digit_recognizer.data.dataset import load_dataset
 from digit_recognizer.errors import UserError
 from digit_recognizer.training import teacher
 from digit_recognizer.training.member import Task
-from digit_recognizer.training.plan import Member, split_rows
+from digit_recognizer.training.members import Member, split_rows
 from digit_recognizer.workspace import Workspace
 
 SMALL = {"folds": 2, "epochs": 2, "checkpoint": None}

@@ -17,11 +17,12 @@ import pytest
 from PIL import Image
 from tiny_run import environment, history, make_workspace, probabilities, request, train_here
 
-from digit_recognizer import backend, files, inference, metrics
-from digit_recognizer.dataset import load_dataset
+from digit_recognizer import backend, files, metrics
+from digit_recognizer.data.dataset import load_dataset
+from digit_recognizer.data.folds import load_folds
 from digit_recognizer.errors import UserError
-from digit_recognizer.folds import load_folds
-from digit_recognizer.training import results, run_record
+from digit_recognizer.models import prediction
+from digit_recognizer.runs import results, run_record
 from digit_recognizer.training.cross_validation import train
 from digit_recognizer.workspace import Workspace
 
@@ -113,10 +114,10 @@ def test_test_probabilities_are_the_mean_over_members(trained):
 
 def test_the_saved_model_predicts_as_predictions_npz_says(trained, workspace):
     data = load_dataset(workspace)
-    for member, model in zip(MEMBERS, inference.load_models(trained), strict=True):
+    for member, model in zip(MEMBERS, prediction.load_models(trained), strict=True):
         predictions = files.read_npz(trained / member / "predictions.npz")
-        assert inference.predict(model, data.images[predictions["rows"]]) == pytest.approx(predictions["valid"], abs=1e-6)
-        assert inference.predict(model, data.test_images) == pytest.approx(predictions["test"], abs=1e-6)
+        assert prediction.predict(model, data.images[predictions["rows"]]) == pytest.approx(predictions["valid"], abs=1e-6)
+        assert prediction.predict(model, data.test_images) == pytest.approx(predictions["test"], abs=1e-6)
 
 
 def test_validation_is_that_of_the_averaged_weights_that_predict(trained):
@@ -253,7 +254,7 @@ def test_checkpoint_holds_the_best_epochs_validated_weights(workspace, every):
     name = f"best_val_loss_epoch_{best + 1:03d}.keras" if every else "best_val_loss.keras"
     rows = files.read_npz(folder / "predictions.npz")["rows"]
     data = load_dataset(workspace)
-    valid = inference.predict(keras.saving.load_model(folder / name), data.images[rows])
+    valid = prediction.predict(keras.saving.load_model(folder / name), data.images[rows])
     assert metrics.log_loss(data.labels[rows], valid) == pytest.approx(table["val_loss"][best], abs=1e-4)
     improvements = (table["val_loss"].cummin().diff().fillna(-1) < 0).sum()
     assert len(list(folder.glob("best*.keras"))) == (improvements if every else 1)
@@ -517,7 +518,7 @@ def test_copies_across_folds_and_a_score_too_good_are_reported(tmp_path):
     path = tmp_path / "some" / "train.csv"
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join([lines[0], *lines[1:81], *lines[1:81]]))
-    from digit_recognizer import sources
+    from digit_recognizer.data import sources
 
     sources.fetch(str(tmp_path / "some"), workspace, force=True)
     events = []
@@ -596,7 +597,7 @@ def test_ctrl_c_ends_all_processes_with_one_line(workspace):
 
 def test_a_second_process_on_the_same_run_is_refused_until_the_first_is_dead(tmp_path):
     hold = (
-        "import sys, time; from pathlib import Path; from digit_recognizer.training.run_record import locked\n"
+        "import sys, time; from pathlib import Path; from digit_recognizer.runs.run_record import locked\n"
         "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
     )
     run = tmp_path / "run"

@@ -14,7 +14,7 @@ import optuna
 import pytest
 import study_worker
 
-from digit_recognizer import sources
+from digit_recognizer.data import sources
 from digit_recognizer.errors import DiskFullError, UserError
 from digit_recognizer.experiment import load, override, settings
 from digit_recognizer.tuning import confirmation, session, space, storage, study, trials
@@ -405,10 +405,10 @@ def test_the_page_opens_from_disk_and_shows_the_study(workspace, quick, monkeypa
 
 
 TRAINED = '''"""A small network for the bundled digits."""
-from digit_recognizer import models
+from digit_recognizer.models import networks
 from digit_recognizer.experiment import Experiment
 
-EXPERIMENT = Experiment(network=models.mlp, network_options={"hidden": (16,)},
+EXPERIMENT = Experiment(network=networks.mlp, network_options={"hidden": (16,)},
     learning_rate=1e-2, label_smoothing=0.1, folds=2, epochs=3
 )
 

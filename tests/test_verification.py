@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from tiny_run import make_workspace, request, train_here
 
-from digit_recognizer import ensemble, files, verification
+from digit_recognizer import files
+from digit_recognizer.ensemble import blending, verification
 from digit_recognizer.errors import UserError
 from digit_recognizer.workspace import Workspace
 
@@ -17,7 +18,7 @@ def trained(tmp_path_factory):
     small = {"folds": 2, "epochs": 2, "checkpoint": None}
     train_here(request(workspace, **small), workspace)
     train_here(request(workspace, full=True, **small), workspace)
-    ensemble.blend(workspace, ["tiny"], "tiny")
+    blending.blend(workspace, ["tiny"], "tiny")
     return workspace
 
 

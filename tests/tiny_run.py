@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from digit_recognizer import experiment, sources
-from digit_recognizer.dataset import load_dataset
-from digit_recognizer.folds import load_folds
+from digit_recognizer import experiment
+from digit_recognizer.data import sources
+from digit_recognizer.data.dataset import load_dataset
+from digit_recognizer.data.folds import load_folds
 from digit_recognizer.training import cross_validation, workers
 from digit_recognizer.training.cross_validation import Request
 from digit_recognizer.workspace import Workspace
@@ -96,7 +97,7 @@ def train_here(wanted: Request, workspace: Workspace, on_event=lambda event: Non
 def _train_members_here(job, members, threads, jobs, on_event, length=workers.own_length):
     from digit_recognizer.training import teacher
     from digit_recognizer.training.member import Task, train_member
-    from digit_recognizer.training.plan import split_rows
+    from digit_recognizer.training.members import split_rows
 
     loaded = experiment.load(str(job.pipeline), job.workspace, job.changes).experiment
     folds = load_folds(job.run / "folds.csv")

@@ -18,7 +18,7 @@ def workspace_with_data(workspace: Workspace, say: Callable[[str], None]) -> Ite
     Raises:
         UserError: the data is damaged.
     """
-    from digit_recognizer import dataset, sources
+    from digit_recognizer.data import dataset, sources
 
     if (workspace.input / dataset.RECORD).exists():
         data = dataset.load_dataset(workspace)

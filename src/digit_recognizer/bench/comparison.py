@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from digit_recognizer.bench import contenders
 from digit_recognizer.bench.racing import Contender, Rates, race, time_to
 from digit_recognizer.experiment import Augmentation, Pipeline, load
-from digit_recognizer.training.plan import default_jobs
+from digit_recognizer.training.members import default_jobs
 from digit_recognizer.workspace import Workspace
 
 PIPELINES = ("fast", "baseline", "deotte")
@@ -151,7 +151,7 @@ def _training(pipeline: Pipeline, workspace: Workspace, settings: Settings) -> I
 
 
 def _prediction(pipeline: Pipeline, workspace: Workspace, rates: Rates, limits: list[float]) -> Row:
-    from digit_recognizer.dataset import load_dataset
+    from digit_recognizer.data.dataset import load_dataset
 
     data, experiment = load_dataset(workspace), pipeline.experiment
     rows = len(data.labels)
@@ -192,13 +192,13 @@ def _times_to_accuracy(pipeline: Pipeline, workspace: Workspace) -> Iterator[Row
 
 def forward_operations(pipeline: Pipeline, workspace: Workspace) -> int:
     """Return the floating-point operations of the network's products for one image; training takes three times as many."""
-    from digit_recognizer import models
-    from digit_recognizer.dataset import load_dataset
-    from digit_recognizer.evaluation import keras_at_hand
+    from digit_recognizer.data.dataset import load_dataset
+    from digit_recognizer.models.build_model import build_model
+    from digit_recognizer.runs.evaluation import keras_at_hand
 
     data = load_dataset(workspace)
     with keras_at_hand():
-        model = models.build_model(pipeline.experiment, data.image_shape, len(data.classes), 0.0, 1.0)
+        model = build_model(pipeline.experiment, data.image_shape, len(data.classes), 0.0, 1.0)
         layers = [layer for layer in model._flatten_layers() if hasattr(layer, "kernel")]
         return sum(2 * math.prod(layer.kernel.shape) * math.prod(layer.output.shape[1:-1]) for layer in layers)
 

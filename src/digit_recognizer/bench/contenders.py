@@ -23,18 +23,18 @@ def augmentation(tick: Tick, policy: Augmentation, batch: int) -> None:
     """Augment a batch of the bundled digits again and again, on one core; counts images."""
     import cv2
 
-    from digit_recognizer import augment
-    from digit_recognizer.sources import bundled
+    from digit_recognizer import augmentation
+    from digit_recognizer.data.sources import bundled
 
     cv2.setNumThreads(1)
     images = bundled.load().images[:batch]
-    change, random = augment.build(policy, images.shape[1:]), np.random.default_rng(0)
+    change, random = augmentation.build(policy, images.shape[1:]), np.random.default_rng(0)
     _repeat(tick, lambda: len(change(images, random)))
 
 
 def reading_checked(tick: Tick, workspace: Workspace) -> None:
     """Read and check the CSV files; counts readings."""
-    from digit_recognizer.dataset import load_dataset, read_arrays
+    from digit_recognizer.data.dataset import load_dataset, read_arrays
 
     data = load_dataset(workspace)
     _repeat(tick, lambda: len(read_arrays(workspace.input, data.classes, data.image_shape)) > 0)
@@ -42,7 +42,7 @@ def reading_checked(tick: Tick, workspace: Workspace) -> None:
 
 def reading_cached(tick: Tick, workspace: Workspace) -> None:
     """Load the data as every command does; counts loads."""
-    from digit_recognizer.dataset import load_dataset
+    from digit_recognizer.data.dataset import load_dataset
 
     _repeat(tick, lambda: len(load_dataset(workspace).labels) > 0)
 
@@ -103,8 +103,8 @@ def plain_training_to_accuracy(tick: Tick, pipeline: Path, changes: dict[str, An
 def _train_plainly(
     experiment: Experiment, workspace: Workspace, epochs: int, on_event: Callable[[dict[str, Any]], None], validated: bool
 ) -> None:
-    from digit_recognizer.dataset import load_dataset
-    from digit_recognizer.folds import stratified_folds
+    from digit_recognizer.data.dataset import load_dataset
+    from digit_recognizer.data.folds import stratified_folds
 
     data = load_dataset(workspace)
     held_out = stratified_folds(data.labels, experiment.folds, experiment.fold_seed) == 0
@@ -127,17 +127,19 @@ def _events(on_event: Callable[[dict[str, Any]], None], batch_size: int) -> Any:
 
 def prediction(tick: Tick, pipeline: Path, changes: dict[str, Any], workspace: Workspace) -> None:
     """Predict as a member does after its training; counts images."""
-    from digit_recognizer import backend, inference, models
-    from digit_recognizer.dataset import load_dataset
+    from digit_recognizer import backend
+    from digit_recognizer.data.dataset import load_dataset
+    from digit_recognizer.models import prediction
+    from digit_recognizer.models.build_model import build_model
 
     experiment, data = load(str(pipeline), workspace, changes).experiment, load_dataset(workspace)
     backend.configure(experiment.threads, deterministic=False)
     import keras
 
     keras.config.set_dtype_policy(backend.precision(experiment.precision))
-    model = models.build_model(experiment, data.image_shape, len(data.classes), 0.0, 1.0)
-    images = data.images[: 4 * inference.BATCH_SIZE]
-    _repeat(tick, lambda: len(inference.predict(model, images, experiment.tta)))
+    model = build_model(experiment, data.image_shape, len(data.classes), 0.0, 1.0)
+    images = data.images[: 4 * prediction.BATCH_SIZE]
+    _repeat(tick, lambda: len(prediction.predict(model, images, experiment.tta)))
 
 
 def matrix_products(tick: Tick) -> None:

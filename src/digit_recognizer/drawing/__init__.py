@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from digit_recognizer import files
+from digit_recognizer.data.digit_images import are_digits
 from digit_recognizer.drawing import network, runtime
 from digit_recognizer.errors import UserError
-from digit_recognizer.image_files import are_digits
 
 _PAGE = Path(__file__).parent / "page"
 

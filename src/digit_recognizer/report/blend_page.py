@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 
 from digit_recognizer import figures, files, metrics
-from digit_recognizer.dataset import Dataset
-from digit_recognizer.report.comparison_page import common_rows
+from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.report.digits import DigitSheet, Picture, percent
 from digit_recognizer.report.page import write_page
-from digit_recognizer.report.results import Run, read_run
+from digit_recognizer.runs.comparison import common_rows
+from digit_recognizer.runs.run import Run, read_run
 
 GALLERY = 100
 ORDERS = 8  # random orders of adding members that the ensemble-size curve averages

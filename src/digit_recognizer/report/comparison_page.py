@@ -8,11 +8,12 @@ from typing import NamedTuple
 import numpy as np
 
 from digit_recognizer import figures, metrics
-from digit_recognizer.dataset import Dataset
+from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.errors import UserError
 from digit_recognizer.report.digits import DigitSheet, Picture, percent
 from digit_recognizer.report.page import write_page
-from digit_recognizer.report.results import Run, read_run
+from digit_recognizer.runs.comparison import common_rows
+from digit_recognizer.runs.run import Run, read_run
 
 GALLERY = 60
 
@@ -52,19 +53,6 @@ def write_comparison(run_directories: Sequence[Path], dataset: Dataset, path: Pa
             {run.name: [fold.value for fold in run.fold_accuracies.values()] for run in runs}, "accuracy of a fold"
         ),
     )
-
-
-def common_rows(runs: Sequence[Run]) -> np.ndarray:
-    """Return the rows that every run has predicted out of fold, int64.
-
-    Raises:
-        UserError: there are none.
-    """
-    predicted = np.all([metrics.predicted_rows(run.probabilities) for run in runs], axis=0)
-    if not predicted.any():
-        names = ", ".join(run.name for run in runs)
-        raise UserError(f"{names}: no training image is predicted by all of them: train the same folds first")
-    return np.flatnonzero(predicted)
 
 
 def _pair(first: Run, second: Run, rows: np.ndarray, dataset: Dataset, sheet: DigitSheet) -> Pair:

@@ -6,7 +6,7 @@ import numpy as np
 
 from digit_recognizer import metrics
 from digit_recognizer.report.digits import DigitSheet
-from digit_recognizer.report.results import Run
+from digit_recognizer.runs.run import Run
 
 ON_DIAGONAL = 30  # the least confident correct digits that each cell of the diagonal shows
 MOST_DIGITS = 8000  # in all cells together, which keeps the page under 3 MB

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from digit_recognizer.dataset import Dataset
+from digit_recognizer.data.dataset import Dataset
 
 COLUMNS = 50
 SIDE = 28  # pixels at most

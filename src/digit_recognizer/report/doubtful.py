@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from digit_recognizer import metrics
-from digit_recognizer.report.results import Run
+from digit_recognizer.runs.run import Run
 
 AMBIGUOUS = 2 / 3  # of the best class's probability: a runner-up above this leaves the label open
 

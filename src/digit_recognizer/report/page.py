@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from digit_recognizer import files
-from digit_recognizer.console import duration, interval
-from digit_recognizer.dataset import Dataset
+from digit_recognizer.data.dataset import Dataset
+from digit_recognizer.formatting import duration, interval
 from digit_recognizer.report.digits import COLUMNS, DigitSheet, Picture, percent
-from digit_recognizer.report.results import Run
+from digit_recognizer.runs.run import Run
 
 
 def write_page(path: Path, template: str, dataset: Dataset, sheet: DigitSheet, **values: Any) -> Path:

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from digit_recognizer import figures, metrics
-from digit_recognizer.dataset import Dataset
+from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.report.confusion import cell_digits, matrices
 from digit_recognizer.report.digits import DigitSheet, Picture, percent
 from digit_recognizer.report.doubtful import doubtful_labels
 from digit_recognizer.report.page import training_picture, write_page
-from digit_recognizer.report.results import Member, Run, read_run
+from digit_recognizer.runs.run import Member, Run, read_run
 
 GALLERY = 100  # worst errors, and doubtful labels of each kind
 SAMPLES = 50  # training digits, and test digits of each kind

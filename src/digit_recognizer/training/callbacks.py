@@ -10,11 +10,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from digit_recognizer import backend, figures, files, inference, layers, metrics
+from digit_recognizer import backend, figures, files, metrics
 from digit_recognizer.errors import UserError
-from digit_recognizer.training import state
-from digit_recognizer.training.order import Order
-from digit_recognizer.training.state import Progress, State
+from digit_recognizer.models import layers, prediction
+from digit_recognizer.training import checkpoint
+from digit_recognizer.training.checkpoint import Progress, State
+from digit_recognizer.training.sampler import Order
 
 # What Keras's own callbacks reset when training begins, and so must be put back on a resume.
 COUNTERS = ("wait", "best", "best_epoch", "stopped_epoch", "cooldown_counter")
@@ -69,7 +70,7 @@ class Board(keras.callbacks.TensorBoard):
         if epoch + 1 not in self.shown or not len(self.images):
             return
         with predicting(self.model):
-            predictions = inference.predict(self.model, self.images).argmax(axis=1)
+            predictions = prediction.predict(self.model, self.images).argmax(axis=1)
         picture = figures.confusion_png(metrics.confusion_matrix(self.labels, predictions, len(self.classes)), self.classes)
         with self._val_writer.as_default():
             self.summary.image("confusion", backend.decoded_png(picture), step=epoch)
@@ -147,7 +148,7 @@ class HardExamples(keras.callbacks.Callback):
         if not self.order.ranked_after(epoch):
             return
         with predicting(self.model):
-            probabilities = inference.predict(self.model, self.images)
+            probabilities = prediction.predict(self.model, self.images)
         self.order.rank(epoch, -(self.targets * np.log(np.maximum(probabilities, 1e-7))).sum(axis=1))
 
 
@@ -199,7 +200,7 @@ class Recorder(keras.callbacks.Callback):
             self.progress.kept_epoch = epoch + 1
             self.kept = predicting_weights(self.model)
         weights, optimizer = values(self.model.variables), values(self.model.optimizer.variables)
-        state.save(self.path, State(self.progress, weights, optimizer, self.kept, self.order.hard))
+        checkpoint.save(self.path, State(self.progress, weights, optimizer, self.kept, self.order.hard))
         if "val_loss" in row:
             row = {**row, "val_log_loss": float(logs.get("val_log_loss", logs["val_loss"]))}
         self.on_event({"event": "epoch", **row})

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from digit_recognizer import files
-from digit_recognizer.dataset import Dataset, load_dataset
+from digit_recognizer.data.dataset import Dataset, load_dataset
+from digit_recognizer.data.folds import load_folds, save_folds, stratified_folds
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import Experiment, Pipeline
-from digit_recognizer.folds import load_folds, save_folds, stratified_folds
-from digit_recognizer.training import results, run_record, workers
-from digit_recognizer.training.plan import Member, choose_members, default_jobs
+from digit_recognizer.runs import results, run_record
+from digit_recognizer.training import workers
+from digit_recognizer.training.members import Member, choose_members, default_jobs
 from digit_recognizer.workspace import Workspace
 
 OnEvent = Callable[[dict[str, Any]], None]

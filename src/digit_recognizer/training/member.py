@@ -14,12 +14,12 @@ import keras
 import numpy as np
 import pandas as pd
 
-from digit_recognizer import backend, figures, files, inference, layers, metrics
-from digit_recognizer.dataset import Dataset
+from digit_recognizer import backend, figures, files, metrics
+from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import Experiment
-from digit_recognizer.training import state
-from digit_recognizer.training.batches import Batches
+from digit_recognizer.models import layers, prediction
+from digit_recognizer.training import checkpoint
 from digit_recognizer.training.callbacks import (
     AtomicCheckpoint,
     Board,
@@ -33,9 +33,10 @@ from digit_recognizer.training.callbacks import (
     assign,
     values,
 )
-from digit_recognizer.training.compiling import compiled_model
-from digit_recognizer.training.order import Order
-from digit_recognizer.training.plan import Member, Split, steps_per_epoch, steps_per_execution
+from digit_recognizer.training.compiled_model import compiled_model
+from digit_recognizer.training.loader import Batches
+from digit_recognizer.training.members import Member, Split, steps_per_epoch, steps_per_execution
+from digit_recognizer.training.sampler import Order
 
 TIMED_STEPS = 6
 FEWEST_STEPS = 4  # an epoch must have, for hard examples: a backend fetches as many ahead, in the thread that ranks
@@ -96,7 +97,7 @@ def train_member(task: Task) -> None:
         UserError: the loss became NaN, or the network doesn't fit the data.
     """
     restored = _restored(task)
-    progress = restored.progress if restored else state.Progress(task.experiment.steps_per_epoch)
+    progress = restored.progress if restored else checkpoint.Progress(task.experiment.steps_per_epoch)
     task = task.of_length(progress.steps_per_epoch)
     model = compiled_model(task.experiment, task.dataset, task.split, task.member)
     task.on_event({"event": "built", "summary": _summary(model)})
@@ -107,12 +108,12 @@ def train_member(task: Task) -> None:
     keras.backend.clear_session()
 
 
-def _restored(task: Task) -> state.State | None:
+def _restored(task: Task) -> checkpoint.State | None:
     """The state to go on from, if there is one; a damaged one is reported, and the member begins anew."""
     if not task.checkpoint.exists():
         return None
     try:
-        return state.load(task.checkpoint)
+        return checkpoint.load(task.checkpoint)
     except UserError as error:
         task.on_event({"event": "warning", "message": f"{error}: this member is trained again from its beginning"})
         return None
@@ -124,7 +125,7 @@ def _summary(model: keras.Model) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _fit(model: keras.Model, task: Task, restored: state.State | None, progress: state.Progress) -> list[np.ndarray]:
+def _fit(model: keras.Model, task: Task, restored: checkpoint.State | None, progress: checkpoint.Progress) -> list[np.ndarray]:
     """Train to the end and return the weights that predict."""
     experiment, split = task.experiment, task.split
     images, targets = task.examples
@@ -146,7 +147,7 @@ def _fit(model: keras.Model, task: Task, restored: state.State | None, progress:
     if len(split.valid):
         validation = {
             "validation_data": (task.valid_images, task.targets(task.valid_labels)),
-            "validation_batch_size": inference.BATCH_SIZE,
+            "validation_batch_size": prediction.BATCH_SIZE,
             "validation_freq": _validated_epochs(experiment),
         }
     if not restored:
@@ -164,7 +165,7 @@ def _fit(model: keras.Model, task: Task, restored: state.State | None, progress:
     return recorder.kept
 
 
-def _order(task: Task, rows: int, restored: state.State | None) -> Order:
+def _order(task: Task, rows: int, restored: checkpoint.State | None) -> Order:
     experiment = task.experiment
     steps = steps_per_epoch(experiment, len(task.split.train))
     hard_examples = experiment.hard_examples if steps >= FEWEST_STEPS * steps_per_execution(experiment) else 0.0
@@ -187,7 +188,7 @@ def _validated_epochs(experiment: Experiment) -> list[int]:
     return list(range(experiment.epochs, 0, -experiment.validate_every))
 
 
-def _callbacks(task: Task, progress: state.Progress) -> list[keras.callbacks.Callback]:
+def _callbacks(task: Task, progress: checkpoint.Progress) -> list[keras.callbacks.Callback]:
     experiment = task.experiment
     callbacks = [SeedEpochs(task.member.key), StopOnNaN(), Reporter(task.on_event, experiment.batch_size)]
     if backend.name() == "tensorflow":
@@ -196,7 +197,7 @@ def _callbacks(task: Task, progress: state.Progress) -> list[keras.callbacks.Cal
     return [*callbacks, *_validation_callbacks(task, progress)] if len(task.split.valid) else callbacks
 
 
-def _validation_callbacks(task: Task, progress: state.Progress) -> list[keras.callbacks.Callback]:
+def _validation_callbacks(task: Task, progress: checkpoint.Progress) -> list[keras.callbacks.Callback]:
     experiment, callbacks = task.experiment, []
     if experiment.ema:
         callbacks.append(keras.callbacks.SwapEMAWeights())
@@ -214,15 +215,15 @@ def _validation_callbacks(task: Task, progress: state.Progress) -> list[keras.ca
     return callbacks
 
 
-def _write_results(model: keras.Model, task: Task, progress: state.Progress) -> None:
+def _write_results(model: keras.Model, task: Task, progress: checkpoint.Progress) -> None:
     folder, split, tta = task.folder, task.split, task.experiment.tta
     with files.atomic(folder / "model.keras") as path:
         model.save(path)
     files.write_text(folder / "history.csv", pd.DataFrame(progress.history).reindex(columns=HISTORY).to_csv(index=False))
     if progress.steps:
         files.write_text(folder / "steps.csv", pd.DataFrame(progress.steps).to_csv(index=False))
-    valid = inference.predict(model, task.valid_images, tta)
-    test = inference.predict(model, task.dataset.test_images, tta)
+    valid = prediction.predict(model, task.valid_images, tta)
+    test = prediction.predict(model, task.dataset.test_images, tta)
     files.write_npz(folder / "predictions.npz", rows=split.valid, valid=valid, test=test, trained_rows=split.train)
     scores = _write_confusion(task, valid) if len(split.valid) else {}
     steps = steps_per_epoch(task.experiment, len(split.train))

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from digit_recognizer import files
-from digit_recognizer.dataset import Dataset
+from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import Experiment
-from digit_recognizer.training import results
-from digit_recognizer.training.plan import Member
+from digit_recognizer.runs import results
+from digit_recognizer.training.members import Member
 
 
 def identity(run: Path, experiment: Experiment, dataset: Dataset) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 
 from digit_recognizer import backend
 from digit_recognizer.errors import DiskFullError, UserError
-from digit_recognizer.training.plan import Member
+from digit_recognizer.training.members import Member
 from digit_recognizer.training.processes import die_with_parent
 from digit_recognizer.workspace import Workspace
 
@@ -149,8 +149,8 @@ def _in_one_line(error: Exception) -> str:
 
 def _train_each(pipe: connection.Connection, send: Callable, job: Job, threads: int, jobs: int) -> None:
     from digit_recognizer import experiment
-    from digit_recognizer.dataset import load_dataset
-    from digit_recognizer.folds import load_folds
+    from digit_recognizer.data.dataset import load_dataset
+    from digit_recognizer.data.folds import load_folds
 
     pipeline = experiment.load(str(job.pipeline), job.workspace, job.changes)
     if pipeline.sha256 != job.sha256:
@@ -161,7 +161,7 @@ def _train_each(pipe: connection.Connection, send: Callable, job: Job, threads: 
     backend.configure(threads, loaded.deterministic)
     from digit_recognizer.training import teacher
     from digit_recognizer.training.member import Task, train_member
-    from digit_recognizer.training.plan import split_rows
+    from digit_recognizer.training.members import split_rows
 
     augmenting = max(1, min(4, (os.cpu_count() or 1) // jobs - threads))
     while order := pipe.recv():

@@ -9,7 +9,7 @@ from optuna.importance import get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
 from digit_recognizer import files
-from digit_recognizer.console import duration
+from digit_recognizer.formatting import duration
 from digit_recognizer.tuning import charts, trials
 from digit_recognizer.tuning.confirmation import LEVEL
 from digit_recognizer.tuning.summary import StudySummary

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from digit_recognizer.dataset import Dataset
+from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import Experiment, Pipeline, override, settings
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from digit_recognizer.errors import UserError
-from digit_recognizer.training.run_record import locked
+from digit_recognizer.runs.run_record import locked
 from digit_recognizer.workspace import Workspace
 
 HEARTBEAT = 30  # seconds between two signs of life of a trial on a server

@@ -19,7 +19,7 @@ from optuna import Study, Trial, TrialPruned
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState
 
-from digit_recognizer.dataset import load_dataset
+from digit_recognizer.data.dataset import load_dataset
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import Pipeline, differences, override
 from digit_recognizer.tuning import confirmation, page, space, storage, trials, tuned_pipeline

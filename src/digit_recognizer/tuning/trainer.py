@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from digit_recognizer import files, metrics
-from digit_recognizer.dataset import Dataset
+from digit_recognizer.data.dataset import Dataset
+from digit_recognizer.data.folds import save_folds, stratified_folds
 from digit_recognizer.experiment import Experiment, Pipeline, merged
-from digit_recognizer.folds import save_folds, stratified_folds
-from digit_recognizer.training import results, workers
-from digit_recognizer.training.plan import choose_members
+from digit_recognizer.runs import results
+from digit_recognizer.training import workers
+from digit_recognizer.training.members import choose_members
 from digit_recognizer.workspace import Workspace
 
 RESULT = "oof.npz"

@@ -1,0 +1,159 @@
+"""input/ -> Dataset: the images and labels in memory, with where they came from."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from digit_recognizer import files
+from digit_recognizer.data import csv_format
+from digit_recognizer.errors import UserError
+from digit_recognizer.workspace import Workspace
+
+DIGITS = tuple("0123456789")
+DIGIT_SHAPE = (28, 28, 1)
+FILES = ("train.csv", "test.csv", "sample_submission.csv")
+TEST_LABELS = "test_labels.csv"
+RECORD = "dataset.json"
+_CACHE = ".cache.npz"
+
+# Dataset.sha256 of the competition's own files, taken from Kaggle's digit-recognizer.zip.
+COMPETITION_SHA256 = "984d746673cf42c08753e2a4c2241c1f62784244b4ea989121b40824961796f8"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images as uint8 (n, height, width, channels), labels as int64 (n,), 0 <= label < len(classes)."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    test_images: np.ndarray
+    classes: tuple[str, ...]
+    sha256: str  # of the parsed train and test arrays, so line ends and re-zipping don't matter
+    source: str  # kaggle, bundled, mnist, fashion_mnist, or a path
+    competition: bool  # whether these are exactly the competition's files
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels)."""
+        return self.images.shape[1:]
+
+
+def load_dataset(workspace: Workspace) -> Dataset:
+    """Return the data of `input/`: from the cache while size and time of its files are unchanged, else read and checked.
+
+    Raises:
+        UserError: there is none, or it is not as `make data` left it.
+    """
+    folder, record = workspace.input, read_record(workspace)
+    stamps = _stamps(folder)
+    arrays = _read_cache(folder, stamps)
+    if arrays is None:
+        verify_files(workspace)
+        arrays = read_arrays(folder, tuple(record["classes"]), tuple(record["image_shape"]))
+        _write_cache(folder, stamps, arrays)
+    sha256 = str(arrays["sha256"])
+    return Dataset(
+        images=arrays["images"],
+        labels=arrays["labels"],
+        test_images=arrays["test_images"],
+        classes=tuple(record["classes"]),
+        sha256=sha256,
+        source=record["source"],
+        competition=sha256 == COMPETITION_SHA256,
+    )
+
+
+def load_test_labels(workspace: Workspace) -> np.ndarray | None:
+    """Return the public labels of the test images, int64 (m,), or None where there are none.
+
+    Raises:
+        UserError: the file is not as `make data` left it.
+    """
+    record = read_record(workspace)
+    if TEST_LABELS not in record["files"]:
+        return None
+    rows = record["files"]["test.csv"]["rows"]
+    return csv_format.read_labels(workspace.input / TEST_LABELS, tuple(record["classes"]), rows)
+
+
+def read_arrays(folder: Path, classes: tuple[str, ...], image_shape: tuple[int, int, int]) -> dict[str, np.ndarray]:
+    """Read and check the CSV files of a folder; return `images`, `labels`, `test_images` and their `sha256`.
+
+    Raises:
+        UserError: a cell, header or number of rows is wrong; the message names file, row and column.
+    """
+    images, labels = csv_format.read_train(folder / "train.csv", image_shape, classes)
+    test_images = csv_format.read_test(folder / "test.csv", image_shape)
+    for name in (FILES[2], TEST_LABELS):
+        if name in FILES or (folder / name).exists():
+            csv_format.read_labels(folder / name, classes, len(test_images))
+    sha256 = np.array(files.sha256_of_arrays(images, labels, test_images))
+    return {"images": images, "labels": labels, "test_images": test_images, "sha256": sha256}
+
+
+def read_record(workspace: Workspace) -> dict[str, Any]:
+    """Return dataset.json.
+
+    Raises:
+        UserError: there is no data, or the record is damaged.
+    """
+    path = workspace.input / RECORD
+    if not path.exists():
+        raise UserError(f"{workspace.input} has no data yet: run `make data` (or `make demo`, which needs no account)")
+    record = files.read_json(path)
+    try:
+        numbers = [*record["image_shape"], *(item["rows"] + item["bytes"] for item in record["files"].values())]
+        texts = [record["source"], *record["classes"], *(item["sha256"] for item in record["files"].values())]
+        if not all(isinstance(number, int) for number in numbers) or not all(isinstance(text, str) for text in texts):
+            raise ValueError
+        if len(record["image_shape"]) != 3 or not set(FILES) <= set(record["files"]):
+            raise ValueError
+    except (TypeError, KeyError, AttributeError, ValueError):
+        raise UserError(f"{path} is damaged: delete it and run `make data`, which checks the files anew") from None
+    return record
+
+
+def verify_files(workspace: Workspace) -> None:
+    """Hash all files of `input/` again and compare with dataset.json.
+
+    Raises:
+        UserError: one is missing or has changed.
+    """
+    for name, known in read_record(workspace)["files"].items():
+        path = workspace.input / name
+        try:
+            intact = path.stat().st_size == known["bytes"] and files.sha256_of(path) == known["sha256"]
+        except FileNotFoundError:
+            raise UserError(f"{path} is missing: run `make data`, which brings it back") from None
+        except OSError as error:
+            raise UserError(f"{path} can't be read: {error.strerror}") from error
+        if not intact:
+            raise UserError(f"{path} has changed since `make data`: run `make data`, which brings it back")
+
+
+def _stamps(folder: Path) -> np.ndarray:
+    """What tells that a file is unchanged without reading it: size and time of modification."""
+    stamps = {}
+    for name in (*FILES, TEST_LABELS, RECORD):
+        if (folder / name).exists():
+            status = (folder / name).stat()
+            stamps[name] = [status.st_size, status.st_mtime_ns]
+    return np.array(json.dumps(stamps))
+
+
+def _read_cache(folder: Path, stamps: np.ndarray) -> dict[str, np.ndarray] | None:
+    try:
+        arrays = files.read_npz(folder / _CACHE)
+        return arrays if str(arrays["stamps"]) == str(stamps) else None
+    except (UserError, KeyError):  # missing, damaged or of another version: it is made again
+        return None
+
+
+def _write_cache(folder: Path, stamps: np.ndarray, arrays: dict[str, np.ndarray]) -> None:
+    try:
+        files.write_npz(folder / _CACHE, stamps=stamps, **arrays)
+    except OSError:  # a read-only or full disk: reading the CSV files each time works as well
+        return

@@ -1,0 +1,256 @@
+"""Image files and CSVs of pixels -> images as a model takes them, prepared the way MNIST was; and a table of its answers.
+
+MNIST's way (LeCun, Cortes and Burges, http://yann.lecun.com/exdb/mnist/): the digit is scaled, antialiased, until its longest
+side has 20 pixels, then placed in 28x28 with its centre of mass in the middle. `drawing/page/prepare.js` does the same.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from digit_recognizer import files
+from digit_recognizer.data import csv_format
+from digit_recognizer.data.dataset import DIGIT_SHAPE, DIGITS
+from digit_recognizer.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from PIL.Image import Image
+
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
+
+LARGEST_SIDE = 512  # pixels: larger images are reduced to this first, which also averages noise away
+FAINT, SOLID = 0.25, 0.75  # contrast with the paper up to which a pixel is paper, and from which it is ink through and through
+TIE = 1e-4  # what lies this near to a half is rounded up, so that float errors can't make the drawing page differ
+LEAST_CONTRAST = 16  # grey levels between paper and ink, below which an image is taken for blank
+
+UNSURE = 0.7  # an image whose highest probability is lower is flagged
+INK = (0.01, 0.45)  # mean brightness, 0..1, outside which no digit lies: the competition's 70,000 have 0.025 to 0.40
+
+
+class ImageFiles(NamedTuple):
+    """What was read: names, images uint8 (n, height, width, channels), and a line for each file that could not be."""
+
+    names: list[str]
+    images: np.ndarray
+    problems: list[str]
+
+
+def are_digits(classes: Sequence[str], image_shape: Sequence[int]) -> bool:
+    """Whether data of such classes and (height, width, channels) are MNIST's kind, for which images are to be prepared."""
+    return tuple(classes) == DIGITS and tuple(image_shape) == DIGIT_SHAPE
+
+
+def read_images(paths: Sequence[Path], image_shape: tuple[int, int, int], prepare: bool) -> ImageFiles:
+    """Read image files, all images below folders, and rows of CSVs like the competition's test.csv.
+
+    Args:
+        paths: files and folders. A row of a CSV is named `file.csv:row`, its first `file.csv:1`, which is ImageId 1.
+        image_shape: (height, width, channels) that the model takes, square.
+        prepare: bring images to MNIST's form, see `prepare_digit`; else they are only scaled. Rows of a CSV are never prepared.
+
+    Raises:
+        UserError: not a single image could be read.
+    """
+    names, images, problems = [], [], []
+    for path in paths:
+        try:
+            found = list(_files_at(path))
+        except UserError as error:
+            problems.append(str(error))
+            continue
+        for file, name in found:
+            try:
+                is_csv = file.suffix.lower() == ".csv"
+                images.append(
+                    csv_format.read_test(file, image_shape) if is_csv else _read_image(file, image_shape, prepare)[np.newaxis]
+                )
+            except UserError as error:
+                problems.append(str(error))
+            else:
+                names += [f"{name}:{row}" for row in range(1, len(images[-1]) + 1)] if is_csv else [name]
+    if not images:
+        more = f" (and {len(problems) - 1} more that can't be read)" if len(problems) > 1 else ""
+        raise UserError(f"{problems[0]}{more}" if problems else "no images were named: give files or folders")
+    return ImageFiles(names, np.concatenate(images), problems)
+
+
+def _files_at(path: Path) -> Iterator[tuple[Path, str]]:
+    """Yield the files that `path` stands for, 2.png before 10.png, each with the name to show."""
+    if not path.exists():
+        raise UserError(f"{path}: there is no such file or folder")
+    if not path.is_dir():
+        yield path, path.name
+        return
+    names = [file.relative_to(path).as_posix() for file in path.rglob("*") if file.suffix.lower() in SUFFIXES]
+    names = [name for name in names if not Path(name).name.startswith(".")]
+    if not names:
+        raise UserError(f"{path}: holds no images ({', '.join(SUFFIXES)})")
+    for name in sorted(names, key=lambda name: re.sub(r"\d+", lambda number: number[0].zfill(12), name)):
+        yield path / name, name
+
+
+def _read_image(path: Path, image_shape: tuple[int, int, int], prepare: bool) -> np.ndarray:
+    """Return uint8 `image_shape`."""
+    from PIL import Image, ImageOps
+
+    height, width, channels = image_shape
+    try:
+        with Image.open(path) as image:
+            image = _on_paper(ImageOps.exif_transpose(image))
+    except Exception as error:  # a damaged image raises anything from OSError to SyntaxError
+        raise UserError(f"{path} can't be read as an image ({type(error).__name__}): save it anew as PNG") from error
+    if prepare:
+        return prepare_digit(np.asarray(image.convert("L")), width)[..., np.newaxis]
+    image = image.convert("L" if channels == 1 else "RGB").resize((width, height), Image.Resampling.LANCZOS)
+    return np.asarray(image).reshape(image_shape)
+
+
+def _on_paper(image: "Image") -> "Image":
+    """Return it without transparency and with 8 bits: laid on its paper's colour, or if it is ink only, on the contrary."""
+    from PIL import Image
+
+    if image.mode.startswith("I"):
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    image = image.convert("RGBA")
+    pixels = np.asarray(image)
+    opaque = pixels[pixels[..., 3] > 127][:, :3]
+    if 2 * len(opaque) > pixels[..., 3].size:
+        paper = tuple(int(value) for value in np.median(opaque, axis=0))
+    else:
+        paper = (0, 0, 0) if len(opaque) and opaque.mean() > 127 else (255, 255, 255)
+    return Image.alpha_composite(Image.new("RGBA", image.size, (*paper, 255)), image).convert("RGB")
+
+
+def prepare_digit(grey: np.ndarray, side: int) -> np.ndarray:
+    """Return one digit as MNIST has it, light on black, uint8 (side, side), from grey uint8 (height, width) of any size.
+
+    What has MNIST's form already, as the competition's rows have, is returned as it is. An image without ink comes out black.
+    """
+    light = 255 - grey if not _paper_is_dark(grey) else grey
+    return light if light.shape == (side, side) and _has_mnist_form(light) else place(_ink(light), side)
+
+
+def _has_mnist_form(light: np.ndarray) -> bool:
+    """Whether a full-contrast digit fills the box and lies in the middle: so do all the competition's rows, also as JPEG."""
+    ink = np.where(light > FAINT * 255, light, 0)
+    if light.max() < SOLID * 255 or np.median(_border(ink)) > 0:
+        return False
+    longest = max(_cropped(ink).shape) / _box_side(len(light))
+    return 0.6 <= longest <= 1.1 and all(abs(_centre(ink, axis) - len(light) / 2) <= 1.5 for axis in (0, 1))
+
+
+def _paper_is_dark(grey: np.ndarray) -> bool:
+    """Whether the middle of the border's values lies below the middle between the darkest and the lightest pixel."""
+    return float(np.median(_border(grey))) < (float(grey.min()) + float(grey.max())) / 2
+
+
+def _border(image: np.ndarray) -> np.ndarray:
+    return np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
+
+
+def _ink(light: np.ndarray) -> np.ndarray:
+    """Return how much ink is on each pixel, 0..1, float64 (height, width), at most LARGEST_SIDE pixels a side.
+
+    Shadows go, as contrast is taken to the paper round about (a grey opening over half the image); noise, stains and
+    dust go, as a patch of ink counts only if it is dark somewhere and has a hundredth of the largest one's area.
+    """
+    from PIL import Image
+    from scipy import ndimage
+
+    if max(light.shape) > LARGEST_SIDE:
+        image = Image.fromarray(light)
+        image.thumbnail((LARGEST_SIDE, LARGEST_SIDE), Image.Resampling.BOX)
+        light = np.asarray(image)
+    light = light.astype(np.float64)
+    margin = max(1, max(light.shape) // 4)
+    around = np.pad(light, margin, mode="reflect", reflect_type="odd")  # so that shadows go on beyond the border
+    paper = ndimage.grey_opening(around, size=2 * margin + 1)[margin:-margin, margin:-margin]
+    contrast = light - paper
+    contrast -= np.median(_border(contrast))
+    if contrast.max() < LEAST_CONTRAST:
+        return np.zeros_like(light)
+    ink = np.clip((contrast / contrast.max() - FAINT) / (SOLID - FAINT), 0, 1)
+    patches, count = ndimage.label(ink > 0, structure=np.ones((3, 3)))
+    areas = np.bincount(patches.ravel(), minlength=count + 1)
+    areas[0] = 0  # the paper
+    darkest = ndimage.maximum(ink, patches, np.arange(count + 1))
+    return ink * ((areas >= areas.max() / 100) & (darkest > 0.5))[patches]
+
+
+def place(ink: np.ndarray, side: int) -> np.ndarray:
+    """Return ink 0..1, float64 (height, width), scaled and centred by mass as in MNIST, uint8 (side, side).
+
+    In MNIST the centre of mass, counted in pixels from 0, is within half a pixel of 14 in every image.
+    """
+    from PIL import Image
+
+    canvas = np.zeros((side, side), np.uint8)
+    if not ink.any():
+        return canvas
+    ink = _cropped(ink)
+    height, width = (max(1, _rounded(extent * _box_side(side) / max(ink.shape))) for extent in ink.shape)
+    image = Image.fromarray(ink.astype(np.float32)).resize((width, height), Image.Resampling.HAMMING)
+    digit = np.asarray(image, np.float64)
+    top = min(max(_rounded(side / 2 - _centre(digit, 0)), 0), side - height)
+    left = min(max(_rounded(side / 2 - _centre(digit, 1)), 0), side - width)
+    canvas[top : top + height, left : left + width] = np.floor(255 * digit + 0.5 + TIE)
+    return canvas
+
+
+def _box_side(side: int) -> int:
+    return _rounded(side * 20 / 28)
+
+
+def _cropped(ink: np.ndarray) -> np.ndarray:
+    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
+    return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def _centre(ink: np.ndarray, axis: int) -> float:
+    """Return the centre of mass along the axis, in pixels from 0."""
+    mass = ink.sum(axis=1 - axis)
+    return float(np.average(np.arange(len(mass)), weights=mass))
+
+
+def _rounded(value: float) -> int:
+    return int(np.floor(value + 0.5 + TIE))
+
+
+def prediction_table(
+    names: Sequence[str], images: np.ndarray, probabilities: np.ndarray, classes: tuple[str, ...]
+) -> "pd.DataFrame":
+    """Return a row an image: file, digit, probability, runner_up, flag, then the probability of each class under its name.
+
+    The flag says "looks unlike any digit" where the model is unsure, or where an image is emptier or fuller than any digit.
+    A network that is sure of a drawing that is no digit is not found out.
+
+    Args:
+        images: uint8 (n, height, width, channels) as the model took them.
+        probabilities: float32 (n, len(classes)).
+    """
+    import pandas as pd
+
+    digits = are_digits(classes, images.shape[1:])
+    order = np.argsort(-probabilities, axis=1, kind="stable")
+    best = probabilities[np.arange(len(names)), order[:, 0]]
+    ink = images.mean(axis=(1, 2, 3)) / 255
+    strange = (best < UNSURE) | (digits & ((ink < INK[0]) | (ink > INK[1])))
+    table = {
+        "file": list(names),
+        "digit": [classes[label] for label in order[:, 0]],
+        "probability": best,
+        "runner_up": [classes[label] for label in order[:, 1]],
+        "flag": np.where(strange, f"looks unlike any {'digit' if digits else 'class'}", ""),
+    }
+    return pd.DataFrame(table | {name: probabilities[:, label] for label, name in enumerate(classes)})
+
+
+def write_predictions(path: Path, table: "pd.DataFrame") -> None:
+    """Write the table as CSV, probabilities with six decimals."""
+    files.write_text(path, table.to_csv(index=False, lineterminator="\n", float_format="%.6f"))

@@ -1,0 +1,5 @@
+"""Bringing data to `input/`: from Kaggle, a file, a folder, or a data set that a library holds."""
+
+from digit_recognizer.data.sources.fetching import FetchReport, fetch
+
+__all__ = ["FetchReport", "fetch"]

@@ -1,0 +1,260 @@
+"""`make data`: any source -> the files of `input/`, complete and checked, or left as they were."""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from digit_recognizer import files
+from digit_recognizer.data import dataset
+from digit_recognizer.data.sources import archives, arrays, bundled, images, keras_datasets
+from digit_recognizer.data.sources.arrays import ImageArrays
+from digit_recognizer.errors import UserError
+from digit_recognizer.workspace import Workspace
+
+_INCOMING = ".incoming"  # a complete set of files on its way to `input/`
+_CSV_LIMIT = 4 << 30  # bytes of a file that is copied
+
+# SHA-256 (first 16 digits) of some images of the competition's test set: whatever contains one is made of MNIST.
+_TEST_IMAGES = {"13bdd4c594399df2", "8d1d1ae9a7a73ad0", "1372c46d861aea4f", "44cdc8bc67a9fff7", "9368bf29ab5e8238"}
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class FetchReport:
+    """What lies in `input/`, and whether it was fetched now or was there already."""
+
+    fetched: bool
+    record: dict[str, Any]  # the content of dataset.json
+
+    @property
+    def summary(self) -> str:
+        """One line for the person."""
+        record = self.record
+        rows = {name: item["rows"] for name, item in record["files"].items()}
+        height, width, channels = record["image_shape"]
+        return (
+            f"{'Fetched' if self.fetched else 'There already, intact'}: "
+            f"{rows['train.csv']:,} training and {rows['test.csv']:,} test "
+            f"images, {height}x{width}x{channels}, {len(record['classes'])} classes, from {record['source']}"
+            f"{' (the competition)' if record['competition'] else ''}"
+        )
+
+    @property
+    def warning(self) -> str | None:
+        """What the person should know about this data."""
+        if self.record["contains_competition_test"]:
+            return "this data contains images of the competition's test set: what is trained on it can't be submitted"
+        if not self.record["competition"] and dataset.TEST_LABELS not in self.record["files"]:
+            return "these are not the competition's files, whatever their names: what is trained on them can't be submitted"
+        return None
+
+
+def fetch(source: str | None, workspace: Workspace, *, force: bool = False, on_progress: Say | None = None) -> FetchReport:
+    """Bring the data of `source` to `input/`, unless it is there and intact.
+
+    `source` is kaggle, bundled, mnist, fashion_mnist or a path: a zip or folder with the competition's CSV files, an .npz with
+    x_train, y_train and x_test, IDX files, or images in train/<class>/ (and test/). None means what is there, else kaggle.
+
+    Raises:
+        UserError: the source can't be had or is faulty, or `input/` holds other data and `force` is not set; `input/` is then
+            as it was.
+    """
+    say = on_progress or (lambda text: None)
+    folder = workspace.input
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(folder):
+            if (folder / _INCOMING).is_dir():
+                _install(folder)
+            record = _record_or_none(workspace)
+            source = _chosen(source, record, folder)
+            if not force:
+                _refuse_other_data(source, record, folder)
+                if record and _intact(workspace):
+                    return FetchReport(False, record)
+            _discard_cut_attempts(folder)
+            with tempfile.TemporaryDirectory(prefix=".fetching-", dir=folder, ignore_cleanup_errors=True) as staging:
+                record = _stage(source, Path(staging) / "files", say)
+                (Path(staging) / "files").replace(folder / _INCOMING)
+            _install(folder)
+    except OSError as error:
+        raise UserError(f"{error.filename or folder}: {error.strerror or error}; nothing in {folder} was changed") from error
+    return FetchReport(True, record)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the folder for this process alone; the kernel lets go of it when the process ends, however that ends."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise UserError(f"another `make data` is at work in {folder}: wait for it") from None
+    finally:
+        os.close(descriptor)
+
+
+def _chosen(source: str | None, record: dict[str, Any] | None, folder: Path) -> str:
+    if source in (None, ""):
+        if record:
+            return record["source"]
+        return str(folder.resolve()) if (folder / "train.csv").exists() else "kaggle"
+    return source if source in _NAMED else str(Path(source).expanduser().resolve())
+
+
+def _refuse_other_data(source: str, record: dict[str, Any] | None, folder: Path) -> None:
+    if record is None:
+        there = [name for name in dataset.FILES if (folder / name).exists()]
+        if there and source != str(folder.resolve()):
+            raise UserError(
+                f"{folder} holds {there[0]} from elsewhere: `make data` alone checks and takes what is there, "
+                f"and `make data SOURCE={source} FORCE=1` replaces it"
+            )
+    elif source != record["source"] and not (source == "kaggle" and record["competition"]):
+        raise UserError(
+            f"{folder} holds data from {record['source']}: `make data SOURCE={source} FORCE=1` replaces it "
+            "(runs that were trained on it stay, but can't be continued)"
+        )
+
+
+def _record_or_none(workspace: Workspace) -> dict[str, Any] | None:
+    try:
+        return dataset.read_record(workspace)
+    except UserError:
+        return None
+
+
+def _intact(workspace: Workspace) -> bool:
+    try:
+        dataset.verify_files(workspace)
+    except UserError:
+        return False
+    return True
+
+
+def _stage(source: str, staging: Path, say: Say) -> dict[str, Any]:
+    """Bring all files of `source` to the folder `staging`, check them and return their record, which lies there too."""
+    staging.mkdir()
+    say(f"taking the data from {source}")
+    found = _NAMED[source](staging, say) if source in _NAMED else _from_path(Path(source), staging)
+    classes, image_shape = dataset.DIGITS, dataset.DIGIT_SHAPE
+    if found is not None:
+        found.check(source)
+        found.write(staging)
+        classes, image_shape = found.classes, found.images.shape[1:]
+    say("checking every cell")
+    try:
+        read = dataset.read_arrays(staging, classes, image_shape)
+    except UserError as error:  # the person knows the source, not the folder on the way
+        raise UserError(f"{str(error).replace(f'{staging}/', f'{source}: ')}; mend it or download it again") from error
+    record = _describe(staging, read, classes, source)
+    files.write_json(staging / dataset.RECORD, record)
+    return record
+
+
+def _describe(folder: Path, read: dict[str, Any], classes: tuple[str, ...], source: str) -> dict[str, Any]:
+    """Return the content of dataset.json for the files of a folder and what `dataset.read_arrays` read from them."""
+    names = [name for name in (*dataset.FILES, dataset.TEST_LABELS) if (folder / name).exists()]
+    competition = str(read["sha256"]) == dataset.COMPETITION_SHA256
+    return {
+        "source": source,
+        "competition": competition,
+        "contains_competition_test": not competition and _contains_competition_test(read),
+        "classes": list(classes),
+        "image_shape": list(read["images"].shape[1:]),
+        "sha256": str(read["sha256"]),
+        "files": {
+            name: {
+                "bytes": (folder / name).stat().st_size,
+                "sha256": files.sha256_of(folder / name),
+                "rows": len(read["images" if name == "train.csv" else "test_images"]),
+            }
+            for name in names
+        },
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _contains_competition_test(read: dict[str, Any]) -> bool:
+    images = (image for name in ("images", "test_images") for image in read[name])
+    return any(hashlib.sha256(image.tobytes()).hexdigest()[:16] in _TEST_IMAGES for image in images)
+
+
+def _install(folder: Path) -> None:
+    """Move the complete set of files in; when this was cut short, the next call finishes it."""
+    incoming = folder / _INCOMING
+    if (incoming / dataset.RECORD).exists():
+        for name in (*dataset.FILES, dataset.TEST_LABELS):
+            if (incoming / name).exists():
+                (incoming / name).replace(folder / name)
+        names = files.read_json(incoming / dataset.RECORD)["files"]
+        if dataset.TEST_LABELS not in names:
+            (folder / dataset.TEST_LABELS).unlink(missing_ok=True)
+        (incoming / dataset.RECORD).replace(folder / dataset.RECORD)
+    shutil.rmtree(incoming)
+
+
+def _discard_cut_attempts(folder: Path) -> None:
+    for attempt in folder.glob(".fetching-*"):
+        shutil.rmtree(attempt, ignore_errors=True)
+
+
+def _from_kaggle(staging: Path, say: Say) -> None:
+    from digit_recognizer import kaggle_client
+
+    with tempfile.TemporaryDirectory(prefix="kaggle-", dir=staging.parent) as download:
+        archive = kaggle_client.download(Path(download), say)
+        try:
+            archives.extract(archive, staging)
+        except UserError as error:  # the file is gone when the person reads this
+            raise UserError(str(error).replace(str(archive), "kaggle: the download")) from error
+
+
+_NAMED: dict[str, Callable[[Path, Say], ImageArrays | None]] = {
+    "kaggle": _from_kaggle,
+    "bundled": lambda staging, say: bundled.load(),
+    "mnist": lambda staging, say: keras_datasets.load("mnist"),
+    "fashion_mnist": lambda staging, say: keras_datasets.load("fashion_mnist"),
+}
+
+
+def _from_path(path: Path, staging: Path) -> ImageArrays | None:
+    """Return the images of a path, or None after the competition's CSV files were put into `staging`."""
+    if not path.exists():
+        raise UserError(f"SOURCE={path}: there is no such file or folder; a source is a path or one of {', '.join(_NAMED)}")
+    if path.is_dir():
+        if any((path / name).exists() for name in dataset.FILES):
+            return _copy(path, staging)
+        if (path / archives.NAME).exists():
+            return archives.extract(path / archives.NAME, staging)
+        if (path / "train").is_dir():
+            return images.load(path)
+        return arrays.load_idx(path)
+    if path.suffix == ".npz":
+        return arrays.load_npz(path)
+    if path.name in dataset.FILES:
+        return _copy(path.parent, staging)
+    if "-ubyte" in path.name:
+        return arrays.load_idx(path.parent)
+    return archives.extract(path, staging)
+
+
+def _copy(folder: Path, staging: Path) -> None:
+    for name in dataset.FILES:
+        if not (folder / name).is_file():
+            raise UserError(f"{folder} has no {name}: the source needs {', '.join(dataset.FILES)}")
+        if (folder / name).stat().st_size > _CSV_LIMIT:
+            raise UserError(f"{folder / name} is larger than {_CSV_LIMIT >> 30} GB: this is not the competition's file")
+        shutil.copyfile(folder / name, staging / name)
+    if (folder / dataset.TEST_LABELS).is_file():
+        shutil.copyfile(folder / dataset.TEST_LABELS, staging / dataset.TEST_LABELS)

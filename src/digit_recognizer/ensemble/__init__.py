@@ -1,0 +1,1 @@
+"""Blending runs into a submission, and verifying it."""

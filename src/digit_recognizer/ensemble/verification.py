@@ -1,0 +1,71 @@
+"""Is a submission what its runs say? Recomputed from the stored probabilities, or by training everything again."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from digit_recognizer import experiment, files
+from digit_recognizer.data.dataset import load_dataset, verify_files
+from digit_recognizer.ensemble import blending
+from digit_recognizer.errors import UserError
+from digit_recognizer.runs import results, run_record
+from digit_recognizer.submission import submitting
+from digit_recognizer.training.cross_validation import Request, train
+from digit_recognizer.workspace import Workspace
+
+OnEvent = Callable[[dict[str, Any]], None]
+
+
+def verify(
+    path: Path,
+    workspace: Workspace,
+    *,
+    retrain: bool = False,
+    on_event: OnEvent = lambda event: None,
+) -> int:
+    """Recompute a submission's labels and compare them with its CSV; return the number of rows.
+
+    The data's files are hashed again, and members' predictions against their checksums and the run's averages. With
+    `retrain`, every member is trained again beside the old run, and its probabilities compared too.
+
+    Raises:
+        UserError: something stored is damaged, or the recomputed probabilities or labels differ.
+    """
+    if not path.exists():
+        raise UserError(f"there is no {path}: name a submission's file, as submissions/fast.csv")
+    verify_files(workspace)
+    labels = submitting.check_submission(path, workspace)
+    record = files.read_json(path.with_suffix(".json"))
+    dataset = load_dataset(workspace)
+    runs = [blending.load_run(workspace, name, dataset) for name in record["runs"]]
+    for run in runs:
+        results.check_averages(workspace.run(run.name), run.folds, run.oof, run.test)
+        if retrain:
+            _check_retrained(workspace, run, on_event)
+    again = blending.blended(workspace, record["runs"], path.stem).test.argmax(axis=1)
+    different = np.flatnonzero(again != labels)
+    if len(different):
+        raise UserError(
+            f"{path}: {len(different)} labels differ from the stored probabilities, the first at ImageId {different[0] + 1}: "
+            f"`make ensemble` writes it anew"
+        )
+    return len(labels)
+
+
+def _check_retrained(workspace: Workspace, run: blending.Run, on_event: OnEvent) -> None:
+    """Train the run again under another name, which is kept where it differs.
+
+    Raises:
+        UserError: its test probabilities are not the same bytes.
+    """
+    record = files.read_json(workspace.run(run.name) / run_record.RECORD)
+    changes = {**record["changes"], "seeds": tuple(record["settings"]["seeds"])}
+    pipeline = experiment.load(record["pipeline_file"], workspace, changes)
+    again = f"{run.name}.retrained"
+    for full in sorted({member.fold is None for member in results.trained_members(workspace.run(run.name))}):
+        train(Request(pipeline, changes, again, folds=run.metrics["folds_done"], full=full), workspace, on_event)
+    if not np.array_equal(files.read_npz(workspace.run(again) / "test.npz")["probabilities"], run.test):
+        raise UserError(f"run '{run.name}' gives other probabilities when it is trained again: compare it with '{again}'")
+    results.remove_run(workspace.run(again))

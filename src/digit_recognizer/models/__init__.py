@@ -1,0 +1,1 @@
+"""Networks, their layers, building a model, and prediction with it."""

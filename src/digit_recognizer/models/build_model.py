@@ -1,0 +1,40 @@
+"""An experiment -> an uncompiled Keras model."""
+
+from typing import Any
+
+from digit_recognizer.errors import UserError
+from digit_recognizer.experiment import Experiment
+
+
+def build_model(
+    experiment: Experiment, image_shape: tuple[int, int, int], classes: int, pixel_mean: float, pixel_sd: float
+) -> Any:
+    """Return the uncompiled `keras.Model` from pixels 0..255 (batch, *image_shape) to float32 probabilities (batch, classes).
+
+    The scaling is the model's first layer, so that a saved model needs nothing beside it. `pixel_mean` and `pixel_sd` (0..255)
+    are those of the training rows.
+
+    Raises:
+        UserError: the network's output is not (batch, classes).
+    """
+    import keras
+
+    offset = 0.0 if experiment.scaling == "unit" else pixel_mean
+    divisor = pixel_sd if experiment.scaling == "standardised" else 255.0
+    inputs = keras.Input(image_shape, name="pixels")
+    scaled = keras.layers.Rescaling(1 / divisor, -offset / divisor, name="scaling")(inputs)
+    outputs = experiment.network(scaled, classes, **experiment.network_options)
+    if tuple(outputs.shape) != (None, classes):
+        raise UserError(f"network: its output has the shape {tuple(outputs.shape)}, but the data need (None, {classes})")
+    return keras.Model(inputs, _in_float32(outputs))
+
+
+def _in_float32(outputs: Any) -> Any:
+    """Return the outputs, their layer computing in float32 under mixed precision too: half precision has three digits."""
+    import keras
+
+    layer = outputs._keras_history.operation
+    if not isinstance(layer, keras.Layer) or layer.compute_dtype == "float32":
+        return outputs
+    layer.dtype_policy = "float32"
+    return layer(layer.input)

@@ -1,5 +1,0 @@
-"""Bringing data to `input/`: from Kaggle, a file, a folder, or a data set that a library holds."""
-
-from digit_recognizer.sources.fetching import FetchReport, fetch
-
-__all__ = ["FetchReport", "fetch"]

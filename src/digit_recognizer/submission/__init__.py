@@ -1,0 +1,1 @@
+"""The submission file, sending it to Kaggle, and the ledger."""

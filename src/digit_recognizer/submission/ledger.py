@@ -1,0 +1,205 @@
+"""submissions/ledger.csv: one row for each submission to Kaggle, readable after a person or Excel has saved it."""
+
+import contextlib
+import csv
+import fcntl
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from digit_recognizer import files, kaggle_client
+from digit_recognizer.errors import UserError
+from digit_recognizer.workspace import Workspace
+
+NEEDED = ("file", "sha256", "status")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row, its cells as they stand in the file, so that what a person wrote there is kept.
+
+    status: sending (Kaggle's answer never came), pending, complete, error (can't be scored), refused (never arrived).
+    """
+
+    file: str
+    sha256: str
+    status: str
+    time: str = ""
+    runs: str = ""
+    git_commit: str = ""
+    oof_accuracy: str = ""
+    ref: str = ""  # Kaggle's number
+    public_score: str = ""
+    message: str = ""
+    others: dict[str, str] = field(default_factory=dict)  # columns that a person added
+
+    @property
+    def score(self) -> float | None:
+        """The public score, or None while there is none."""
+        return _number(self.public_score)
+
+    @property
+    def accuracy(self) -> float | None:
+        """The out-of-fold accuracy of what was submitted, or None where it isn't known."""
+        return _number(self.oof_accuracy)
+
+    @property
+    def number(self) -> int | None:
+        """Kaggle's number for the submission, or None before it has one."""
+        value = _number(self.ref)
+        return int(value) if value else None
+
+    @property
+    def tag(self) -> str:
+        """What the text sent with the file ends in, by which it is found in Kaggle's list of submissions."""
+        return f"[{self.sha256[:12]}]"
+
+
+COLUMNS = ("time", "file", "sha256", "runs", "git_commit", "oof_accuracy", "status", "ref", "public_score", "message")
+
+
+def path_of(workspace: Workspace) -> Path:
+    """Return the ledger's path."""
+    return workspace.submissions / "ledger.csv"
+
+
+def read_ledger(workspace: Workspace) -> list[Entry]:
+    """Return all entries, oldest first; [] before the first submission.
+
+    Commas, semicolons and tabs, any line ends, a byte order mark, UTF-16, other columns and another order of columns are fine.
+
+    Raises:
+        UserError: it can't be understood.
+    """
+    return _read(path_of(workspace))
+
+
+def append(workspace: Workspace, entry: Entry) -> None:
+    """Add an entry, with the time if it has none."""
+    with _locked(workspace) as entries:
+        entries.append(entry if entry.time else replace(entry, time=datetime.now(UTC).isoformat(timespec="seconds")))
+
+
+def update(workspace: Workspace, sha256: str, **cells: str) -> None:
+    """Change cells of the latest entry with this sha256."""
+    with _locked(workspace) as entries:
+        place = max((number for number, entry in enumerate(entries) if entry.sha256 == sha256), default=None)
+        if place is not None:  # a person may have deleted it meanwhile
+            entries[place] = replace(entries[place], **cells)
+
+
+def best_score(entries: list[Entry]) -> float | None:
+    """Return the highest public score so far."""
+    return max((entry.score for entry in entries if entry.score is not None), default=None)
+
+
+def best_scores_by_run(workspace: Workspace) -> dict[str, float]:
+    """Return the best public score by the names of the runs that were submitted, `a b` for a blend."""
+    with contextlib.suppress(UserError):  # `ledger` explains an unreadable file
+        scored = [(entry.runs, entry.score) for entry in read_ledger(workspace) if entry.score is not None]
+        return dict(sorted(scored, key=lambda pair: pair[1]))
+    return {}
+
+
+def refresh(workspace: Workspace) -> list[Entry]:
+    """Ask Kaggle about the entries without a final status, record its answers, and return those that changed.
+
+    Raises:
+        UserError: Kaggle can't be asked.
+    """
+    changed = []
+    for entry in read_ledger(workspace):
+        if entry.status.lower() in ("pending", "sending"):
+            updated = settle(workspace, entry)
+            if updated != entry:
+                changed.append(updated)
+    return changed
+
+
+def settle(workspace: Workspace, entry: Entry) -> Entry:
+    """Ask Kaggle about one entry, record the answer and return the entry with it."""
+    return record_scoring(
+        workspace, entry, kaggle_client.scoring(entry.number) if entry.number else kaggle_client.find(entry.tag)
+    )
+
+
+def record_scoring(workspace: Workspace, entry: Entry, scoring: kaggle_client.Scoring | None) -> Entry:
+    """Record what Kaggle says about an entry, None being that it doesn't know it; return the entry with it."""
+    if scoring is None:
+        cells = {"status": "refused"}
+    else:
+        score = "" if scoring.public_score is None else f"{scoring.public_score:.5f}"
+        cells = {"status": scoring.status, "ref": str(scoring.ref), "public_score": score}
+    update(workspace, entry.sha256, **cells)
+    return replace(entry, **cells)
+
+
+@contextlib.contextmanager
+def _locked(workspace: Workspace) -> Iterator[list[Entry]]:
+    """Yield the entries to be changed, with the ledger locked against other processes, then write them."""
+    path = path_of(workspace)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.with_name(".ledger.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            entries = _read(path)
+            yield entries
+            files.write_text(path, _as_csv(entries))
+    except OSError as error:
+        raise UserError(f"{path} can't be written: {error.strerror}; nothing in it was changed") from error
+
+
+def _as_csv(entries: list[Entry]) -> str:
+    others = list(dict.fromkeys(name for entry in entries for name in entry.others))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*COLUMNS, *others])
+    writer.writerows(
+        [*(getattr(entry, name) for name in COLUMNS), *(entry.others.get(name, "") for name in others)] for entry in entries
+    )
+    return text.getvalue()
+
+
+def _read(path: Path) -> list[Entry]:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise UserError(f"{path} can't be read: {error.strerror}") from error
+    lines = [line for line in _decoded(content).splitlines() if line.strip(",;\t \0")]
+    if lines and lines[0].lower().startswith("sep="):  # Excel's hint to itself
+        del lines[0]
+    if not lines:
+        return []
+    delimiter = max(",;\t", key=lines[0].count)
+    header, *rows = csv.reader(lines, delimiter=delimiter)
+    names = [name.strip().lower() for name in header]
+    if not set(NEEDED) <= set(names):
+        raise UserError(f"{path} is no ledger: its first line must name {', '.join(COLUMNS)}: mend it, or move it away")
+    return [_entry(dict(zip(names, map(str.strip, row), strict=False))) for row in rows]
+
+
+def _decoded(content: bytes) -> str:
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return content.decode("utf-16", "replace")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:  # Excel on Windows
+        return content.decode("cp1252", "replace")
+
+
+def _entry(cells: dict[str, str]) -> Entry:
+    known = {item.name for item in fields(Entry)} - {"others"}
+    given = {name: cells[name] for name in known if name in cells}
+    others = {name: value for name, value in cells.items() if name not in known and name}
+    return Entry(**{name: given.pop(name, "") for name in NEEDED}, **given, others=others)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text.replace(",", "."))
+    except ValueError:
+        return None

@@ -1,0 +1,91 @@
+"""What a training reports while it runs: one frozen dataclass for each kind of event."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from digit_recognizer.experiment import Experiment
+from digit_recognizer.training.members import Member
+
+
+@dataclass(frozen=True)
+class Event:
+    """The base of all events, those of a study included (tuning/events.py)."""
+
+
+OnEvent = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """Do nothing: the default `on_event`."""
+
+
+@dataclass(frozen=True)
+class Warned(Event):
+    """Something the person should know, which stops nothing."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class TrainingPlanned(Event):
+    """A run's training begins; `waiting` are the members that are not finished yet."""
+
+    run: Path
+    experiment: Experiment
+    members: Sequence[Member]
+    waiting: Sequence[Member]
+    jobs: int  # members trained in parallel
+    rows: int  # of the training data
+
+
+@dataclass(frozen=True)
+class MemberEvent(Event):
+    """The base of what one member reports."""
+
+    member: Member
+
+
+@dataclass(frozen=True)
+class ModelBuilt(MemberEvent):
+    """The network is built; `summary` is Keras's."""
+
+    summary: str
+
+
+@dataclass(frozen=True)
+class SpeedMeasured(MemberEvent):
+    """A few steps were timed before the first epoch; a resumed member measures too."""
+
+    seconds_per_step: float
+
+
+@dataclass(frozen=True)
+class StepEnded(MemberEvent):
+    """A training step ended; sent about twice a second and after an epoch's last step."""
+
+    epoch: int  # from 0
+    step: int  # steps of this epoch that are done
+    steps: int  # of an epoch
+    images_per_second: float
+    loss: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class EpochEnded(MemberEvent):
+    """An epoch ended and its checkpoint is written. Validation figures are None where the epoch was not validated."""
+
+    epoch: int  # from 1
+    loss: float
+    accuracy: float
+    learning_rate: float
+    seconds: float
+    val_loss: float | None = None
+    val_accuracy: float | None = None
+    val_log_loss: float | None = None  # without label smoothing, at the best temperature
+
+
+@dataclass(frozen=True)
+class MemberFinished(MemberEvent):
+    """All files of the member are written."""

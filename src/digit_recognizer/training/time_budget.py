@@ -1,0 +1,283 @@
+"""Training within a number of minutes: how many epochs and seeds fit, from steps that are timed on this machine.
+
+A machine that others share changes its pace by a tenth within the hour, so each member gets its number of steps when it begins,
+from the time that is left then.
+"""
+
+import dataclasses
+import json
+import math
+import statistics
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from digit_recognizer import files, metrics
+from digit_recognizer.data.dataset import Dataset, load_dataset
+from digit_recognizer.data.folds import save_folds, stratified_folds
+from digit_recognizer.errors import UserError
+from digit_recognizer.experiment import Experiment, override
+from digit_recognizer.runs import run_record
+from digit_recognizer.training import teacher, workers
+from digit_recognizer.training.cross_validation import Request
+from digit_recognizer.training.members import Member, at_full_speed, choose_members, split_rows, steps_per_epoch
+from digit_recognizer.workspace import Workspace
+
+# The first epoch of a probe traces and compiles; the second is not validated, the last is.
+PROBE = {"epochs": 3, "steps_per_epoch": 40, "validate_every": 2, "checkpoint": None}
+STRETCH = 2.0  # times its planned length at most, or that part of it at least, is what a member gets
+LEAST = 0.4  # of a pipeline's own epochs: with less its schedule makes no sense
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What training one member takes, in seconds, beside as many others as there were when it was timed."""
+
+    step: float
+    validation: float
+    rest: float  # starting, compiling, pictures, predicting
+
+    def fixed(self, experiment: Experiment) -> float:
+        """Return the seconds of a member that don't depend on its steps."""
+        return self.rest + math.ceil(experiment.epochs / experiment.validate_every) * self.validation
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A request and how fast its members train: those that fill all jobs, and those that are left for the last round."""
+
+    request: Request
+    steps: int  # of a pass over a member's training rows
+    full_round: Pace
+    last_round: Pace
+
+    def scaled(self, factor: float) -> dict[str, Any]:
+        """Return the settings of a training `factor` times as long as its own: more seeds rather than more epochs."""
+        experiment = self.request.pipeline.experiment
+        own = len(experiment.seeds)
+        count = max(1, round(factor * own))
+        passes = factor * own * experiment.epochs / count
+        epochs = max(1, round(passes))
+        return {
+            "seeds": _seeds(experiment, count),
+            "epochs": epochs,
+            "steps_per_epoch": max(1, round(passes * self.steps / epochs)),  # epochs alone would miss the time by half of one
+        }
+
+    def seconds(self, changes: Mapping[str, Any]) -> float:
+        """Return how long a training of these settings takes."""
+        experiment = override(self.request.pipeline.experiment, changes)
+        fixed, for_each_step = self.costs(experiment)
+        return fixed + steps_per_epoch(experiment, 0) * for_each_step
+
+    def costs(self, experiment: Experiment, begun: int = 0) -> tuple[float, float]:
+        """Return what all members but the rounds before the `begun`-th cost: seconds, and seconds for each step of an epoch."""
+        jobs, members = self.request.jobs, len(choose_members(experiment, self.request.folds, self.request.full))
+        full, last = members // jobs - begun // jobs, int(members % jobs > 0)
+        fixed = full * self.full_round.fixed(experiment) + last * self.last_round.fixed(experiment)
+        return fixed, experiment.epochs * (full * self.full_round.step + last * self.last_round.step)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Requests whose trainings together take a given time."""
+
+    requests: list[Request]
+    factor: float  # how long they are, 1 being the pipelines' own epochs and seeds
+    seconds: float  # expected, from the first call's beginning
+    goes_on: bool = False  # with what an earlier call of the same command began
+
+
+@dataclass(frozen=True)
+class Pacer:
+    """Gives the members of one request their lengths, each when it begins, so that they end in time."""
+
+    probe: Probe
+    experiment: Experiment  # as planned
+    end: float  # by time.monotonic()
+
+    def length(self, member: Member) -> int:
+        """Return the steps an epoch with which this member, and all after it, fill the time that is left."""
+        members = choose_members(self.experiment, self.probe.request.folds, self.probe.request.full)
+        fixed, for_each_step = self.probe.costs(self.experiment, members.index(member))
+        fitting = (self.end - time.monotonic() - fixed) / for_each_step
+        planned = self.experiment.steps_per_epoch
+        return round(min(max(fitting, planned / STRETCH), planned * STRETCH))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A point of a pipeline's measured curve."""
+
+    factor: float  # length of the training, as in Fit
+    accuracy: metrics.Estimate
+    images: int
+
+
+def measured(curve: Mapping[float, tuple[float, int]], factor: float) -> Measured | None:
+    """Return the point of a pipeline's curve that a training of this length reaches, or None where none is as short."""
+    reached = [point for point in curve if point <= 1.05 * factor]
+    if not reached:
+        return None
+    accuracy, images = curve[max(reached)]
+    return Measured(max(reached), metrics.proportion(round(accuracy * images), images), images)
+
+
+def fit(requests: Sequence[Request], minutes: float, workspace: Workspace) -> Fit:
+    """Return the requests with epochs, steps and seeds changed so that all of them together take `minutes` from now on.
+
+    The same command again gets the same answer, so that it goes on with what it began: until FORCE the answer is kept in
+    runs/<runs>.minutes.json. Members that begin then have the length that was planned.
+
+    Raises:
+        UserError: a run is there already, the time is too short, or a pipeline ends by itself.
+    """
+    began = time.monotonic()
+    dataset = load_dataset(workspace)
+    # No more than the cores hold: a member that shares one has no pace of its own.
+    requests = [dataclasses.replace(it, jobs=it.jobs or at_full_speed(it.pipeline.experiment)) for it in requests]
+    asked = {"minutes": minutes, "data": dataset.sha256, "requests": [_identity(request) for request in requests]}
+    path = workspace.runs / f"{'+'.join(request.run for request in requests)}.minutes.json"
+    if path.exists() and not requests[0].force:
+        before = files.read_json(path)
+        if before["asked"] == asked:
+            return Fit(_changed(requests, before["changes"]), before["factor"], before["seconds"], goes_on=True)
+    for request in requests:
+        if not request.force and (workspace.run(request.run) / run_record.RECORD).exists():
+            raise UserError(
+                f"{workspace.run(request.run)} is there, begun without these MINUTES: train under another name (RUN=...), "
+                "or start anew (FORCE=1, which moves this run aside)"
+            )
+    probes = [_probe(request, workspace, dataset) for request in requests]
+    factor = _fitting(probes, 60 * minutes - (time.monotonic() - began))
+    changes = [probe.scaled(factor) for probe in probes]
+    seconds = time.monotonic() - began + _seconds(probes, factor)
+    files.write_json(path, {"asked": asked, "changes": changes, "factor": factor, "seconds": seconds})
+    return Fit(_paced(probes, _changed(requests, changes), factor, began + 60 * minutes), factor, seconds)
+
+
+def _identity(request: Request) -> dict[str, Any]:
+    """What the answer depends on, as JSON gives it back."""
+    wanted = {"run": request.run, "pipeline": request.pipeline.sha256, "changes": request.changes, "folds": request.folds}
+    return json.loads(json.dumps(wanted | {"full": request.full, "jobs": request.jobs}))
+
+
+def _changed(requests: Sequence[Request], changes: Sequence[Mapping[str, Any]]) -> list[Request]:
+    found = []
+    for request, changed in zip(requests, changes, strict=True):
+        new = {**request.changes, **changed}
+        pipeline = dataclasses.replace(request.pipeline, experiment=override(request.pipeline.experiment, new))
+        found.append(dataclasses.replace(request, pipeline=pipeline, changes=new))
+    return found
+
+
+def _paced(probes: Sequence[Probe], planned: Sequence[Request], factor: float, end: float) -> list[Request]:
+    """Return the requests, trained one after another, so that the last one ends at `end`."""
+    found = []
+    for place, (probe, request) in enumerate(zip(probes, planned, strict=True)):
+        pacer = Pacer(probe, request.pipeline.experiment, end - _seconds(probes[place + 1 :], factor))
+        found.append(dataclasses.replace(request, length=pacer.length))
+    return found
+
+
+def _seconds(probes: Sequence[Probe], factor: float) -> float:
+    return sum(probe.seconds(probe.scaled(factor)) for probe in probes)
+
+
+def _fitting(probes: Sequence[Probe], budget: float) -> float:
+    """Return the largest factor with which all trainings together take at most `budget` seconds.
+
+    Raises:
+        UserError: even the shortest sensible training takes longer.
+    """
+    low = max(LEAST / len(probe.request.pipeline.experiment.seeds) for probe in probes)
+    if _seconds(probes, low) > budget:
+        names = " ".join(probe.request.pipeline.name for probe in probes)
+        missing = math.ceil((_seconds(probes, low) - budget) / 60)
+        raise UserError(f"MINUTES: too short for {names} on this machine: give {missing} more, or take another PIPELINE")
+    high = 2 * low
+    while _seconds(probes, high) <= budget:
+        low, high = high, 2 * high
+    for _ in range(30):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _seconds(probes, middle) <= budget else (low, middle)
+    return low
+
+
+def _probe(request: Request, workspace: Workspace, dataset: Dataset) -> Probe:
+    """Time a few steps of as many members as train side by side, then of as many as are left for a last round.
+
+    Raises:
+        UserError: the pipeline's epochs are not fixed, its teacher can't teach it, or its training fails.
+    """
+    experiment = request.pipeline.experiment
+    if experiment.early_stopping or experiment.reduce_lr_on_plateau or experiment.keep != "last":
+        raise UserError(
+            f"MINUTES: {request.pipeline.name} is steered by its validation, so that it has no set length: "
+            f"take a pipeline of fixed epochs, as fast"
+        )
+    if experiment.teacher:
+        teacher.identity(workspace.run(experiment.teacher), experiment, dataset)
+    left = len(choose_members(experiment, request.folds, request.full)) % request.jobs
+    enough = override(experiment, {"seeds": _seeds(experiment, len(experiment.seeds) + request.jobs)})
+    members = choose_members(enough, request.folds, request.full)[: request.jobs + left]
+    folds = stratified_folds(dataset.labels, experiment.folds, experiment.fold_seed)
+    paces = _paces(request, workspace, folds, members)
+    steps = steps_per_epoch(experiment, len(split_rows(folds, members[0].fold).train))
+    return Probe(request, steps, _typical(paces[: request.jobs]), _typical(paces[request.jobs :] or paces))
+
+
+def _seeds(experiment: Experiment, count: int) -> list[int]:
+    """Return `count` seeds, the experiment's own first."""
+    own = experiment.seeds
+    return [*own, *(seed for seed in range(count + len(own)) if seed not in own)][:count]
+
+
+def _paces(request: Request, workspace: Workspace, folds: np.ndarray, members: list[Member]) -> list[Pace]:
+    """Train `members` for a few steps each and return their paces; nothing of it is kept."""
+    experiment, changes = request.pipeline.experiment, {**request.changes, **PROBE}
+    with tempfile.TemporaryDirectory(prefix="digit-recognizer-") as folder:
+        save_folds(Path(folder) / "folds.csv", folds)
+        job = workers.Job(request.pipeline.file, request.pipeline.sha256, changes, workspace, Path(folder))
+        clock = _Clock(members, request.jobs, experiment.batch_size)
+        workers.train_members(job, members, experiment.threads, request.jobs, clock.hear)
+    return [clock.pace(member) for member in members]
+
+
+class _Clock:
+    """Takes the times of members that are trained `jobs` at a time, a waiting one whenever another is done."""
+
+    def __init__(self, members: Sequence[Member], jobs: int, batch_size: int) -> None:
+        self.batch_size = batch_size
+        self.starts = dict.fromkeys(members[:jobs], time.monotonic())
+        self.waiting = list(members[jobs:])
+        self.epochs: dict[Member, list[float]] = {member: [] for member in members}
+        self.steps: dict[Member, tuple[int, float]] = {}  # of an epoch, and the seconds of one
+        self.seconds: dict[Member, float] = {}
+
+    def hear(self, event: dict[str, Any]) -> None:
+        member = event["member"]
+        if event["event"] == "epoch":
+            self.epochs[member].append(event["seconds"])
+        elif event["event"] == "step" and event["step"] == event["steps"]:
+            self.steps[member] = event["steps"], self.batch_size / event["images_per_second"]
+        elif event["event"] == "done":
+            now = time.monotonic()
+            self.seconds[member] = now - self.starts[member]
+            if self.waiting:
+                self.starts[self.waiting.pop(0)] = now
+
+    def pace(self, member: Member) -> Pace:
+        _, unvalidated, validated = self.epochs[member]
+        validation = max(0.0, validated - unvalidated)
+        steps, step = self.steps[member]
+        return Pace(step, validation, self.seconds[member] - PROBE["epochs"] * steps * step - 2 * validation)
+
+
+def _typical(paces: Sequence[Pace]) -> Pace:
+    return Pace(*(statistics.median(values) for values in zip(*map(dataclasses.astuple, paces), strict=True)))
