@@ -13,7 +13,7 @@ from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.data.folds import copies_across_folds
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import Experiment
-from digit_recognizer.training.members import Member
+from digit_recognizer.runs.member import Member
 
 SUSPICIOUS = 0.9985  # out-of-fold accuracy that MNIST's own wrong and unreadable labels leave nobody
 

@@ -4,34 +4,13 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
 from digit_recognizer import backend
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import Experiment
-
-
-@dataclass(frozen=True)
-class Member:
-    """One model of a run: seed and fold; fold None is a model trained on all rows."""
-
-    seed: int
-    fold: int | None
-
-    @property
-    def key(self) -> tuple[int, int]:
-        """What seeds all its draws: two non-negative numbers, no two members of a run alike."""
-        return self.seed, 0 if self.fold is None else self.fold + 1
-
-    @property
-    def folder(self) -> Path:
-        """Its folder within the run's."""
-        return Path(f"full/seed_{self.seed}") if self.fold is None else Path(f"seed_{self.seed}/fold_{self.fold}")
-
-    def __str__(self) -> str:
-        return f"seed {self.seed} on all rows" if self.fold is None else f"seed {self.seed} fold {self.fold}"
+from digit_recognizer.runs.member import Member
 
 
 def choose_members(experiment: Experiment, folds: Sequence[int] | None, full: bool) -> list[Member]:

@@ -1,0 +1,25 @@
+"""What identifies one trained model of a run, and where its files are."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Member:
+    """One model of a run, identified by its seed and fold; fold None is a model trained on all rows."""
+
+    seed: int
+    fold: int | None
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """The entropy of all its random draws: two non-negative numbers, different for every member of a run."""
+        return self.seed, 0 if self.fold is None else self.fold + 1
+
+    @property
+    def folder(self) -> Path:
+        """The member's folder, relative to the run's."""
+        return Path(f"full/seed_{self.seed}") if self.fold is None else Path(f"seed_{self.seed}/fold_{self.fold}")
+
+    def __str__(self) -> str:
+        return f"seed {self.seed} on all rows" if self.fold is None else f"seed {self.seed} fold {self.fold}"
