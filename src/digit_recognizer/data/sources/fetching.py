@@ -26,6 +26,7 @@ _CSV_LIMIT = 4 << 30  # bytes of a file that is copied
 _TEST_IMAGES = {"13bdd4c594399df2", "8d1d1ae9a7a73ad0", "1372c46d861aea4f", "44cdc8bc67a9fff7", "9368bf29ab5e8238"}
 
 Say = Callable[[str], None]
+Reader = Callable[[Path], ImageArrays | None]  # fills a folder with the competition's CSV files, or returns images
 
 
 @dataclass(frozen=True)
@@ -69,26 +70,52 @@ def fetch(source: str | None, workspace: Workspace, *, force: bool = False, on_p
             as it was.
     """
     say = on_progress or (lambda text: None)
-    folder = workspace.input
+    with _changing(workspace.input):
+        record = _record_or_none(workspace)
+        source = _chosen(source, record, workspace.input)
+        if not force:
+            _refuse_other_data(source, record, workspace.input)
+            if record and _intact(workspace):
+                return FetchReport(False, record)
+        return FetchReport(True, _replace(workspace.input, source, _reader(source, say), say))
+
+
+def place(images: ImageArrays, source: str, workspace: Workspace) -> FetchReport:
+    """Write `images` to `input/` as the data of `source`, unless that is there and intact.
+
+    Raises:
+        UserError: `input/` holds other data, or can't be written; it is then as it was.
+    """
+    with _changing(workspace.input):
+        record = _record_or_none(workspace)
+        if record and record["source"] != source:
+            raise UserError(f"{workspace.input} holds data from {record['source']}, not from {source}")
+        if record and _intact(workspace):
+            return FetchReport(False, record)
+        return FetchReport(True, _replace(workspace.input, source, lambda staging: images, lambda text: None))
+
+
+@contextmanager
+def _changing(folder: Path) -> Iterator[None]:
+    """Hold `input/` for this process alone and finish an installation that was cut short."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder):
             if (folder / _INCOMING).is_dir():
                 _install(folder)
-            record = _record_or_none(workspace)
-            source = _chosen(source, record, folder)
-            if not force:
-                _refuse_other_data(source, record, folder)
-                if record and _intact(workspace):
-                    return FetchReport(False, record)
-            _discard_cut_attempts(folder)
-            with tempfile.TemporaryDirectory(prefix=".fetching-", dir=folder, ignore_cleanup_errors=True) as staging:
-                record = _stage(source, Path(staging) / "files", say)
-                (Path(staging) / "files").replace(folder / _INCOMING)
-            _install(folder)
+            yield
     except OSError as error:
         raise UserError(f"{error.filename or folder}: {error.strerror or error}; nothing in {folder} was changed") from error
-    return FetchReport(True, record)
+
+
+def _replace(folder: Path, source: str, read: Reader, say: Say) -> dict[str, Any]:
+    """Replace the files of `input/` by those that `read` gives, all at once; return their record."""
+    _discard_cut_attempts(folder)
+    with tempfile.TemporaryDirectory(prefix=".fetching-", dir=folder, ignore_cleanup_errors=True) as staging:
+        record = _stage(source, read, Path(staging) / "files", say)
+        (Path(staging) / "files").replace(folder / _INCOMING)
+    _install(folder)
+    return record
 
 
 @contextmanager
@@ -142,11 +169,16 @@ def _intact(workspace: Workspace) -> bool:
     return True
 
 
-def _stage(source: str, staging: Path, say: Say) -> dict[str, Any]:
+def _reader(source: str, say: Say) -> Reader:
+    """Return the function that reads `source`."""
+    return lambda staging: _NAMED[source](staging, say) if source in _NAMED else _from_path(Path(source), staging)
+
+
+def _stage(source: str, read_source: Reader, staging: Path, say: Say) -> dict[str, Any]:
     """Bring all files of `source` to the folder `staging`, check them and return their record, which lies there too."""
     staging.mkdir()
     say(f"taking the data from {source}")
-    found = _NAMED[source](staging, say) if source in _NAMED else _from_path(Path(source), staging)
+    found = read_source(staging)
     classes, image_shape = dataset.DIGITS, dataset.DIGIT_SHAPE
     if found is not None:
         found.check(source)

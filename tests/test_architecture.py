@@ -1,0 +1,110 @@
+"""The layout's promises, read from the import statements of all files: see CONTRIBUTING.md."""
+
+import ast
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = ROOT / "src" / "digit_recognizer"
+PACKAGES = {path.name for path in SOURCE.iterdir() if (path / "__init__.py").exists()}
+MODULES = {path.stem for path in SOURCE.glob("*.py")} - {"__init__", "__main__"}
+HEAVY = {"tensorflow", "keras", "optuna", "kaggle", "albumentations", "ray", "jax", "torch"}
+
+# Modules that import a heavy library at their top, because they are themselves imported only where that library is needed.
+IMPORTED_LATE = {
+    "keras": {
+        "models/layers.py",
+        "models/keras_internals.py",
+        "training/callbacks.py",
+        "training/compiled_model.py",
+        "training/member.py",
+        "training/schedules.py",
+    },
+    "optuna": {"tuning"},
+}
+
+
+def imports(file: Path, *, top_level: bool = False) -> set[str]:
+    """Return the dotted names that a file imports, anywhere in it or only where importing the file imports them."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    nodes = tree.body if top_level else ast.walk(tree)
+    found = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{file}: relative import"
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def own_parts(names: set[str]) -> set[str]:
+    """Return the packages and modules of this project that the names lie in."""
+    parts = {name.split(".")[1] for name in names if name.startswith("digit_recognizer.")}
+    return parts & (PACKAGES | MODULES)
+
+
+def dependencies() -> dict[str, set[str]]:
+    """Return for each package and root module the others that it imports, lazily or for type hints included."""
+    found = defaultdict(set)
+    for file in SOURCE.rglob("*.py"):
+        part = file.relative_to(SOURCE).parts[0].removesuffix(".py")
+        if part not in ("__init__", "__main__"):
+            found[part] |= own_parts(imports(file)) - {part}
+    return found
+
+
+def circle_in(graph: dict[str, set[str]]) -> list[str]:
+    """Return the parts of one circle of imports, or nothing."""
+    finished: set[str] = set()
+
+    def visit(part: str, path: list[str]) -> list[str]:
+        if part in path:
+            return [*path[path.index(part) :], part]
+        if part in finished:
+            return []
+        for other in sorted(graph.get(part, ())):
+            if circle := visit(other, [*path, part]):
+                return circle
+        finished.add(part)
+        return []
+
+    return next((circle for part in sorted(graph) if (circle := visit(part, []))), [])
+
+
+def test_circle_is_found():
+    assert circle_in({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+    assert circle_in({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+
+
+def test_no_packages_import_each_other():
+    assert circle_in(dependencies()) == []
+
+
+def test_nothing_imports_the_command_line():
+    assert [part for part, others in dependencies().items() if "cli" in others] == []
+
+
+def test_at_most_eight_modules_beside_the_packages():
+    assert len(MODULES) <= 8, sorted(MODULES)
+
+
+@pytest.mark.parametrize("library", sorted(HEAVY))
+def test_heavy_libraries_are_imported_late(library):
+    allowed = IMPORTED_LATE.get(library, set())
+    early = []
+    for file in SOURCE.rglob("*.py"):
+        name = file.relative_to(SOURCE).as_posix()
+        if name in allowed or name.partition("/")[0] in allowed:
+            continue
+        early += [name] * any(imported.partition(".")[0] == library for imported in imports(file, top_level=True))
+    assert early == []
+
+
+def test_only_one_module_tells_the_backends_apart():
+    users = {
+        file.relative_to(SOURCE).as_posix() for file in SOURCE.rglob("*.py") if imports(file) & {"tensorflow", "jax", "torch"}
+    }
+    assert users <= {"backend.py", "drawing/network.py", "bench/plain_script.py"}, users
