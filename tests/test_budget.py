@@ -6,7 +6,7 @@ import pytest
 from tiny_run import make_workspace, request
 
 from digit_recognizer import files, metrics
-from digit_recognizer.cli.console import budget_lines
+from digit_recognizer.cli.commands.training import budget_lines
 from digit_recognizer.data.dataset import load_dataset
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import override, settings

@@ -58,7 +58,7 @@ def test_every_verb_explains_itself(run, verb):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "VERB"),
+        ([], "COMMAND"),
         (["trian"], "trian"),
         (["train", "--pipelne=fast"], "--pipelne=fast"),
         (["train", "--pipe=fast"], "--pipe=fast"),
@@ -72,7 +72,6 @@ def test_every_verb_explains_itself(run, verb):
         (["tune", "--hours=0"], "'0' is not a number of hours"),
         (["tune", "--hours=nan"], "'nan'"),
         (["tune", "--trials=1.5"], "'1.5'"),
-        (["compare", "a"], "second"),
         (["verify"], "submission"),
     ],
 )
@@ -93,16 +92,20 @@ def test_wrong_usage_is_one_line_and_status_2(run, words, said):
         (["train", "--pipeline=a", "--set=epochs"], "not of the form field=value"),
         (["train", "--pipeline=a", "--set=folds=1"], "folds=1: must be from 2"),
         (["train", "--pipeline=a b", "--run=x"], "names one run, but this trains 2 pipelines"),
-        (["train", "--pipeline=a", "--run=../x"], "a plain name"),
+        (["train", "--pipeline=a", "--run=../x"], "no '/'"),
+        (["train", "--pipeline=a", "--run=my run"], "a run's name has no spaces: choose another, such as RUN=my_run"),
+        (["train", "--pipeline=a", "--full", "--folds=0"], "FULL=1 trains on all rows, so FOLDS has no effect"),
+        (["submit", "--pipeline=a", "--file=x.csv"], "PIPELINE and RUN have no effect"),
         (["report", "--pipeline=a"], "run `make data`"),
         (["ensemble", "--pipeline=a"], "run `make data`"),
-        (["submit", "--pipeline=a"], "`make ensemble` writes it"),
+        (["submit", "--pipeline=a"], "ensemble --pipeline=a` writes it"),
         (["submit", "--file=nowhere.csv"], "there is no nowhere.csv"),
         (["predict", "--pipeline=a"], "IMAGES=path"),
         (["predict", "--pipeline=a", "--images=x.png"], "there is no run a"),
         (["predict", "--pipeline=a b", "--images=x.png"], "this takes one run, not 2"),
         (["evaluate", "--pipeline=a"], "run `make data`"),
         (["compare", "a", "b"], "run `make data`"),
+        (["compare", "a"], "compares two runs, not 1"),
         (["verify", "x.csv"], "there is no x.csv: name a submission's file"),
         (["tune", "--pipeline=a b", "--trials=1"], "a study is of one pipeline, not of 2"),
         (["draw", "--run=x"], "there is no run x"),
@@ -133,14 +136,14 @@ def test_debug_shows_the_traceback(run):
         assert complaint.splitlines()[-1].startswith("digit-recognizer: ")
 
 
-def test_ctrl_c_ends_with_status_130_and_says_how_to_go_on(run, monkeypatch):
+def test_ctrl_c_ends_with_status_130_and_says_how_to_resume(run, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("digit_recognizer.cli.selection.load_pipelines", interrupted)
     status, _, complaint = run("train")
     assert status == 130
-    assert "the same command goes on" in complaint
+    assert "the same command resumes" in complaint
 
 
 def test_unexpected_error_is_one_line_too(run, monkeypatch):
@@ -156,7 +159,7 @@ def test_unexpected_error_is_one_line_too(run, monkeypatch):
 
 def test_nothing_yet_is_no_error(run):
     assert run("status")[0] == 0
-    assert run("ledger")[:2] == (0, "nothing was submitted yet\n")
+    assert run("ledger")[:2] == (0, "no submissions yet\n")
 
 
 def test_pipelines_lists_the_workspaces_own_and_the_projects(run):
@@ -205,9 +208,9 @@ def test_run_names_runs_that_no_pipeline_has(workspace):
     assert selection.select_runs(None, "try1 try2", workspace) == selection.Selection(["try1", "try2"], "try1+try2")
 
 
-def test_members_that_go_round_in_a_circle_are_refused(workspace):
+def test_members_in_a_circle_are_refused(workspace):
     (workspace.root / "pipelines" / "a.py").write_text(PIPELINE.format(summary="", settings="members=('both',)"))
-    with pytest.raises(UserError, match="goes round in a circle"):
+    with pytest.raises(UserError, match="is a circle"):
         selection.load_pipelines("both", workspace, {})
 
 
@@ -218,7 +221,7 @@ def test_settings_reach_the_members(workspace):
 def test_pipelines_of_other_folds_are_named_before_they_are_trained(workspace, run):
     (workspace.root / "pipelines" / "b.py").write_text(PIPELINE.format(summary="", settings="network=networks.mlp, folds=10"))
     _, printed, _ = run("train", "--pipeline=a b")
-    assert printed.startswith("warning: b: other folds than a, so they can't be blended")
+    assert printed.startswith("warning: b: not the folds of a, so they can't be blended")
     _, printed, _ = run("train", "--pipeline=a b", "--set=folds=3")
     assert "warning" not in printed
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from digit_recognizer.cli.console import ledger_table, runs_table, studies_table, training_summary
+from digit_recognizer.cli.commands.overview import runs_table, studies_table
+from digit_recognizer.cli.commands.submission import submissions_table
+from digit_recognizer.cli.commands.training import training_summary
 from digit_recognizer.cli.study_display import study_display
 from digit_recognizer.cli.training_display import Work, training_display
 from digit_recognizer.experiment import Experiment
@@ -141,10 +143,10 @@ def test_summary_shows_folds_mean_sd_interval_and_the_published_figure(console):
     scores |= {"oof_accuracy_high": 0.99, "epoch_selected_on_fold": False, "published": "0.99757", "seconds": 7500.0}
     console.print(training_summary("x", {**scores, "members": 2, "images_per_second": 1234, "peak_memory": 1.2e9}))
     text = " ".join(shown(console).split())
-    assert "fold 0 0.99000 fold 2 0.98000 mean 0.98500, sd 0.00707" in text
-    assert "out of fold on 2 of 5 folds 0.98500 (0.98000 to 0.99000)" in text
+    assert "fold 0 0.99000 fold 2 0.98000 mean of folds 0.98500, sd 0.00707" in text
+    assert "out of fold, 2 of 5 folds 0.98500 (0.98000 to 0.99000)" in text
     assert "published 0.99757" in text
-    assert "2 h 5 min summed over 2 models, 1,234 images/s and 1.2 GB a process" in text
+    assert "2 h 5 min of training in 2 models; 1,234 images/s and 1.2 GB per process" in text
 
 
 def test_status_shows_whole_partial_and_damaged_runs(tmp_path, console):
@@ -171,7 +173,7 @@ def test_status_shows_whole_partial_and_damaged_runs(tmp_path, console):
 
 def test_ledger_shows_cross_validation_against_the_leaderboard(console):
     entry = Entry("a.csv", "0", "complete", oof_accuracy="0.99700", public_score="0.99750", message="[bold]first")
-    console.print(ledger_table([entry]))
+    console.print(submissions_table([entry]))
     assert "0.99700" in shown(console)
     assert "+0.00050" in shown(console)
     assert "[bold]first" in shown(console)

@@ -1,70 +1,13 @@
-"""The options of the commands: how each is read, and the parser of `digit-recognizer`. Make's variables have the same names."""
+"""The argument parser of `digit-recognizer`: options of every command here, those of one command beside its function."""
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
-
-
-def numbers(text: str) -> list[int]:
-    """Return `0,2` as whole numbers from 0, each once."""
-    parts = text.replace(",", " ").split()
-    if not parts or not all(part.isdecimal() and part.isascii() for part in parts) or len(set(map(int, parts))) < len(parts):
-        raise argparse.ArgumentTypeError(f"'{text}' is not a list of different whole numbers, as 0,2")
-    return [int(part) for part in parts]
-
-
-def count(text: str) -> int:
-    """Return a whole number from 1."""
-    if not (text.isdecimal() and text.isascii() and int(text)):
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 1")
-    return int(text)
-
-
-def duration(unit: str) -> Callable[[str], float]:
-    """Return what reads a positive number of hours or minutes."""
-
-    def read(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = 0.0
-        if not 0 < value < 10_000:
-            raise argparse.ArgumentTypeError(f"'{text}' is not a number of {unit}, as 8 or 0.5")
-        return value
-
-    return read
-
-
-OPTIONS: dict[str, dict[str, Any]] = {
-    "source": {"help": "kaggle, bundled, mnist, fashion_mnist, or a file or folder (default: what is there, else kaggle)"},
-    "pipeline": {"help": "one or several names or files, as 'a b' (default: fast)"},
-    "run": {"help": "the run's name (default: the pipeline's)"},
-    "folds": {"type": numbers, "help": "only these folds, as 0,2"},
-    "set": {"help": "override settings, as 'epochs=2 augmentation.rotation=15'"},
-    "seeds": {"type": numbers, "help": "seeds, as 0,1: a model for each seed and fold"},
-    "jobs": {"type": count, "help": "models trained side by side (default: what fills the cores); each takes 1 to 2 GB"},
-    "full": {"action": "store_true", "help": "train on all rows instead of folds; bench: also times to accuracies"},
-    "force": {"action": "store_true", "help": "start anew: replace the data, or move the old run aside"},
-    "minutes": {"type": duration("minutes"), "help": "choose epochs and seeds so that training takes this time"},
-    "hours": {"type": duration("hours"), "help": "stop after this time"},
-    "trials": {"type": count, "help": "stop at this many trials in total"},
-    "workers": {"type": count, "help": "processes that search side by side (default: 1)"},
-    "storage": {"help": "database of the study, as postgresql://... (default: OPTUNA_STORAGE, else a file in studies/)"},
-    "images": {"help": "an image, several, a folder, or a CSV like test.csv"},
-    "as-is": {"action": "store_true", "help": "only scale images, don't centre them as MNIST's (always so for other data)"},
-    "file": {"type": Path, "help": "the submission (default: that of the pipeline or run)"},
-    "message": {"help": "what Kaggle shows beside the submission"},
-    "refresh": {"action": "store_true", "help": "ask Kaggle for scores that are still missing"},
-    "submission": {"help": "its file, as submissions/fast.csv"},
-    "first": {"help": "a run's name"},
-    "second": {"help": "another's"},
-    "retrain": {"action": "store_true", "help": "train all models again, from nothing"},
-}
+from typing import Any, NamedTuple, NoReturn
 
 
 class Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong, and takes no abbreviations."""
+    """A parser that reports an error in one line and accepts no abbreviated options."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, allow_abbrev=False, **options)
@@ -73,28 +16,131 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
-def make_parser(commands: Sequence[tuple[Callable[..., None], str]]) -> Parser:
-    """Return the parser of all commands.
+class Command(NamedTuple):
+    """A command: its function, whose name and docstring are the command's, and what adds its options to a parser.
 
-    Args:
-        commands: for each its function, whose name and docstring are the verb's, and its arguments: `--source --force`, or
-            `name` for one that must be given.
+    `function` takes the workspace and, by keyword, the value of each option.
     """
+
+    function: Callable[..., None]
+    add_options: Callable[[Parser], None]
+
+    @property
+    def name(self) -> str:
+        return self.function.__name__
+
+    @property
+    def summary(self) -> str:
+        """The docstring's first line."""
+        return (self.function.__doc__ or "").partition("\n")[0].rstrip(".")
+
+
+def make_parser(commands: Iterable[Command]) -> Parser:
+    """Return the parser of all commands; what it parses has `command`, `workspace`, `demo`, `debug` and the options."""
     parser = Parser("digit-recognizer", description="Kaggle's digit-recognizer competition, from data to score.")
-    _add_common(parser, None, False)
-    verbs = parser.add_subparsers(metavar="VERB", required=True)
-    for command, arguments in commands:
-        summary = (command.__doc__ or "").partition("\n")[0].rstrip(".")
-        verb = verbs.add_parser(command.__name__, help=summary, description=f"{summary}.")
+    parser.add_argument("--version", action=_Version, help="show the versions of this program, Python and the libraries")
+    _add_common_options(parser, workspace=None, demo=False, debug=False)
+    verbs = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in commands:
+        verb = verbs.add_parser(command.name, help=command.summary, description=f"{command.summary}.")
         verb.set_defaults(command=command)
-        _add_common(verb, argparse.SUPPRESS, argparse.SUPPRESS)
-        for argument in arguments.split():
-            verb.add_argument(argument, **OPTIONS.get(argument.removeprefix("--"), {}))
+        command.add_options(verb)
+        _add_common_options(verb, *[argparse.SUPPRESS] * 3)  # an option before the command is not overwritten
     return parser
 
 
-def _add_common(parser: Parser, workspace: Any, debug: Any) -> None:
+def _add_common_options(parser: Parser, workspace: Any, demo: Any, debug: Any) -> None:
     parser.add_argument(
-        "--workspace", type=Path, default=workspace, help="folder of input/, runs/, ... (default: the project's)"
+        "--workspace",
+        type=Path,
+        metavar="DIR",
+        default=workspace,
+        help="the folder with input/, runs/, studies/ and submissions/ (default: the repository's root, or this folder)",
     )
-    parser.add_argument("--debug", action="store_true", default=debug, help="show where an error comes from")
+    parser.add_argument("--demo", action="store_true", default=demo, help="use the data and the run of the command `demo`")
+    parser.add_argument("--debug", action="store_true", default=debug, help="show the traceback of an error")
+
+
+class _Version(argparse.Action):
+    """Prints the versions, which are only looked up when asked for."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str) -> None:
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *arguments: Any) -> NoReturn:
+        import importlib.metadata
+        import platform
+
+        from digit_recognizer.backend import library_versions
+        from digit_recognizer.workspace import git_commit
+
+        own = importlib.metadata.version("digit-recognizer")
+        print(f"digit-recognizer {own} (commit {git_commit()}), Python {platform.python_version()}")
+        print(", ".join(f"{name} {version}" for name, version in library_versions().items()))
+        parser.exit()
+
+
+def numbers(text: str) -> list[int]:
+    """Return `0,2` as whole numbers from 0.
+
+    Raises:
+        ArgumentTypeError: not such a list, or a number twice.
+    """
+    parts = text.replace(",", " ").split()
+    if not parts or not all(part.isdecimal() and part.isascii() for part in parts) or len(set(map(int, parts))) < len(parts):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a list of different whole numbers, such as 0,2")
+    return [int(part) for part in parts]
+
+
+def count(text: str) -> int:
+    """Return a whole number from 1.
+
+    Raises:
+        ArgumentTypeError: it is none.
+    """
+    if not (text.isdecimal() and text.isascii() and int(text)):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 1")
+    return int(text)
+
+
+def port(text: str) -> int:
+    """Return a port number.
+
+    Raises:
+        ArgumentTypeError: it is none.
+    """
+    if not (text.isdecimal() and text.isascii() and 1 <= int(text) <= 65_535):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a port from 1 to 65535")
+    return int(text)
+
+
+def positive(unit: str) -> Callable[[str], float]:
+    """Return a function that reads a positive number of `unit`: hours or minutes."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = 0.0
+        if not 0 < value < 10_000:
+            raise argparse.ArgumentTypeError(f"'{text}' is not a number of {unit}, such as 8 or 0.5")
+        return value
+
+    return read
+
+
+def add_run_selection(parser: Parser) -> None:
+    """Add --pipeline and --run, which name the runs that a command reads."""
+    parser.add_argument("--pipeline", metavar="NAMES", help="the runs of these pipelines, such as 'fast wide' (default: fast)")
+    parser.add_argument("--run", metavar="NAMES", help="the runs of these names, where they differ from the pipelines' names")
+
+
+def add_settings(parser: Parser) -> None:
+    """Add --set."""
+    parser.add_argument("--set", metavar="SETTINGS", help="change settings, such as 'epochs=2 augmentation.rotation=15'")
+
+
+def add_server(parser: Parser) -> None:
+    """Add --host and --port."""
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: this machine only)")
+    parser.add_argument("--port", type=port, help="the port to listen on (default: a free one)")

@@ -1,4 +1,4 @@
-"""Which pipelines and runs a command is about: PIPELINE="a b" and RUN=name -> pipelines, run names and the blend's name."""
+"""PIPELINE="a b" and RUN="a b" -> the pipelines to train, or the runs to read and the name of their blend."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from digit_recognizer import experiment
+from digit_recognizer.cli.console import make_console
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import Pipeline
+from digit_recognizer.formatting import interval
 from digit_recognizer.workspace import Workspace
 
 DEFAULT = "fast"
@@ -15,7 +17,7 @@ DEFAULT = "fast"
 
 @dataclass(frozen=True)
 class Selection:
-    """Names of runs, and what a blend of them is called."""
+    """Names of runs, and the name of their blend."""
 
     runs: list[str]
     name: str
@@ -42,52 +44,93 @@ def load_pipelines(text: str | None, workspace: Workspace, changes: Mapping[str,
 
 
 def fold_warning(pipelines: Sequence[Pipeline]) -> str:
-    """Return a line that names the pipelines whose runs can't be blended with the first one's; empty where all can."""
+    """Return a line about pipelines whose runs can't be blended with the first one's; empty where all can."""
     first, *others = pipelines
-    ours = first.experiment.folds, first.experiment.fold_seed
-    odd = [other.name for other in others if (other.experiment.folds, other.experiment.fold_seed) != ours]
-    return f"{', '.join(odd)}: other folds than {first.name}, so they can't be blended: SET=folds=... for all" if odd else ""
+    folds = first.experiment.folds, first.experiment.fold_seed
+    odd = [other.name for other in others if (other.experiment.folds, other.experiment.fold_seed) != folds]
+    if not odd:
+        return ""
+    return f"{', '.join(odd)}: not the folds of {first.name}, so they can't be blended; SET=folds=... sets them for all"
 
 
-def select_runs(pipelines: str | None, run: str | None, workspace: Workspace) -> Selection:
-    """Return the runs that RUN names, else those of the pipelines; a single pipeline gives a blend of its members its name.
+def select_runs(pipeline: str | None, run: str | None, workspace: Workspace) -> Selection:
+    """Return the runs that RUN names, else those of the pipelines; a pipeline of members gives their blend its name.
+
+    Where PIPELINE names a run but no pipeline, that run is taken and a line says so.
 
     Raises:
-        UserError: there is no such pipeline, or a name is none.
+        UserError: no pipeline or run has this name, or it can't be a name.
     """
     if run:
-        names = [check_run_name(name) for name in run.split()]
+        names = [check_name(name) for name in run.split()]
         return Selection(names, "+".join(names))
-    names = [pipeline.name for pipeline in load_pipelines(pipelines, workspace, {})]
-    return Selection(names, "+".join(Path(reference).stem for reference in words(pipelines or DEFAULT)))
+    names, blend = [], []
+    for reference in words(pipeline or DEFAULT):
+        if _is_only_a_run(reference, workspace):
+            make_console().print(f"PIPELINE={reference}: no pipeline has this name, taking the run {reference}")
+            names.append(reference)
+        else:
+            names += [loaded.name for loaded in load_pipelines(reference, workspace, {})]
+        blend.append(Path(reference).stem)
+    return Selection(list(dict.fromkeys(names)), "+".join(blend))
+
+
+def options_of(pipeline: str | None, run: str | None) -> dict[str, str | None]:
+    """Return the options with which another command reads the same runs."""
+    return {"run": run} if run else {"pipeline": pipeline}
 
 
 def only(runs: list[str]) -> str:
-    """Return the one run that is meant.
+    """Return the one run.
 
     Raises:
-        UserError: several are.
+        UserError: there are several.
     """
     if len(runs) > 1:
         raise UserError(f"this takes one run, not {len(runs)} ({', '.join(runs)}): name it with RUN=...")
     return runs[0]
 
 
-def check_run_name(name: str) -> str:
-    """Return `name` if it can be a folder's name.
+def check_name(name: str) -> str:
+    """Return the name of a run or study if it can be a folder's name.
 
     Raises:
         UserError: it can't.
     """
     if "/" in name or name.startswith(".") or not name.isprintable() or len(name.encode()) > 100:
-        raise UserError(f"RUN={name}: a run's name is a plain name of up to 100 bytes, without '/' and not beginning with '.'")
+        raise UserError(f"RUN={name}: a run's name has at most 100 bytes, no '/' and no '.' at its beginning")
     return name
+
+
+def check_new_name(name: str) -> str:
+    """Return the name of a run or study that is to be made.
+
+    Raises:
+        UserError: it can't be a folder's name, or has spaces, which separate names.
+    """
+    if name != "".join(name.split()):
+        raise UserError(f"RUN={name}: a run's name has no spaces: choose another, such as RUN={'_'.join(name.split())}")
+    return check_name(name)
+
+
+def oof_text(scores: Mapping[str, Any]) -> str:
+    """Return the out-of-fold accuracy of a run's metrics with its interval; empty where no fold is finished."""
+    from digit_recognizer.metrics import Estimate
+
+    if "oof_accuracy" not in scores:
+        return ""
+    return interval(Estimate(*(scores[f"oof_accuracy{part}"] for part in ("", "_low", "_high"))))
+
+
+def _is_only_a_run(reference: str, workspace: Workspace) -> bool:
+    is_file = reference.endswith(".py") or "/" in reference
+    return not is_file and reference not in experiment.available(workspace) and workspace.run(reference).is_dir()
 
 
 def _with_members(reference: str, workspace: Workspace, changes: Mapping[str, Any], within: tuple[str, ...]) -> list[Pipeline]:
     pipeline = experiment.load(reference, workspace)
     if pipeline.name in within:
-        raise UserError(f"{pipeline.file}: members: {' -> '.join((*within, pipeline.name))} goes round in a circle")
+        raise UserError(f"{pipeline.file}: members: {' -> '.join((*within, pipeline.name))} is a circle")
     if not pipeline.experiment.members:
         return [experiment.load(reference, workspace, changes)]
     inner = (*within, pipeline.name)

@@ -1,0 +1,41 @@
+"""demo: all steps, from data to score, on the bundled digits."""
+
+from digit_recognizer.cli.commands.data import fetch_data
+from digit_recognizer.cli.commands.runs import write_reports
+from digit_recognizer.cli.commands.submission import submit_file, write_blend
+from digit_recognizer.cli.commands.training import train_pipeline
+from digit_recognizer.cli.console import command_line, make_console, print_next
+from digit_recognizer.cli.parser import Command, Parser
+from digit_recognizer.cli.selection import Selection
+from digit_recognizer.workspace import Workspace
+
+NAME = "demo"
+
+
+def demo(workspace: Workspace, force: bool = False) -> None:
+    """Run all steps on bundled digits, in demo/, in about two minutes."""
+    inner, console = Workspace(workspace.root / NAME), make_console()
+    submission = inner.submissions / f"{NAME}.csv"
+    for command, options, step in (
+        ("data", {"source": "bundled"}, lambda: fetch_data(inner, "bundled", False)),
+        ("train", {"force": force}, lambda: train_pipeline(inner, NAME, force)),
+        ("report", {}, lambda: write_reports(inner, [NAME])),
+        ("ensemble", {}, lambda: write_blend(inner, Selection([NAME], NAME))),
+        ("submit", {}, lambda: submit_file(inner, submission, "")),
+    ):
+        console.print(f"\n$ {command_line(inner, command, **options)}")
+        step()
+    console.print()
+    print_next(
+        console,
+        (f"open {inner.run(NAME) / 'report.html'}", "see the wrong images"),
+        (command_line(inner, "draw"), "draw your own digit"),
+        (command_line(workspace, "data"), "get Kaggle's data; then train, ensemble and submit"),
+    )
+
+
+def _add_options(parser: Parser) -> None:
+    parser.add_argument("--force", action="store_true", help="train again: rename the old run and train a new one")
+
+
+COMMANDS = (Command(demo, _add_options),)

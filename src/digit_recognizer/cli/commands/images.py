@@ -1,0 +1,89 @@
+"""A run's models on the person's own digits: predict, draw."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from digit_recognizer.cli import selection
+from digit_recognizer.cli.console import make_console, table
+from digit_recognizer.cli.parser import Command, Parser, add_run_selection
+from digit_recognizer.errors import UserError
+from digit_recognizer.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def predict(
+    workspace: Workspace,
+    images: str | None = None,
+    as_is: bool = False,
+    pipeline: str | None = None,
+    run: str | None = None,
+) -> None:
+    """Recognise the digits in image files."""
+    from digit_recognizer.data import digit_images
+    from digit_recognizer.runs.evaluation import model_probabilities, run_record
+
+    if not images:
+        raise UserError("name an image, several, a folder, or a CSV like test.csv: `make predict IMAGES=path`")
+    console, folder = make_console(), workspace.run(selection.only(selection.select_runs(pipeline, run, workspace).runs))
+    data = run_record(folder)["dataset"]
+    paths = [Path(word).expanduser() for word in selection.words(images)]
+    prepare = digit_images.are_digits(data["classes"], data["image_shape"]) and not as_is
+    found = digit_images.read_images(paths, tuple(data["image_shape"]), prepare)
+    for problem in found.problems:
+        console.print(f"warning: {problem}")
+    probabilities = model_probabilities(folder, found.images).mean(axis=0)
+    predictions = digit_images.prediction_table(found.names, found.images, probabilities, tuple(data["classes"]))
+    digit_images.write_predictions(folder / "predictions.csv", predictions)
+    console.print(predictions_table(predictions))
+    console.print(f"image files were {'prepared as MNIST was (--as-is: only scaled)' if prepare else 'only scaled'}")
+    console.print(f"all probabilities: {folder / 'predictions.csv'}")
+
+
+def draw(workspace: Workspace, pipeline: str | None = None, run: str | None = None) -> None:
+    """Draw digits in the browser and see the probabilities that a run gives them."""
+    import webbrowser
+
+    from digit_recognizer import drawing
+    from digit_recognizer.models import prediction
+    from digit_recognizer.runs.evaluation import keras_at_hand, run_record
+
+    folder = workspace.run(selection.only(selection.select_runs(pipeline, run, workspace).runs))
+    drawing.check_data(run_record(folder)["dataset"])
+    with keras_at_hand():
+        page = drawing.export(prediction.load_models(folder), folder / "draw")
+    server = drawing.server(page.parent)
+    address = f"http://127.0.0.1:{server.server_port}"
+    make_console().print(f"{address} until Ctrl-C (any web server shows {page.parent} as well)")
+    webbrowser.open(address)
+    server.serve_forever()
+
+
+def predictions_table(predictions: "pd.DataFrame") -> Table:
+    """Return the result of `digit_images.prediction_table` without the probability of each class."""
+    return table(
+        "",
+        "file",
+        "digit",
+        ">probability",
+        "runner-up",
+        "",
+        rows=(
+            (row.file, row.digit, f"{row.probability:.4f}", row.runner_up, row.flag)
+            for row in predictions[["file", "digit", "probability", "runner_up", "flag"]].itertuples()
+        ),
+    )
+
+
+def _add_predict_options(parser: Parser) -> None:
+    parser.add_argument("--images", metavar="PATHS", help="an image, several, a folder, or a CSV like test.csv")
+    parser.add_argument(
+        "--as-is", action="store_true", help="only scale images to the network's size, don't centre them as MNIST's are"
+    )
+    add_run_selection(parser)
+
+
+COMMANDS = (Command(predict, _add_predict_options), Command(draw, add_run_selection))

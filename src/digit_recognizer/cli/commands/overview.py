@@ -1,0 +1,80 @@
+"""status: all runs, studies and submissions at a glance."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from digit_recognizer.cli.commands.submission import print_submissions
+from digit_recognizer.cli.console import command_line, make_console, table
+from digit_recognizer.cli.parser import Command, add_run_selection
+from digit_recognizer.cli.selection import select_runs
+from digit_recognizer.formatting import duration, interval
+from digit_recognizer.workspace import Workspace
+
+if TYPE_CHECKING:
+    from digit_recognizer.runs.status import RunStatus
+    from digit_recognizer.tuning.overview import StudyStatus
+
+
+def status(workspace: Workspace, pipeline: str | None = None, run: str | None = None) -> None:
+    """List the runs, studies and submissions."""
+    from digit_recognizer.runs.status import run_statuses
+    from digit_recognizer.submission.ledger import best_scores_by_run
+    from digit_recognizer.tuning.overview import study_statuses
+
+    console, runs = make_console(), run_statuses(workspace, best_scores_by_run(workspace))
+    if pipeline or run:
+        names = select_runs(pipeline, run, workspace).runs
+        console.print(runs_table([one for one in runs if one.name in names]))
+        return
+    console.print(runs_table(runs) if runs else f"no runs in {workspace.runs} yet: `{command_line(workspace, 'train')}`")
+    if studies := study_statuses(workspace):
+        console.print(studies_table(studies))
+    print_submissions(workspace)
+
+
+def runs_table(runs: Sequence["RunStatus"]) -> Table:
+    """Return runs as a table."""
+    return table(
+        "Runs",
+        "run",
+        "OOF accuracy (95 %)",
+        ">folds",
+        ">models",
+        ">training",
+        ">age",
+        ">score",
+        "data",
+        rows=(
+            (
+                run.name if run.pipeline in ("", run.name) else f"{run.name} ({run.pipeline})",
+                run.problem or (interval(run.accuracy) if run.accuracy else ""),
+                f"{run.folds_done}/{run.folds}",
+                run.members,
+                duration(run.seconds) if run.seconds else "",
+                duration(run.age),
+                None if run.score is None else f"{run.score:.5f}",
+                run.source,
+            )
+            for run in runs
+        ),
+    )
+
+
+def studies_table(studies: Sequence["StudyStatus"]) -> Table:
+    """Return studies as a table; the best trial's figures are those of the search, so slightly optimistic."""
+    rows = (
+        (
+            study.name,
+            study.problem or (interval(study.accuracy) if study.accuracy else ""),
+            None if study.log_loss is None else f"{study.log_loss:.5f}",
+            f"{study.complete}/{study.trials}",
+            duration(study.age),
+        )
+        for study in studies
+    )
+    return table("Studies", "study", "best OOF accuracy (95 %)", ">log loss", ">complete/trials", ">age", rows=rows)
+
+
+COMMANDS = (Command(status, add_run_selection),)

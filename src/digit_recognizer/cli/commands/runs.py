@@ -1,0 +1,70 @@
+"""Commands that read runs: report, compare, evaluate."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from digit_recognizer.cli import selection
+from digit_recognizer.cli.console import command_line, make_console, print_next, table
+from digit_recognizer.cli.parser import Command, Parser, add_run_selection
+from digit_recognizer.errors import UserError
+from digit_recognizer.formatting import interval
+from digit_recognizer.workspace import Workspace
+
+if TYPE_CHECKING:
+    from digit_recognizer.runs.evaluation import Evaluation
+
+
+def report(workspace: Workspace, pipeline: str | None = None, run: str | None = None) -> None:
+    """Write runs/<run>/report.html, and a comparison of several runs."""
+    write_reports(workspace, selection.select_runs(pipeline, run, workspace).runs)
+    chosen = selection.options_of(pipeline, run)
+    print_next(make_console(), (command_line(workspace, "ensemble", **chosen), "the submission"))
+
+
+def write_reports(workspace: Workspace, names: Sequence[str]) -> None:
+    """Write the report of each run, and a comparison where there are several; print their paths."""
+    from digit_recognizer.data.dataset import load_dataset
+    from digit_recognizer.report import write_comparison, write_report
+
+    console, dataset = make_console(), load_dataset(workspace)
+    folders = [workspace.run(name) for name in names]
+    for folder in folders:
+        console.print(f"report: {write_report(folder, dataset)}")
+    if len(folders) > 1:
+        page = workspace.runs / f"{'+'.join(names)}.html"
+        console.print(f"comparison: {write_comparison(folders, dataset, page)}")
+
+
+def compare(workspace: Workspace, runs: Sequence[str] = (), pipeline: str | None = None, run: str | None = None) -> None:
+    """Compare two runs image by image."""
+    from digit_recognizer.runs.comparison import compare_runs
+
+    names = list(runs) or selection.select_runs(pipeline, run, workspace).runs
+    if len(names) != 2:
+        raise UserError(f'this compares two runs, not {len(names)}: name them with RUN="a b"')
+    first, second = map(selection.check_name, names)
+    make_console().print(f"{first} against {second}: {compare_runs(first, second, workspace)}")
+
+
+def evaluate(workspace: Workspace, pipeline: str | None = None, run: str | None = None) -> None:
+    """Score the saved models on the test labels, where these are public."""
+    from digit_recognizer.runs.evaluation import evaluate_run
+
+    for name in selection.select_runs(pipeline, run, workspace).runs:
+        make_console().print(evaluation_table(name, evaluate_run(workspace.run(name), workspace)))
+
+
+def evaluation_table(name: str, evaluation: "Evaluation") -> Table:
+    """Return a run's accuracy on the test labels, of each model and of their mean probabilities."""
+    rows = [(f"model {number}", interval(one)) for number, one in enumerate(evaluation.models, 1)]
+    return table(f"{name} on the test labels", "", "accuracy (95 %)", rows=[*rows, ("their mean", interval(evaluation.mean))])
+
+
+def _add_compare_options(parser: Parser) -> None:
+    parser.add_argument("runs", nargs="*", metavar="RUN", help="two runs; or name them with --run or --pipeline")
+    add_run_selection(parser)
+
+
+COMMANDS = (Command(report, add_run_selection), Command(compare, _add_compare_options), Command(evaluate, add_run_selection))

@@ -1,0 +1,205 @@
+"""From runs to a score: ensemble, submit, ledger, verify."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from digit_recognizer.cli import selection
+from digit_recognizer.cli.console import command_line, make_console, print_next, spinner, table
+from digit_recognizer.cli.parser import Command, Parser, add_run_selection
+from digit_recognizer.errors import UserError
+from digit_recognizer.formatting import interval
+from digit_recognizer.workspace import Workspace
+
+if TYPE_CHECKING:
+    from digit_recognizer.ensemble.blending import Blend
+    from digit_recognizer.submission.ledger import Entry
+    from digit_recognizer.submission.submitting import SubmissionResult
+
+
+def ensemble(workspace: Workspace, pipeline: str | None = None, run: str | None = None) -> None:
+    """Blend a run's models, or several runs, into submissions/<name>.csv."""
+    write_blend(workspace, selection.select_runs(pipeline, run, workspace))
+    chosen = selection.options_of(pipeline, run)
+    print_next(make_console(), (command_line(workspace, "submit", **chosen), "upload it and wait for the score"))
+
+
+def write_blend(workspace: Workspace, selected: selection.Selection) -> None:
+    """Blend the runs, write the submission and, for several runs, the blend's page; print the result."""
+    from digit_recognizer import report
+    from digit_recognizer.data.dataset import load_dataset
+    from digit_recognizer.ensemble import blending
+
+    console = make_console()
+    with spinner(console, "blending"):
+        blend = blending.blend(workspace, selected.runs, selected.name)
+    for line in blend_lines(blend):
+        console.print(line)
+    if len(selected.runs) > 1:
+        folders, page = [workspace.run(name) for name in selected.runs], blend.csv.with_suffix(".html")
+        data, weights = load_dataset(workspace), blend.weights or {}
+        report.write_blend(folders, data, page, weights=weights, oof=blend.oof, test=blend.test)
+        console.print(f"report: {page}")
+
+
+def submit(
+    workspace: Workspace,
+    pipeline: str | None = None,
+    run: str | None = None,
+    file: Path | None = None,
+    message: str | None = None,
+) -> None:
+    """Upload the submission to Kaggle and wait for the score."""
+    if file and (pipeline or run):
+        raise UserError("FILE names the submission, so PIPELINE and RUN have no effect: leave FILE or the others out")
+    path = file or workspace.submissions / f"{selection.select_runs(pipeline, run, workspace).name}.csv"
+    if not path.exists():
+        chosen = selection.options_of(pipeline, run)
+        raise UserError(f"there is no {path}: `{command_line(workspace, 'ensemble', **chosen)}` writes it")
+    submit_file(workspace, path, message or "")
+
+
+def submit_file(workspace: Workspace, path: Path, message: str) -> None:
+    """Submit a file, or score it here where the test labels are public; print the result."""
+    from digit_recognizer.submission import submitting
+
+    console = make_console()
+    with spinner(console, "checking the file") as on_progress:
+        result = submitting.submit(path, workspace, message, on_progress=on_progress)
+    for line in submission_lines(path, result):
+        console.print(line)
+
+
+def ledger(workspace: Workspace, refresh: bool = False) -> None:
+    """List the submissions with their out-of-fold accuracy and public score."""
+    from digit_recognizer.submission import ledger
+
+    console = make_console()
+    if refresh:
+        console.print(f"{len(ledger.refresh(workspace))} submissions updated from Kaggle")
+    print_submissions(workspace)
+
+
+def print_submissions(workspace: Workspace) -> None:
+    """Print the ledger."""
+    from digit_recognizer.submission.ledger import read_ledger
+
+    entries = read_ledger(workspace)
+    make_console().print(submissions_table(entries) if entries else "no submissions yet")
+
+
+def verify(workspace: Workspace, submission: Path, retrain: bool = False) -> None:
+    """Check that the stored probabilities, or with --retrain new models, give the labels of a submission."""
+    from digit_recognizer.cli.training_display import training_display
+    from digit_recognizer.ensemble import verification
+
+    console = make_console()
+    with training_display(console) as on_event:
+        rows = verification.verify(submission, workspace, retrain=retrain, on_event=on_event)
+    source = "models trained again" if retrain else "the stored probabilities"
+    console.print(f"{submission}: all {rows:,} labels agree with {source}")
+
+
+def blend_lines(blend: "Blend") -> Iterator[str | Table]:
+    """Yield the runs of a blend, its weights and its accuracy."""
+    rows = [(run.name, selection.oof_text(run.metrics), "still in training" if run.partial else "") for run in blend.runs]
+    look = blend.second_look
+    if len(rows) > 1 or (look and look.better):
+        rows.append((blend.name, interval(blend.accuracy), "what is submitted, nested"))
+    yield table("", "run", "OOF accuracy (95 %)", "", rows=rows)
+    if len(blend.runs) > 1:
+        yield table(
+            "Ways of blending, each judged on folds that its weights were not fitted on",
+            "method",
+            ">OOF accuracy",
+            ">log loss",
+            "against the first",
+            "",
+            rows=(
+                (
+                    score.method,
+                    f"{score.accuracy:.5f}",
+                    f"{score.log_loss:.5f}",
+                    score.comparison,
+                    "chosen" if score.chosen else "",
+                )
+                for score in blend.table
+            ),
+        )
+        if blend.weights:
+            yield "weights: " + ", ".join(f"{name} {weight:.2f}" for name, weight in blend.weights.items())
+        yield f"the blend {blend.against_best}"
+    if look:
+        yield f"second look at {look.doubtful} doubtful images, {'used' if look.better else 'not used'}: {look}"
+    yield f"submission: {blend.csv}"
+
+
+def submission_lines(path: Path, result: "SubmissionResult") -> Iterator[str]:
+    """Yield the result of a submission."""
+    if result.local:
+        yield f"{path}: {result.local.accuracy:.5f} on the test labels ({result.local.right:,} of {result.local.n:,} right)"
+    elif result.public_score is None:
+        yield f"{path}: uploaded, no score yet: `digit-recognizer ledger --refresh` asks for it later"
+    else:
+        yield f"{path}: public score {result.public_score:.5f}, best so far {result.best_score:.5f}"
+    if result.oof_accuracy is not None:
+        yield f"out-of-fold accuracy: {result.oof_accuracy:.5f}"
+    if result.not_sent:
+        yield result.not_sent
+    if result.warning:
+        yield f"warning: {result.warning}"
+
+
+def submissions_table(entries: Sequence["Entry"]) -> Table:
+    """Return the submissions as a table, cross-validation (CV) before the leaderboard (LB)."""
+    return table(
+        "Submissions",
+        "time",
+        "file",
+        ">OOF (CV)",
+        ">score (LB)",
+        ">LB - CV",
+        "status",
+        "message",
+        rows=(
+            (
+                entry.time,
+                entry.file,
+                _five_digits(entry.accuracy),
+                _five_digits(entry.score),
+                None if entry.score is None or entry.accuracy is None else f"{entry.score - entry.accuracy:+.5f}",
+                entry.status,
+                entry.message,
+            )
+            for entry in entries
+        ),
+    )
+
+
+def _five_digits(value: float | None) -> str | None:
+    return None if value is None else f"{value:.5f}"
+
+
+def _add_submit_options(parser: Parser) -> None:
+    add_run_selection(parser)
+    parser.add_argument("--file", type=Path, help="another submission than that of the pipeline or run")
+    parser.add_argument("--message", help="a description that Kaggle shows beside the submission")
+
+
+def _add_ledger_options(parser: Parser) -> None:
+    parser.add_argument("--refresh", action="store_true", help="ask Kaggle for scores that are still missing")
+
+
+def _add_verify_options(parser: Parser) -> None:
+    parser.add_argument("submission", type=Path, help="its file, such as submissions/fast.csv")
+    parser.add_argument("--retrain", action="store_true", help="train all models again, from nothing")
+
+
+COMMANDS = (
+    Command(ensemble, add_run_selection),
+    Command(submit, _add_submit_options),
+    Command(ledger, _add_ledger_options),
+    Command(verify, _add_verify_options),
+)

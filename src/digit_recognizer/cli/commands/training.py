@@ -1,0 +1,183 @@
+"""train: cross-validation of one or several pipelines; board: its curves in TensorBoard."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from digit_recognizer.cli import parser, selection
+from digit_recognizer.cli.console import command_line, make_console, print_next, spinner, table
+from digit_recognizer.cli.parser import Command, Parser
+from digit_recognizer.errors import UserError
+from digit_recognizer.formatting import duration, interval
+from digit_recognizer.workspace import Workspace
+
+if TYPE_CHECKING:
+    from digit_recognizer.training.cross_validation import Request
+    from digit_recognizer.training.time_budget import Fit, Measured
+
+
+def train(
+    workspace: Workspace,
+    pipeline: str | None = None,
+    run: str | None = None,
+    folds: Sequence[int] | None = None,
+    set: str | None = None,
+    seeds: Sequence[int] | None = None,
+    jobs: int | None = None,
+    minutes: float | None = None,
+    full: bool = False,
+    force: bool = False,
+) -> None:
+    """Train or resume cross-validation."""
+    if full and folds is not None:
+        raise UserError("FULL=1 trains on all rows, so FOLDS has no effect: leave one of them out")
+    changes = _changes(set, seeds)
+    requests = _requests(workspace, pipeline, run, changes, folds=folds, full=full, jobs=jobs, force=force)
+    if minutes:
+        requests = _fit_into(minutes, requests, workspace, {} if changes or full else _measured_curve(pipeline, workspace))
+    for request in requests:
+        _train(request, workspace)
+    chosen = selection.options_of(pipeline, run)
+    print_next(
+        make_console(),
+        (command_line(workspace, "report", **chosen), "the wrong images, the confusion matrix and the curves"),
+        (command_line(workspace, "ensemble", **chosen), "the submission"),
+    )
+
+
+def train_pipeline(workspace: Workspace, pipeline: str, force: bool) -> None:
+    """Train or resume all folds of one pipeline and print its scores."""
+    for request in _requests(workspace, pipeline, None, {}, force=force):
+        _train(request, workspace)
+
+
+def _changes(settings: str | None, seeds: Sequence[int] | None) -> dict[str, Any]:
+    from digit_recognizer.experiment import parse_settings
+
+    return parse_settings(settings or "") | ({"seeds": tuple(seeds)} if seeds else {})
+
+
+def _requests(
+    workspace: Workspace, pipeline: str | None, run: str | None, changes: dict[str, Any], **options: Any
+) -> list["Request"]:
+    pipelines = selection.load_pipelines(pipeline, workspace, changes)
+    if run and len(pipelines) > 1:
+        raise UserError(f"RUN={run} names one run, but this trains {len(pipelines)} pipelines: leave RUN out")
+    names = [selection.check_new_name(run or loaded.name) for loaded in pipelines]
+    if warning := selection.fold_warning(pipelines):
+        make_console().print(f"warning: {warning}")
+
+    from digit_recognizer.training.cross_validation import Request
+
+    return [
+        Request(pipeline=loaded, changes=changes, run=name, **options) for loaded, name in zip(pipelines, names, strict=True)
+    ]
+
+
+def _train(request: "Request", workspace: Workspace) -> None:
+    from digit_recognizer.cli.training_display import training_display
+    from digit_recognizer.training import cross_validation
+
+    console = make_console()
+    with training_display(console) as on_event:
+        scores = cross_validation.train(request, workspace, on_event)
+    console.print(training_summary(request.run, scores))
+
+
+def _fit_into(
+    minutes: float, requests: list["Request"], workspace: Workspace, curve: Mapping[float, tuple[float, int]]
+) -> list["Request"]:
+    """Return the requests with epochs and seeds chosen so that training takes this time; print what was chosen."""
+    from digit_recognizer.training import time_budget
+
+    console = make_console()
+    with spinner(console, "timing some steps on this machine"):
+        fit = time_budget.fit(requests, minutes, workspace)
+    for line in budget_lines(fit, time_budget.measured(curve, fit.factor)):
+        console.print(line)
+    return fit.requests
+
+
+def _measured_curve(pipelines: str | None, workspace: Workspace) -> Mapping[float, tuple[float, int]]:
+    """Return the measured accuracies of the one pipeline named; empty for several, or for other data than the competition's."""
+    from digit_recognizer.data.dataset import load_dataset
+    from digit_recognizer.experiment import load
+
+    references = selection.words(pipelines or selection.DEFAULT)
+    return load(references[0], workspace).curve if len(references) == 1 and load_dataset(workspace).competition else {}
+
+
+def training_summary(name: str, scores: dict[str, Any]) -> Table:
+    """Return the table of a run's scores (its metrics.json) that ends a training."""
+    rows: list[tuple[str, str]] = [
+        (f"fold {fold}", f"{accuracy:.5f}")
+        for fold, accuracy in zip(scores["folds_done"], scores["fold_accuracy"], strict=True)
+    ]
+    if len(rows) > 1:
+        mean, sd = statistics.mean(scores["fold_accuracy"]), statistics.stdev(scores["fold_accuracy"])
+        rows.append(("mean of folds", f"{mean:.5f}, sd {sd:.5f}"))
+    if "oof_accuracy" in scores:
+        missing = scores["folds"] - len(scores["folds_done"])
+        partial = f", {len(scores['folds_done'])} of {scores['folds']} folds" if missing else ""
+        rows.append((f"out of fold{partial}", selection.oof_text(scores)))
+    if scores["epoch_selected_on_fold"]:
+        rows.append(("", "slightly optimistic: the best epoch was chosen on these folds"))
+    if scores["published"]:
+        rows.append(("published", scores["published"]))
+    models = f"{scores['members']} model{'s' if scores['members'] > 1 else ''}"
+    cost = f"{scores['images_per_second']:,} images/s and {scores['peak_memory'] / 1e9:.1f} GB per process"
+    rows.append(("training time", f"{duration(scores['seconds'])} of training in {models}; {cost}"))
+    return table(name, "", "accuracy", rows=rows)
+
+
+def budget_lines(fit: "Fit", measured: "Measured | None") -> list[str]:
+    """Return what fits into the minutes, and the accuracy that was measured for such a training."""
+    lines = []
+    for request in fit.requests:
+        chosen = request.pipeline.experiment
+        seeds = f", {len(chosen.seeds)} seeds" if len(chosen.seeds) > 1 else ""
+        lines.append(f"{request.run}: {chosen.epochs} epochs of about {chosen.steps_per_epoch} steps{seeds}")
+    if measured:
+        length = f"{fit.factor:.2f} times the pipeline's own length; this was measured at {measured.factor:.2f} times"
+        lines.append(f"expected out-of-fold accuracy {interval(measured.accuracy)} of {measured.images:,} images ({length})")
+    time = f"about {duration(fit.seconds)} in all, timing included"
+    return [*lines, f"resuming the training begun before: {time}" if fit.goes_on else time]
+
+
+def board(workspace: Workspace, pipeline: str | None = None, run: str | None = None) -> None:
+    """Show the curves of trainings in TensorBoard."""
+    import subprocess
+    import sys
+
+    selected = selection.select_runs(pipeline, run, workspace) if pipeline or run else None
+    folder = workspace.run(selection.only(selected.runs)) if selected else workspace.runs
+    if not folder.is_dir():
+        raise UserError(f"there is no {folder} yet: `make train` makes a run")
+    subprocess.run([sys.executable, "-m", "tensorboard.main", "--logdir", str(folder)], check=True)
+
+
+def _add_train_options(options: Parser) -> None:
+    options.add_argument("--pipeline", metavar="NAMES", help="names or files of pipelines, such as 'fast wide' (default: fast)")
+    options.add_argument("--run", metavar="NAME", help="a name for the run (default: the pipeline's)")
+    options.add_argument("--folds", type=parser.numbers, metavar="0,2", help="train only these folds")
+    parser.add_settings(options)
+    options.add_argument("--seeds", type=parser.numbers, metavar="0,1", help="train one model for each seed and fold")
+    options.add_argument(
+        "--jobs",
+        type=parser.count,
+        metavar="N",
+        help="models trained in parallel, 1 to 2 GB each (default: fills the cores)",
+    )
+    options.add_argument(
+        "--minutes",
+        type=parser.positive("minutes"),
+        metavar="N",
+        help="choose epochs and seeds so that training takes this time",
+    )
+    options.add_argument("--full", action="store_true", help="train on all rows instead of on folds")
+    options.add_argument("--force", action="store_true", help="start again: rename the old run and train a new one")
+
+
+COMMANDS = (Command(train, _add_train_options), Command(board, parser.add_run_selection))

@@ -1,0 +1,121 @@
+"""tune: an Optuna study; dashboard: its charts in the browser."""
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from digit_recognizer.cli import parser, selection
+from digit_recognizer.cli.console import command_line, make_console, print_next, table
+from digit_recognizer.cli.parser import Command, Parser
+from digit_recognizer.errors import UserError
+from digit_recognizer.formatting import duration, interval
+from digit_recognizer.workspace import Workspace
+
+if TYPE_CHECKING:
+    from digit_recognizer.tuning.summary import StudySummary
+
+
+def tune(
+    workspace: Workspace,
+    pipeline: str | None = None,
+    run: str | None = None,
+    set: str | None = None,
+    hours: float | None = None,
+    trials: int | None = None,
+    workers: int | None = None,
+    storage: str | None = None,
+) -> None:
+    """Search for better settings of a pipeline, or resume the search."""
+    from digit_recognizer.cli.study_display import study_display
+    from digit_recognizer.experiment import load, parse_settings
+
+    console, changes = make_console(), parse_settings(set or "")
+    references = selection.words(pipeline or selection.DEFAULT)
+    if len(references) > 1:
+        raise UserError(f"PIPELINE={pipeline}: a study is of one pipeline, not of {len(references)}")
+    loaded = load(references[0], workspace, changes)
+    name = selection.check_new_name(run or loaded.name)
+
+    from digit_recognizer.tuning import study
+
+    request = study.StudyRequest(
+        pipeline=loaded,
+        changes=changes,
+        name=name,
+        hours=hours,
+        trials=trials,
+        workers=workers or 1,
+        storage=_storage(storage),
+    )
+    with study_display(console) as on_event:
+        summary = study.tune(request, workspace, on_event)
+    for line in study_lines(summary):
+        console.print(line)
+    if summary.interrupted:
+        raise KeyboardInterrupt
+    if summary.tuned:
+        print_next(
+            console, (command_line(workspace, "train", pipeline=summary.tuned.stem), "train all folds with the better settings")
+        )
+
+
+def dashboard(workspace: Workspace, pipeline: str | None = None, run: str | None = None, storage: str | None = None) -> None:
+    """Show a study in the browser, with optuna-dashboard."""
+    from digit_recognizer.tuning.study import dashboard as serve
+
+    name = run or selection.only(selection.select_runs(pipeline, None, workspace).runs)
+    make_console().print("http://127.0.0.1:8080 until Ctrl-C")
+    serve(selection.check_name(name), workspace, _storage(storage))
+
+
+def _storage(given: str | None) -> str | None:
+    return given or os.environ.get("OPTUNA_STORAGE") or None
+
+
+def study_lines(summary: "StudySummary") -> Iterator[str | Table]:
+    """Yield the results of a study."""
+    yield (
+        f"study {summary.name}: {summary.trials} trials, {len(summary.complete)} complete, {summary.pruned} pruned, "
+        f"{len(summary.failed)} failed, in {duration(summary.seconds)}"
+    )
+    best = summary.complete[:5]
+    rows = ((trial.number, f"{trial.log_loss:.5f}", interval(trial.accuracy), _settings(trial.changes)) for trial in best)
+    yield table("The best trials", ">trial", ">log loss", "accuracy (95 %)", "settings", rows=rows)
+    yield summary.verdict
+    if summary.report:
+        yield f"report: {summary.report}"
+    if summary.tuned:
+        yield f"pipeline: {summary.tuned}"
+
+
+def _settings(changes: dict[str, Any]) -> str:
+    return " ".join(f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in changes.items())
+
+
+def _add_tune_options(options: Parser) -> None:
+    options.add_argument("--pipeline", metavar="NAME", help="the pipeline's name or file (default: fast)")
+    options.add_argument("--run", metavar="NAME", help="a name for the study (default: the pipeline's)")
+    parser.add_settings(options)
+    options.add_argument("--hours", type=parser.positive("hours"), metavar="N", help="stop after this time")
+    options.add_argument("--trials", type=parser.count, metavar="N", help="stop at this number of trials in total")
+    options.add_argument("--workers", type=parser.count, metavar="N", help="trials run in parallel (default: 1)")
+    _add_storage(options)
+
+
+def _add_dashboard_options(options: Parser) -> None:
+    options.add_argument("--pipeline", metavar="NAME", help="the study of this pipeline (default: fast)")
+    options.add_argument("--run", metavar="NAME", help="the study of this name")
+    _add_storage(options)
+
+
+def _add_storage(options: Parser) -> None:
+    options.add_argument(
+        "--storage",
+        metavar="URL",
+        help="the study's database, such as postgresql://user@host/name (default: OPTUNA_STORAGE, else a file in studies/)",
+    )
+
+
+COMMANDS = (Command(tune, _add_tune_options), Command(dashboard, _add_dashboard_options))

@@ -1,0 +1,64 @@
+"""The program `digit-recognizer`: parse the command line, call the command, turn an error into one line.
+
+digit-recognizer [--workspace DIR | --demo] COMMAND [options]
+"""
+
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from digit_recognizer.cli.commands import COMMANDS
+from digit_recognizer.cli.parser import make_parser
+from digit_recognizer.errors import UserError
+from digit_recognizer.workspace import Workspace
+
+# Errors of the disk that a person can mend: full, over quota, read-only, no permission.
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status: 0, 1 for an error, 2 for wrong usage, 130 for Ctrl-C."""
+    _print_any_text()
+    options = vars(make_parser(COMMANDS).parse_args(argv))
+    command, debug = options.pop("command"), options.pop("debug")
+    folder, demo = options.pop("workspace"), options.pop("demo")
+    workspace = Workspace(folder.expanduser().resolve()) if folder else Workspace.default()
+    if demo:
+        workspace = Workspace(workspace.root / "demo")
+        if "pipeline" in options and not options["pipeline"] and not options["run"]:
+            options["pipeline"] = "demo"
+    try:
+        command.function(workspace, **options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # as in `digit-recognizer pipelines | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return _report("stopped: finished work is kept, and the same command resumes", 130)
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        return _report(_in_one_line(error), 1)
+    return 0
+
+
+def _print_any_text() -> None:
+    """Print a character that the terminal's encoding lacks as its number, rather than fail."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a notebook's stream has none, and takes any character
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _in_one_line(error: Exception) -> str:
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+        return f"{error.filename or 'writing failed'}: {error.strerror}"
+    return f"unexpected {type(error).__name__}: {' '.join(str(error).split())} (--debug shows where)"
+
+
+def _report(message: str, status: int) -> int:
+    print(f"digit-recognizer: {message}", file=sys.stderr)
+    return status
