@@ -4,7 +4,10 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-PROJECT_ROOT = Path(__file__).resolve().parents[2]
+_PACKAGE = Path(__file__).resolve().parent
+PROJECT_ROOT = _PACKAGE.parents[1]
+INSTALLED = (_PACKAGE / "pipelines").is_dir()  # a wheel holds pipelines/ inside the package (setup.py); the repository does not
+PIPELINES = (_PACKAGE if INSTALLED else PROJECT_ROOT) / "pipelines"
 
 
 @dataclass(frozen=True)
@@ -15,8 +18,8 @@ class Workspace:
 
     @classmethod
     def default(cls) -> "Workspace":
-        """The project's own root, or the current folder where the package is installed without its repository."""
-        return cls(PROJECT_ROOT if (PROJECT_ROOT / "pipelines").is_dir() else Path.cwd())
+        """Return the repository's root, or the current folder where the package is installed without its repository."""
+        return cls(Path.cwd() if INSTALLED else PROJECT_ROOT)
 
     @property
     def input(self) -> Path:
@@ -37,14 +40,16 @@ class Workspace:
     @property
     def pipeline_folders(self) -> list[Path]:
         """Where pipelines are looked for, first match wins: the workspace's own, then the project's."""
-        return list(dict.fromkeys([self.root / "pipelines", PROJECT_ROOT / "pipelines"]))
+        return list(dict.fromkeys([self.root / "pipelines", PIPELINES]))
 
     def run(self, name: str) -> Path:
         return self.runs / name
 
 
 def git_commit() -> str:
-    """Return the commit of this project, "-dirty" behind it where files were changed since; "unknown" without git."""
+    """Return this project's commit, with "-dirty" if files were changed since; "unknown" without git or the repository."""
+    if INSTALLED:
+        return "unknown"  # the package may lie in somebody else's repository
     command = ["git", "-C", str(PROJECT_ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, check=False)
