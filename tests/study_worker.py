@@ -16,6 +16,8 @@ from digit_recognizer import metrics
 from digit_recognizer.data.dataset import DIGITS, Dataset
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import load
+from digit_recognizer.runs.member import Member
+from digit_recognizer.training.events import EpochEnded
 from digit_recognizer.tuning import storage, study
 from digit_recognizer.tuning.study import StudyRequest, tune
 from digit_recognizer.tuning.trainer import Evaluation, Trainer
@@ -66,7 +68,7 @@ def quick_evaluate(seconds: float):
             if not done.exists():
                 for epoch in range(1, experiment.epochs + 1):
                     time.sleep(seconds / experiment.epochs)
-                    self.on_event({"event": "epoch", "epoch": epoch})
+                    self.on_event(EpochEnded(Member(0, fold), epoch, loss, 0.9, learning_rate=0.001, seconds=0.1))
                     if fold == 0:
                         on_epoch(epoch, losses[0] * (2 - epoch / experiment.epochs))
                 done.touch()

@@ -11,6 +11,7 @@ from digit_recognizer.data.dataset import load_dataset
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import override, settings
 from digit_recognizer.training import time_budget
+from digit_recognizer.training.events import EpochEnded, MemberFinished, StepEnded
 from digit_recognizer.training.members import Member, choose_members
 from digit_recognizer.training.time_budget import Pace, Probe
 
@@ -176,9 +177,9 @@ def test_a_step_is_timed_where_several_run_at_once():
     clock = time_budget._Clock([member], 1, batch_size=64)
     clock.starts[member] -= 20
     for _ in range(3):
-        clock.hear({"event": "step", "member": member, "step": 48, "steps": 48, "images_per_second": 640.0})
-        clock.hear({"event": "epoch", "member": member, "seconds": 5.0})
-    clock.hear({"event": "done", "member": member})
+        clock.on_event(StepEnded(member, epoch=0, step=48, steps=48, images_per_second=640.0, loss=0.5, accuracy=0.9))
+        clock.on_event(EpochEnded(member, epoch=1, loss=0.5, accuracy=0.9, learning_rate=0.001, seconds=5.0))
+    clock.on_event(MemberFinished(member))
     pace = clock.pace(member)
     assert (pace.step, pace.validation) == (pytest.approx(0.1), 0)
     assert pace.rest == pytest.approx(20 - 3 * 48 * 0.1, abs=0.5)

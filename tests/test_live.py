@@ -20,7 +20,9 @@ from digit_recognizer.models.networks import mlp
 from digit_recognizer.runs.status import run_statuses
 from digit_recognizer.submission import ledger
 from digit_recognizer.submission.ledger import Entry
+from digit_recognizer.training.events import EpochEnded, MemberFinished, SpeedMeasured, StepEnded, TrainingPlanned
 from digit_recognizer.training.members import Member
+from digit_recognizer.tuning import events
 from digit_recognizer.workspace import Workspace
 
 EXPERIMENT = Experiment(network=mlp, epochs=10, batch_size=50, folds=5)
@@ -33,7 +35,11 @@ def work(waiting=MEMBERS, jobs=1) -> Work:
 
 
 def step(member, epoch, number, **more):
-    return {"event": "step", "member": member, "epoch": epoch, "step": number, "steps": 16, **more}
+    return StepEnded(member, epoch, number, 16, **{"images_per_second": 10.0, "loss": 2.0, "accuracy": 0.5, **more})
+
+
+def epoch_ended(member, epoch):
+    return EpochEnded(member, epoch, loss=1.5, accuracy=0.75, learning_rate=0.001, seconds=1.0)
 
 
 @pytest.fixture
@@ -49,48 +55,45 @@ def test_estimate_is_all_steps_at_the_timed_speed_over_the_jobs_that_have_a_core
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
     for jobs, seconds in ((1, 80.0), (2, 40.0), (3, 40.0)):
         one = work(jobs=jobs)
-        one.hear({"event": "speed", "member": MEMBERS[0], "seconds_per_step": 0.1}, now=0.0)
+        one.on_event(SpeedMeasured(MEMBERS[0], 0.1), now=0.0)
         assert one.seconds_left(0.0) == pytest.approx(seconds)
 
 
 def test_time_left_follows_the_pace_of_this_session():
     one = work()
-    one.hear({"event": "speed", "member": MEMBERS[0], "seconds_per_step": 9.9}, now=0.0)
-    one.hear(step(MEMBERS[0], 4, 16), now=10.0)
+    one.on_event(SpeedMeasured(MEMBERS[0], 9.9), now=0.0)
+    one.on_event(step(MEMBERS[0], 4, 16), now=10.0)
     one = work()
-    one.hear(step(MEMBERS[0], 0, 0), now=0.0)
-    one.hear(step(MEMBERS[0], 4, 16), now=10.0)
+    one.on_event(step(MEMBERS[0], 0, 0), now=0.0)
+    one.on_event(step(MEMBERS[0], 4, 16), now=10.0)
     assert one.seconds_left(10.0) == pytest.approx(720 * 10 / 80)
 
 
 def test_epochs_of_an_earlier_session_do_not_count_as_pace():
     one = work(MEMBERS[:1])
-    one.hear(step(MEMBERS[0], 8, 0), now=0.0)
-    one.hear(step(MEMBERS[0], 9, 0), now=16.0)
+    one.on_event(step(MEMBERS[0], 8, 0), now=0.0)
+    one.on_event(step(MEMBERS[0], 9, 0), now=16.0)
     assert one.seconds_left(16.0) == pytest.approx(16.0)
 
 
 def test_member_that_stops_early_leaves_nothing_to_do():
     one = work(MEMBERS[:1])
-    one.hear(step(MEMBERS[0], 0, 1), now=0.0)
-    one.hear({"event": "epoch", "member": MEMBERS[0], "epoch": 3}, now=10.0)
-    one.hear({"event": "done", "member": MEMBERS[0]}, now=11.0)
+    one.on_event(step(MEMBERS[0], 0, 1), now=0.0)
+    one.on_event(epoch_ended(MEMBERS[0], 3), now=10.0)
+    one.on_event(MemberFinished(MEMBERS[0]), now=11.0)
     assert one.seconds_left(11.0) == 0.0
 
 
 def plan(waiting):
-    return {"event": "plan", "run": Path("runs/x"), "experiment": EXPERIMENT, "members": MEMBERS, "waiting": waiting} | {
-        "jobs": 1,
-        "rows": ROWS,
-    }
+    return TrainingPlanned(Path("runs/x"), EXPERIMENT, MEMBERS, waiting, jobs=1, rows=ROWS)
 
 
 def test_without_a_terminal_each_epoch_is_a_line(console):
-    with training_display(console) as hear:
-        hear(plan(MEMBERS[1:]))
-        hear({"event": "speed", "member": MEMBERS[1], "seconds_per_step": 0.1})
-        hear(step(MEMBERS[1], 0, 8, loss=2.0, accuracy=0.5, images_per_second=1234.0))
-        hear({"event": "epoch", "member": MEMBERS[1], "epoch": 1, "loss": 1.5, "accuracy": 0.75, "learning_rate": 0.001})
+    with training_display(console) as show:
+        show(plan(MEMBERS[1:]))
+        show(SpeedMeasured(MEMBERS[1], 0.1))
+        show(step(MEMBERS[1], 0, 8, images_per_second=1234.0))
+        show(epoch_ended(MEMBERS[1], 1))
     lines = shown(console).splitlines()
     assert lines[0] == "x: training 4 models of up to 10 epochs (1 are finished already)"
     assert lines[1] == "x: about 64 s to go (100 ms a step)"
@@ -100,34 +103,33 @@ def test_without_a_terminal_each_epoch_is_a_line(console):
 
 def test_on_a_terminal_there_is_a_bar_for_each_running_model_and_one_for_all():
     console = Console(file=io.StringIO(), width=200, force_terminal=True, highlight=False)
-    with training_display(console) as hear:
-        hear(plan(MEMBERS))
+    with training_display(console) as show:
+        show(plan(MEMBERS))
         for member in MEMBERS[:2]:
-            hear(step(member, 0, 8, loss=2.0, accuracy=0.5, images_per_second=10.0))
-        hear({"event": "epoch", "member": MEMBERS[0], "epoch": 1, "loss": 1.5, "accuracy": 0.75, "learning_rate": 0.001})
-        hear({"event": "done", "member": MEMBERS[0]})
+            show(step(member, 0, 8, images_per_second=10.0))
+        show(epoch_ended(MEMBERS[0], 1))
+        show(MemberFinished(MEMBERS[0]))
     assert "seed 0 fold 1" in shown(console)
     assert "x seed 0 fold 0: epoch 1/10" in shown(console)
     assert "\x1b[?25h" in shown(console)  # the cursor is shown again
 
 
 def test_finished_run_says_so(console):
-    with training_display(console) as hear:
-        hear(plan([]))
+    with training_display(console) as show:
+        show(plan([]))
     assert shown(console) == "x: finished already, nothing to train in runs/x\n"
 
 
 def test_study_shows_each_trial_with_the_best_and_the_time_left(console):
     accuracy = Estimate(0.99, 0.98, 0.995)
-    with study_display(console) as hear:
-        begun = {"event": "study", "study": "fast", "done": 3, "wanted": 20, "parameters": ["learning_rate"]}
-        hear({**begun, "seconds_left": 7200.0})
-        hear({"event": "trial", "trial": 3, "status": "began", "seconds_left": 7200.0, "params": {}})
-        hear({"event": "speed", "trial": 3, "member": MEMBERS[0], "seconds_per_step": 0.1})
-        hear({"event": "epoch", "trial": 3, "member": MEMBERS[0], "epoch": 1})
-        hear({"event": "trial", "trial": 3, "status": "complete", "seconds_left": 3600.0, "value": 0.05, "accuracy": accuracy})
-        hear({"event": "trial", "trial": 4, "status": "failed", "seconds_left": 3600.0, "reason": "out of memory"})
-        hear({"event": "confirmation", "trainings": 4})
+    with study_display(console) as show:
+        show(events.StudyStarted("fast", 3, 20, ["learning_rate"], 7200.0))
+        show(events.TrialStarted(3, None, {}, 7200.0))
+        show(events.TrialProgress(3, None, SpeedMeasured(MEMBERS[0], 0.1)))
+        show(events.TrialProgress(3, None, epoch_ended(MEMBERS[0], 1)))
+        show(events.TrialEnded(3, None, "complete", 3600.0, 0.05, accuracy))
+        show(events.TrialEnded(4, None, "failed", 3600.0, reason="out of memory"))
+        show(events.ConfirmationStarted(4))
     lines = shown(console).splitlines()
     assert lines[0] == "study fast: 3 of 20 trials done, searching learning_rate"
     assert lines[1] == "it ends in 2 h 0 min, with the best trials trained again by then"

@@ -23,7 +23,9 @@ from digit_recognizer.data.folds import load_folds
 from digit_recognizer.errors import UserError
 from digit_recognizer.models import prediction
 from digit_recognizer.runs import results, run_record
+from digit_recognizer.runs.member import Member
 from digit_recognizer.training.cross_validation import train
+from digit_recognizer.training.events import EpochEnded, MemberFinished, SpeedMeasured, StepEnded, Warned
 from digit_recognizer.workspace import Workspace
 
 MEMBERS = [f"seed_{seed}/fold_{fold}" for seed in (0, 1) for fold in (0, 1)]
@@ -62,11 +64,11 @@ def trained_again(workspace, **options):
 
 
 def warnings_in(events):
-    return [event["message"] for event in events if event["event"] == "warning"]
+    return [event.message for event in events if isinstance(event, Warned)]
 
 
 def trained_in(events):
-    return {str(event["member"]) for event in events if event["event"] == "done"}
+    return {str(event.member) for event in events if isinstance(event, MemberFinished)}
 
 
 def scores(run, member="seed_0/fold_0"):
@@ -289,11 +291,11 @@ def test_folds_are_trained_in_the_order_asked_for_and_the_rest_later(workspace):
     events = []
     wanted = {"epochs": 1, "checkpoint": None}
     train_here(request(workspace, "order", only=[3, 1], **wanted), workspace, events.append)
-    assert [event["member"].fold for event in events if event["event"] == "done"] == [3, 1]
+    assert [event.member.fold for event in events if isinstance(event, MemberFinished)] == [3, 1]
     oof = files.read_npz(workspace.run("order") / "oof.npz")
     assert np.array_equal(metrics.predicted_rows(oof["probabilities"]), np.isin(oof["fold"], (1, 3)))
     train_here(request(workspace, "order", only=[0], **wanted), workspace, events.append)
-    assert [event["member"].fold for event in events if event["event"] == "done"] == [3, 1, 0]
+    assert [event.member.fold for event in events if isinstance(event, MemberFinished)] == [3, 1, 0]
     assert files.read_json(workspace.run("order") / "metrics.json")["folds_done"] == [0, 1, 3]
 
 
@@ -420,7 +422,7 @@ class StoppedError(Exception):
 
 def stop_after(epoch):
     def hear(event):
-        if event["event"] == "epoch" and event["epoch"] == epoch:
+        if isinstance(event, EpochEnded) and event.epoch == epoch:
             raise StoppedError
 
     return hear
@@ -442,18 +444,20 @@ def test_a_damaged_checkpoint_is_reported_and_its_member_begun_anew(trained, cop
     events = trained_again(copied)
     (warning,) = warnings_in(events)
     assert str(state) in warning and "trained again" in warning
-    assert [event["epoch"] for event in events if event["event"] == "epoch"] == [1, 2, 3, 4]
+    assert [event.epoch for event in events if isinstance(event, EpochEnded)] == [1, 2, 3, 4]
     assert probabilities(run) == before
 
 
-def test_an_interrupted_member_goes_on_after_its_last_epoch(trained, copied):
+def test_interrupted_member_resumes_after_its_last_epoch(trained, copied):
     run = copied.run("trained")
     before, straight = probabilities(run), history(run / "seed_0/fold_1")
     shutil.rmtree(run / "seed_0/fold_1")
     with pytest.raises(StoppedError):
         train_here(request(copied, "trained", folds=2, seeds=(0, 1)), copied, stop_after(2))
     events = trained_again(copied)
-    assert [event["epoch"] for event in events if event["event"] == "epoch"] == [3, 4]
+    assert [event.epoch for event in events if isinstance(event, EpochEnded)] == [3, 4]
+    speeds = [event for event in events if isinstance(event, SpeedMeasured)]
+    assert [event.member for event in speeds] == [Member(0, 1)] and speeds[0].seconds_per_step > 0
     assert probabilities(run) == before
     assert history(run / "seed_0/fold_1").equals(straight)
 
@@ -464,8 +468,8 @@ def test_several_steps_at_once_make_whole_epochs_and_go_on_as_if_nothing_had_hap
     wanted = {"folds": 2, "only": [0], "steps_per_epoch": 5}
     events = []
     train_here(request(workspace, "at once", **wanted), workspace, events.append)
-    steps = [event for event in events if event["event"] == "step"]
-    assert {event["steps"] for event in steps} == {8} and max(event["step"] for event in steps) == 8
+    steps = [event for event in events if isinstance(event, StepEnded)]
+    assert {event.steps for event in steps} == {8} and max(event.step for event in steps) == 8
     assert scores(workspace.run("at once"))["images"] == 4 * 8 * 32
     with pytest.raises(StoppedError):
         train_here(request(workspace, "at once, stopped", **wanted), workspace, stop_after(2))
@@ -543,7 +547,7 @@ def test_side_by_side_or_one_after_another_gives_the_same_bytes(workspace):
 
 def test_a_killed_worker_gives_a_clear_line(workspace):
     def kill_worker(event):
-        if event["event"] == "epoch":
+        if isinstance(event, EpochEnded):
             os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
 
     with pytest.raises(UserError, match=r"seed 0 fold 0: its process ended \(killed.*goes on from its last epoch"):

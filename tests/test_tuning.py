@@ -17,7 +17,9 @@ import study_worker
 from digit_recognizer.data import sources
 from digit_recognizer.errors import DiskFullError, UserError
 from digit_recognizer.experiment import load, override, settings
+from digit_recognizer.training.events import EpochEnded
 from digit_recognizer.tuning import confirmation, session, space, storage, study, trials
+from digit_recognizer.tuning.events import ConfirmationStarted, StudyStarted, TrialEnded, TrialProgress
 from digit_recognizer.tuning.pruning import MIN_COMPLETE, Axis, hopeless, replay
 from digit_recognizer.tuning.study import StudyRequest, tune
 from digit_recognizer.tuning.trainer import Trainer
@@ -242,7 +244,10 @@ def test_hours_hold_the_search_and_the_best_trained_again(workspace, quick, monk
     assert summary.trials > 3
     assert summary.winner is not None
     assert all(one.repeats == confirmation.REPEATS for one in summary.confirmed)
-    assert [event["event"] for event in events if event["event"] in ("study", "confirmation")] == ["study", "confirmation"]
+    assert [type(event) for event in events if isinstance(event, StudyStarted | ConfirmationStarted)] == [
+        StudyStarted,
+        ConfirmationStarted,
+    ]
 
 
 def test_the_deadline_ends_a_confirmation_that_takes_longer_and_the_same_command_goes_on(workspace, quick, monkeypatch):
@@ -310,7 +315,7 @@ def read_until(worker, text):
 
 @pytest.mark.slow
 def test_kill_at_any_point_loses_and_doubles_nothing(workspace, quick):
-    for words in ("'trial': 1, 'status': 'began'", "'trial': 3, 'status': 'began'", "'confirming'"):  # trial 2 continues 1
+    for words in ("TrialStarted(trial=1,", "TrialStarted(trial=3,", "repeat=0"):  # trial 2 continues 1
         worker = start_worker(workspace, 0.15, trials=4)
         read_until(worker, words)
         worker.kill()
@@ -325,7 +330,7 @@ def test_kill_at_any_point_loses_and_doubles_nothing(workspace, quick):
 
 def test_ctrl_c_ends_with_the_summary_so_far(workspace):
     worker = start_worker(workspace, 0.3, hours=1)
-    read_until(worker, "'trial': 2, 'status': 'began'")
+    read_until(worker, "TrialStarted(trial=2,")
     worker.send_signal(signal.SIGINT)
     output, _ = worker.communicate(timeout=20)
     assert worker.returncode == 0, output
@@ -438,7 +443,7 @@ def start_study(workspace, on_event, **options):
 
 def print_memory(event):
     """Print the process's resident memory in MiB at the end of each trial."""
-    if event["event"] == "trial" and event["status"] in ("complete", "pruned"):
+    if isinstance(event, TrialEnded) and event.state in ("complete", "pruned"):
         print(int(re.search(r"VmRSS:\s*(\d+)", Path("/proc/self/status").read_text())[1]) / 1024)
 
 
@@ -455,7 +460,7 @@ def test_memory_does_not_grow_from_trial_to_trial(digits):
 @pytest.mark.slow
 def test_a_real_study_killed_in_its_second_fold_goes_on_there(digits):
     worker = start_study(digits, "print", trials=1)
-    read_until(worker, "'event': 'done'")
+    read_until(worker, "MemberFinished(")
     worker.kill()
     worker.wait()
     first_fold = digits.studies / "quick" / "trial_0" / "seed_0" / "fold_0" / "metrics.json"
@@ -463,7 +468,9 @@ def test_a_real_study_killed_in_its_second_fold_goes_on_there(digits):
     events = []
     summary = search(digits, events.append, trials=1)
 
-    assert {event["member"].fold for event in events if event["event"] == "epoch"} == {1}
+    assert {
+        one.event.member.fold for one in events if isinstance(one, TrialProgress) and isinstance(one.event, EpochEnded)
+    } == {1}
     assert written and summary.trials == 1
     (start,) = summary.complete
     assert start.log_loss < 2

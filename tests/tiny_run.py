@@ -102,13 +102,8 @@ def _train_members_here(job, members, threads, jobs, on_event, length=workers.ow
     loaded = experiment.load(str(job.pipeline), job.workspace, job.changes).experiment
     folds = load_folds(job.run / "folds.csv")
     for member in members:
-
-        def hear(event, member=member):
-            on_event({**event, "member": member})
-
         split, folder = split_rows(folds, member.fold), job.run / member.folder
         taught = teacher.soft_labels(job.workspace.run(loaded.teacher), member.fold) if loaded.teacher else None
         steps = length(member)
-        task = Task(loaded, load_dataset(job.workspace), split, member, folder, hear, soft_labels=taught)
+        task = Task(loaded, load_dataset(job.workspace), split, member, folder, on_event, soft_labels=taught)
         train_member(task if steps is None else task.of_length(steps))
-        hear({"event": "done"})

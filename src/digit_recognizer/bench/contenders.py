@@ -12,6 +12,8 @@ import numpy as np
 from digit_recognizer.bench import plain_script
 from digit_recognizer.bench.racing import Tick
 from digit_recognizer.experiment import Augmentation, Experiment, load
+from digit_recognizer.runs.member import Member
+from digit_recognizer.training.events import EpochEnded, Event, OnEvent, StepEnded
 from digit_recognizer.workspace import Workspace
 
 ENDLESS = 1_000_000  # steps or epochs: more than anybody waits for
@@ -77,7 +79,7 @@ def _train(
     workspace: Workspace,
     jobs: int,
     folds: list[int] | None,
-    on_event: Callable[[dict[str, Any]], None],
+    on_event: OnEvent,
 ) -> None:
     from digit_recognizer.training.cross_validation import Request, train
 
@@ -100,9 +102,7 @@ def plain_training_to_accuracy(tick: Tick, pipeline: Path, changes: dict[str, An
     _train_plainly(experiment, workspace, experiment.epochs, _accuracies(tick), validated=True)
 
 
-def _train_plainly(
-    experiment: Experiment, workspace: Workspace, epochs: int, on_event: Callable[[dict[str, Any]], None], validated: bool
-) -> None:
+def _train_plainly(experiment: Experiment, workspace: Workspace, epochs: int, on_event: OnEvent, validated: bool) -> None:
     from digit_recognizer.data.dataset import load_dataset
     from digit_recognizer.data.folds import stratified_folds
 
@@ -114,15 +114,18 @@ def _train_plainly(
     plain_script.train(experiment, data.images[rows], data.labels[rows], validation, epochs, callbacks)
 
 
-def _events(on_event: Callable[[dict[str, Any]], None], batch_size: int) -> Any:
+def _events(on_event: OnEvent, batch_size: int) -> Any:
     """Return a callback that tells of the plain script what `train` tells of its own trainings."""
     from digit_recognizer.training.callbacks import Reporter
 
+    member = Member(seed=0, fold=0)
+
     class Events(Reporter):
         def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-            on_event({"event": "epoch", **logs})
+            figures = {name: logs.get(name) for name in ("loss", "accuracy", "val_loss", "val_accuracy")}
+            on_event(EpochEnded(member, epoch + 1, learning_rate=0.0, seconds=0.0, **figures))
 
-    return Events(on_event, batch_size)
+    return Events(on_event, member, batch_size)
 
 
 def prediction(tick: Tick, pipeline: Path, changes: dict[str, Any], workspace: Workspace) -> None:
@@ -175,24 +178,24 @@ def _repeat(tick: Tick, work: Callable[[], float]) -> None:
         tick(total)
 
 
-def _image_counter(tick: Tick, batch_size: int) -> Callable[[dict[str, Any]], None]:
-    def on_event(event: dict[str, Any]) -> None:
-        if event["event"] == "step":
-            tick((event["epoch"] * event["steps"] + event["step"]) * batch_size, str(event.get("member")))
+def _image_counter(tick: Tick, batch_size: int) -> OnEvent:
+    def on_event(event: Event) -> None:
+        if isinstance(event, StepEnded):
+            tick((event.epoch * event.steps + event.step) * batch_size, str(event.member))
 
     return on_event
 
 
-def _accuracies(tick: Tick) -> Callable[[dict[str, Any]], None]:
+def _accuracies(tick: Tick) -> OnEvent:
     """Tick when the first step is done, start-up and compiling over, then with each epoch's validation accuracy."""
     begun = False
 
-    def on_event(event: dict[str, Any]) -> None:
+    def on_event(event: Event) -> None:
         nonlocal begun
-        if event["event"] == "step" and not begun:
+        if isinstance(event, StepEnded) and not begun:
             begun = True
             tick(0.0)
-        if event["event"] == "epoch":
-            tick(event["val_accuracy"])
+        if isinstance(event, EpochEnded) and event.val_accuracy is not None:
+            tick(event.val_accuracy)
 
     return on_event

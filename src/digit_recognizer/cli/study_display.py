@@ -1,25 +1,24 @@
 """The live line of a study: trial, best so far and time left on a terminal; a line a trial there and elsewhere."""
 
 import contextlib
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 from rich.console import Console
 from rich.status import Status
 
 from digit_recognizer.formatting import duration, interval
-
-Event = dict[str, Any]
+from digit_recognizer.training.events import EpochEnded, Event, OnEvent, StepEnded, Warned
+from digit_recognizer.tuning import events
 
 
 @contextlib.contextmanager
-def study_display(console: Console) -> Iterator[Callable[[Event], None]]:
-    """Yield what `tune` takes as `on_event`, and show what it hears on the console until the block ends."""
+def study_display(console: Console) -> Iterator[OnEvent]:
+    """Yield the `on_event` for `tune` that shows a study on the console until the block ends."""
     if not console.is_terminal:
-        yield StudyDisplay(console, None).hear
+        yield StudyDisplay(console, None).on_event
         return
     with console.status("opening the study") as status:
-        yield StudyDisplay(console, status).hear
+        yield StudyDisplay(console, status).on_event
 
 
 class StudyDisplay:
@@ -31,48 +30,52 @@ class StudyDisplay:
         self.seconds_left: float | None = None
         self.running: dict[int, str] = {}  # what each trial is at
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Show one event; those of a training only change the live line."""
-        special = {"study": self._study, "trial": self._trial, "confirmation": self._confirmation, "warning": self._warning}
-        special.get(event["event"], self._training)(event)
+        match event:
+            case Warned():
+                self.console.print(f"warning: {event.message}")
+            case events.StudyStarted():
+                self._study(event)
+            case events.ConfirmationStarted():
+                count = f"{event.trainings} trainings of the best trials and the start"
+                self.console.print(f"the search is over: {count}, on fresh seeds and folds")
+            case events.TrialStarted():
+                self.seconds_left = event.seconds_left
+                self.running[event.trial] = "starting"
+            case events.TrialEnded():
+                self._ended(event)
+            case events.TrialProgress():
+                self._training(event)
         if self.status:
             self.status.update(self._line())
 
-    def _study(self, event: Event) -> None:
-        wanted = f" of {event['wanted']}" if event["wanted"] else ""
+    def _study(self, event: events.StudyStarted) -> None:
+        wanted = f" of {event.trials_wanted}" if event.trials_wanted else ""
         self.console.print(
-            f"study {event['study']}: {event['done']}{wanted} trials done, searching {', '.join(event['parameters'])}"
+            f"study {event.study}: {event.trials_done}{wanted} trials done, searching {', '.join(event.parameters)}"
         )
-
-        self.seconds_left = event["seconds_left"]
+        self.seconds_left = event.seconds_left
         if self.seconds_left:
             self.console.print(f"it ends in {duration(self.seconds_left)}, with the best trials trained again by then")
 
-    def _confirmation(self, event: Event) -> None:
-        self.console.print(
-            f"the search is over: {event['trainings']} trainings of the best trials and the start, on fresh seeds and folds"
-        )
+    def _ended(self, event: events.TrialEnded) -> None:
+        self.seconds_left = event.seconds_left
+        self.running.pop(event.trial, None)
+        state = event.state if event.repeat is None else "confirmed"
+        figures = f": {event.reason}" if event.reason else ""
+        if event.log_loss is not None:
+            figures = f": log loss {event.log_loss:.5f}, accuracy {interval(event.accuracy)}"
+        if event.state == "complete" and event.repeat is None:
+            self.best = min(event.log_loss, self.best if self.best is not None else event.log_loss)
+        self.console.print(f"trial {event.trial} {state}{figures}{'' if self.status else self._best_and_left()}")
 
-    def _warning(self, event: Event) -> None:
-        self.console.print(f"warning: {event['message']}")
-
-    def _trial(self, event: Event) -> None:
-        number, status = event["trial"], event["status"]
-        self.seconds_left = event["seconds_left"]
-        if status in ("began", "confirming"):
-            self.running[number] = "starting"
-            return
-        self.running.pop(number, None)
-        facts = f": {event['reason']}" if "reason" in event else ""
-        if "value" in event:
-            facts = f": log loss {event['value']:.5f}, accuracy {interval(event['accuracy'])}"
-        if status == "complete":
-            self.best = min(event["value"], self.best if self.best is not None else event["value"])
-        self.console.print(f"trial {number} {status}{facts}{'' if self.status else self._best_and_left()}")
-
-    def _training(self, event: Event) -> None:
-        if "epoch" in event and "trial" in event:
-            self.running[event["trial"]] = f"{event['member']} epoch {event['epoch'] + (event['event'] == 'step')}"
+    def _training(self, event: events.TrialProgress) -> None:
+        match event.event:
+            case StepEnded(member=member, epoch=epoch):
+                self.running[event.trial] = f"{member} epoch {epoch + 1}"
+            case EpochEnded(member=member, epoch=epoch):
+                self.running[event.trial] = f"{member} epoch {epoch}"
 
     def _line(self) -> str:
         trials = ", ".join(f"trial {number} ({at})" for number, at in self.running.items())

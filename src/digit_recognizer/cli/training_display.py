@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Console
@@ -10,9 +10,18 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from digit_recognizer.experiment import Experiment
 from digit_recognizer.formatting import duration
+from digit_recognizer.training.events import (
+    EpochEnded,
+    Event,
+    MemberEvent,
+    MemberFinished,
+    OnEvent,
+    SpeedMeasured,
+    StepEnded,
+    TrainingPlanned,
+    Warned,
+)
 from digit_recognizer.training.members import Member, at_full_speed, steps_per_epoch
-
-Event = dict[str, Any]
 
 
 class Work:
@@ -27,23 +36,27 @@ class Work:
         self.began: float | None = None
         self.seconds_per_step: float | None = None
 
-    def hear(self, event: Event, now: float) -> None:
+    def on_event(self, event: MemberEvent, now: float) -> None:
         """Take in an event of a member at the time `now` (seconds)."""
-        member, epoch_steps = event["member"], self.steps[event["member"]] // self.experiment.epochs
-        if event["event"] == "speed":
-            self.seconds_per_step = self.seconds_per_step or event["seconds_per_step"]
-        elif event["event"] == "done":
-            self.steps[member] = self.done[member]  # less than planned where it stopped early
-        else:
-            if event["event"] == "step":  # with MINUTES the time left gives each member its own length
-                epoch_steps = event["steps"]
-                self.steps[member] = self.experiment.epochs * epoch_steps
-            whole = event["epoch"] if event["event"] == "step" else event["epoch"] - 1
-            steps = whole * epoch_steps + (event["step"] if event["event"] == "step" else epoch_steps)
-            self.before.setdefault(member, whole * epoch_steps)
-            self.done[member] = steps
+        member = event.member
+        match event:
+            case SpeedMeasured():
+                self.seconds_per_step = self.seconds_per_step or event.seconds_per_step
+            case StepEnded():  # with MINUTES a member's number of steps is only known when it starts
+                self.steps[member] = self.experiment.epochs * event.steps
+                self._count(member, event.epoch * event.steps, event.step)
+            case EpochEnded():
+                epoch_steps = self.steps[member] // self.experiment.epochs
+                self._count(member, (event.epoch - 1) * epoch_steps, epoch_steps)
+            case MemberFinished():
+                self.steps[member] = self.done[member]  # less than planned where it stopped early
         if self.began is None:
             self.began = now
+
+    def _count(self, member: Member, earlier: int, steps: int) -> None:
+        """Set the steps that are done: those of earlier epochs and those of this one."""
+        self.before.setdefault(member, earlier)
+        self.done[member] = earlier + steps
 
     def seconds_left(self, now: float) -> float | None:
         """Return the time that the rest will take at the pace so far, or None while that isn't known."""
@@ -61,11 +74,11 @@ def _steps_per_epoch(experiment: Experiment, member: Member, rows: int) -> int:
 
 
 @contextlib.contextmanager
-def training_display(console: Console) -> Iterator[Callable[[Event], None]]:
-    """Yield what `train` takes as `on_event`, and show what it hears on the console until the block ends."""
+def training_display(console: Console) -> Iterator[OnEvent]:
+    """Yield the `on_event` for `train` that shows a training on the console until the block ends."""
     display = TrainingDisplay(console)
     try:
-        yield display.hear
+        yield display.on_event
     finally:
         display.close()
 
@@ -77,13 +90,24 @@ class TrainingDisplay:
         self.console, self.name = console, ""
         self.work: Work | None = None
         self.estimated = False
-        self.latest: dict[Member, Event] = {}
+        self.latest: dict[Member, StepEnded | EpochEnded] = {}
+        self.rates: dict[Member, tuple[float | None, float | None]] = {}  # learning rate, images per second
         self.bars: dict[Member, Any] = {}
         self.progress: Progress | None = None
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Show one event."""
-        getattr(self, f"_{event['event']}")(event)
+        match event:
+            case Warned():
+                self.console.print(f"warning: {event.message}")
+            case TrainingPlanned():
+                self._plan(event)
+            case SpeedMeasured():
+                self._speed(event)
+            case StepEnded() | EpochEnded():
+                self._progress(event)
+            case MemberFinished():
+                self._finished(event)
 
     def close(self) -> None:
         """Leave the terminal as it was."""
@@ -91,20 +115,17 @@ class TrainingDisplay:
             self.progress.stop()
             self.progress = None
 
-    def _warning(self, event: Event) -> None:
-        self.console.print(f"warning: {event['message']}")
-
-    def _plan(self, event: Event) -> None:
-        members, waiting, experiment = event["members"], event["waiting"], event["experiment"]
+    def _plan(self, event: TrainingPlanned) -> None:
+        members, waiting, experiment = event.members, event.waiting, event.experiment
         self.close()
-        self.name, self.estimated, self.latest, self.bars = event["run"].name, False, {}, {}
+        self.name, self.estimated, self.latest, self.rates, self.bars = event.run.name, False, {}, {}, {}
         if not waiting:
-            self.console.print(f"{self.name}: finished already, nothing to train in {event['run']}")
+            self.console.print(f"{self.name}: finished already, nothing to train in {event.run}")
             return
         finished = f" ({len(members) - len(waiting)} are finished already)" if len(waiting) < len(members) else ""
-        side = f", {event['jobs']} side by side" if event["jobs"] > 1 and len(waiting) > 1 else ""
+        side = f", {event.jobs} side by side" if event.jobs > 1 and len(waiting) > 1 else ""
         self.console.print(f"{self.name}: training {len(waiting)} models of up to {experiment.epochs} epochs{side}{finished}")
-        self.work = Work(experiment, waiting, event["jobs"], event["rows"])
+        self.work = Work(experiment, list(waiting), event.jobs, event.rows)
         if self.console.is_terminal:
             self.progress = Progress(
                 TextColumn("{task.description}"), BarColumn(20), TextColumn("{task.fields[status]}"), console=self.console
@@ -112,43 +133,39 @@ class TrainingDisplay:
             self.total = self.progress.add_task("all", total=sum(self.work.steps.values()), status="starting")
             self.progress.start()
 
-    def _speed(self, event: Event) -> None:
+    def _speed(self, event: SpeedMeasured) -> None:
         now = time.monotonic()
-        self.work.hear(event, now)
+        self.work.on_event(event, now)
         if not self.estimated:
             self.estimated = True
-            seconds, step = self.work.seconds_left(now), event["seconds_per_step"]
+            seconds, step = self.work.seconds_left(now), event.seconds_per_step
             self.console.print(f"{self.name}: about {duration(seconds)} to go ({1000 * step:.0f} ms a step)")
 
-    def _step(self, event: Event) -> None:
-        self.work.hear(event, time.monotonic())
-        self._remember({**event, "epoch": event["epoch"] + 1})
-
-    def _epoch(self, event: Event) -> None:
-        self.work.hear(event, time.monotonic())
-        self._remember(event)
-        if not self.progress:
-            self.console.print(f"{self.name} {event['member']}: {self._status(event['member'])}{self._left()}")
-
-    def _done(self, event: Event) -> None:
-        member = event["member"]
-        self.work.hear(event, time.monotonic())
-        if self.progress and member in self.latest:
-            self.progress.console.print(f"{self.name} {member}: {self._status(member)}")
-        if member in self.bars:
-            self.progress.remove_task(self.bars.pop(member))
-        self._draw_total()
-
-    def _remember(self, event: Event) -> None:
-        member = event["member"]
-        before = self.latest.get(member, {})
-        kept = ("learning_rate", "images_per_second")  # an event has one of them
-        self.latest[member] = {name: before[name] for name in kept if name in before} | event
+    def _progress(self, event: StepEnded | EpochEnded) -> None:
+        member = event.member
+        self.work.on_event(event, time.monotonic())
+        self.latest[member] = event
+        learning_rate, images_per_second = self.rates.get(member, (None, None))
+        if isinstance(event, StepEnded):
+            self.rates[member] = learning_rate, event.images_per_second
+        else:
+            self.rates[member] = event.learning_rate, images_per_second
         if self.progress:
             if member not in self.bars:
                 self.bars[member] = self.progress.add_task(str(member), total=self.work.steps[member], status="")
             self.progress.update(self.bars[member], completed=self.work.done[member], status=self._status(member))
             self._draw_total()
+        elif isinstance(event, EpochEnded):
+            self.console.print(f"{self.name} {member}: {self._status(member)}{self._left()}")
+
+    def _finished(self, event: MemberFinished) -> None:
+        member = event.member
+        self.work.on_event(event, time.monotonic())
+        if self.progress and member in self.latest:
+            self.progress.console.print(f"{self.name} {member}: {self._status(member)}")
+        if member in self.bars:
+            self.progress.remove_task(self.bars.pop(member))
+        self._draw_total()
 
     def _draw_total(self) -> None:
         if self.progress:
@@ -163,10 +180,14 @@ class TrainingDisplay:
     def _status(self, member: Member) -> str:
         """`epoch 3/12, loss 0.0812, accuracy 0.9751, val_loss ..., learning rate 0.0012, 812 images/s`."""
         event = self.latest[member]
-        parts = [f"epoch {event['epoch']}/{self.work.experiment.epochs}"]
-        parts += [f"{name} {event[name]:.4f}" for name in ("loss", "accuracy", "val_loss", "val_accuracy") if name in event]
-        if "learning_rate" in event:
-            parts.append(f"learning rate {event['learning_rate']:.2g}")
-        if "images_per_second" in event:
-            parts.append(f"{event['images_per_second']:,.0f} images/s")
+        learning_rate, images_per_second = self.rates[member]
+        figures = {"loss": event.loss, "accuracy": event.accuracy}
+        if isinstance(event, EpochEnded):
+            figures |= {"val_loss": event.val_loss, "val_accuracy": event.val_accuracy}
+        parts = [f"epoch {event.epoch + isinstance(event, StepEnded)}/{self.work.experiment.epochs}"]
+        parts += [f"{name} {value:.4f}" for name, value in figures.items() if value is not None]
+        if learning_rate is not None:
+            parts.append(f"learning rate {learning_rate:.2g}")
+        if images_per_second is not None:
+            parts.append(f"{images_per_second:,.0f} images/s")
         return ", ".join(parts)

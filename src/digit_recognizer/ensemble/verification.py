@@ -1,8 +1,6 @@
 """Is a submission what its runs say? Recomputed from the stored probabilities, or by training everything again."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,9 +11,8 @@ from digit_recognizer.errors import UserError
 from digit_recognizer.runs import results, run_record
 from digit_recognizer.submission import submitting
 from digit_recognizer.training.cross_validation import Request, train
+from digit_recognizer.training.events import OnEvent, ignore
 from digit_recognizer.workspace import Workspace
-
-OnEvent = Callable[[dict[str, Any]], None]
 
 
 def verify(
@@ -23,7 +20,7 @@ def verify(
     workspace: Workspace,
     *,
     retrain: bool = False,
-    on_event: OnEvent = lambda event: None,
+    on_event: OnEvent = ignore,
 ) -> int:
     """Recompute a submission's labels and compare them with its CSV; return the number of rows.
 

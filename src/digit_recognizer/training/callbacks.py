@@ -3,7 +3,7 @@
 import contextlib
 import math
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from digit_recognizer.errors import UserError
 from digit_recognizer.models import layers, prediction
 from digit_recognizer.training import checkpoint
 from digit_recognizer.training.checkpoint import Progress, State
+from digit_recognizer.training.events import EpochEnded, OnEvent, StepEnded
+from digit_recognizer.training.members import Member
 from digit_recognizer.training.sampler import Order
 
 # What Keras's own callbacks reset when training begins, and so must be put back on a resume.
@@ -77,13 +79,13 @@ class Board(keras.callbacks.TensorBoard):
 
 
 class Reporter(keras.callbacks.Callback):
-    """Tells `on_event` about twice a second how the epoch goes, and after its last step."""
+    """Sends a `StepEnded` about twice a second, and after an epoch's last step."""
 
     async_safe = True  # it only reads `logs`, so that JAX need not wait for them after each step
 
-    def __init__(self, on_event: Callable[[dict[str, Any]], None], batch_size: int) -> None:
+    def __init__(self, on_event: OnEvent, member: Member, batch_size: int) -> None:
         super().__init__()
-        self.on_event, self.batch_size = on_event, batch_size
+        self.on_event, self.member, self.batch_size = on_event, member, batch_size
         self.last = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
@@ -95,15 +97,15 @@ class Reporter(keras.callbacks.Callback):
             return
         self.last = now
         self.on_event(
-            {
-                "event": "step",
-                "epoch": self.epoch,
-                "step": batch + 1,
-                "steps": self.params["steps"],
-                "images_per_second": (batch + 1) * self.batch_size / (now - self.began),
-                "loss": logs["loss"],
-                "accuracy": logs["accuracy"],
-            }
+            StepEnded(
+                self.member,
+                epoch=self.epoch,
+                step=batch + 1,
+                steps=self.params["steps"],
+                images_per_second=(batch + 1) * self.batch_size / (now - self.began),
+                loss=float(logs["loss"]),
+                accuracy=float(logs["accuracy"]),
+            )
         )
 
 
@@ -162,14 +164,16 @@ class Recorder(keras.callbacks.Callback):
     def __init__(
         self,
         path: Path,
+        member: Member,
         progress: Progress,
         order: Order,
         restored: State | None,
         keep: str,
-        on_event: Callable[[dict], None],
+        on_event: OnEvent,
     ) -> None:
         super().__init__()
-        self.path, self.progress, self.order, self.restored, self.on_event = path, progress, order, restored, on_event
+        self.path, self.member, self.progress, self.order = path, member, progress, order
+        self.restored, self.on_event = restored, on_event
         self.monitor = keep.removeprefix("best_") if keep.startswith("best_") else None
         self.kept: list[np.ndarray] = restored.kept if restored else []
         self.stateful: list[keras.callbacks.Callback] = []
@@ -203,7 +207,7 @@ class Recorder(keras.callbacks.Callback):
         checkpoint.save(self.path, State(self.progress, weights, optimizer, self.kept, self.order.hard))
         if "val_loss" in row:
             row = {**row, "val_log_loss": float(logs.get("val_log_loss", logs["val_loss"]))}
-        self.on_event({"event": "epoch", **row})
+        self.on_event(EpochEnded(self.member, **row))
 
     def _improved(self, row: dict[str, float]) -> bool:
         if self.monitor is None:

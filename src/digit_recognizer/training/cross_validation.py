@@ -1,6 +1,6 @@
 """All members of a run: which are still to train, training them, and the run's files."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,9 @@ from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import Experiment, Pipeline
 from digit_recognizer.runs import results, run_record
 from digit_recognizer.training import workers
+from digit_recognizer.training.events import Event, MemberFinished, ModelBuilt, OnEvent, TrainingPlanned, Warned, ignore
 from digit_recognizer.training.members import Member, choose_members, default_jobs
 from digit_recognizer.workspace import Workspace
-
-OnEvent = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Request:
     length: workers.Length = workers.own_length
 
 
-def train(request: Request, workspace: Workspace, on_event: OnEvent = lambda event: None) -> dict[str, Any]:
+def train(request: Request, workspace: Workspace, on_event: OnEvent = ignore) -> dict[str, Any]:
     """Train the members that are not finished yet, then write the run's files; return the run's metrics.
 
     Raises:
@@ -49,32 +48,30 @@ def train(request: Request, workspace: Workspace, on_event: OnEvent = lambda eve
     record = run_record.describe(request.pipeline, request.changes, dataset, workspace)
     if request.force and run.exists():
         with run_record.locked(run):
-            on_event({"event": "warning", "message": f"moved the old run to {run_record.move_aside(run)}"})
+            on_event(Warned(f"moved the old run to {run_record.move_aside(run)}"))
     with run_record.locked(run):
         for warning in run_record.begin_or_continue(run, record):
-            on_event({"event": "warning", "message": warning})
+            on_event(Warned(warning))
         files.remove_temporaries(run)
         waiting = [member for member in members if not _finished(run, member, on_event)]
         # Making them takes a second; those of a finished run are compared with its members' rows when results are written.
         folds = _folds(run / "folds.csv", dataset, experiment) if waiting else load_folds(run / "folds.csv")
         jobs = request.jobs or default_jobs(experiment, len(waiting))
-        plan = {"run": run, "experiment": experiment, "members": members, "waiting": waiting, "jobs": jobs}
-        on_event({"event": "plan", **plan, "rows": len(folds)})
+        on_event(TrainingPlanned(run, experiment, members, waiting, jobs, rows=len(folds)))
         if waiting:
             job = workers.Job(request.pipeline.file, request.pipeline.sha256, request.changes, workspace, run)
 
-            def keep_results(event: dict[str, Any]) -> None:
-                if event["event"] == "built":
-                    files.write_text(run / "summary.txt", event["summary"])
-                    return
-                if event["event"] == "done":  # so that a run can be looked at before its last member is trained
+            def keep_results(event: Event) -> None:
+                if isinstance(event, ModelBuilt):
+                    files.write_text(run / "summary.txt", event.summary)
+                elif isinstance(event, MemberFinished):  # the run can be looked at before its last member is trained
                     results.write_results(run, experiment, dataset, folds)
                 on_event(event)
 
             workers.train_members(job, waiting, experiment.threads, jobs, keep_results, request.length)
         scores = results.write_results(run, experiment, dataset, folds)
         for doubt in results.doubts(scores):
-            on_event({"event": "warning", "message": doubt})
+            on_event(Warned(doubt))
         return scores
 
 
@@ -97,6 +94,6 @@ def _finished(run: Path, member: Member, on_event: OnEvent) -> bool:
     try:
         return results.finished(run, member)
     except UserError as error:
-        on_event({"event": "warning", "message": f"{error}: {member} is trained again"})
+        on_event(Warned(f"{error}: {member} is trained again"))
         (run / member.folder / "metrics.json").unlink()
         return False

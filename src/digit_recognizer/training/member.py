@@ -5,10 +5,8 @@ Imported only in the process that trains, since it imports Keras.
 
 import os
 import resource
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -34,6 +32,7 @@ from digit_recognizer.training.callbacks import (
     values,
 )
 from digit_recognizer.training.compiled_model import compiled_model
+from digit_recognizer.training.events import MemberFinished, ModelBuilt, OnEvent, SpeedMeasured, Warned, ignore
 from digit_recognizer.training.loader import Batches
 from digit_recognizer.training.members import Member, Split, steps_per_epoch, steps_per_execution
 from digit_recognizer.training.sampler import Order
@@ -42,8 +41,6 @@ TIMED_STEPS = 6
 FEWEST_STEPS = 4  # an epoch must have, for hard examples: a backend fetches as many ahead, in the thread that ranks
 ARTEFACTS = ("model.keras", "history.csv", "predictions.npz")
 HISTORY = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds"]
-
-OnEvent = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -55,7 +52,7 @@ class Task:
     split: Split
     member: Member
     folder: Path
-    on_event: OnEvent = lambda event: None
+    on_event: OnEvent = ignore
     workers: int = 1  # threads or processes that augment ahead of the training
     soft_labels: np.ndarray | None = None  # float32 (test images, classes): learn these too
 
@@ -91,7 +88,7 @@ class Task:
 def train_member(task: Task) -> None:
     """Train a member, or go on where it stopped, and leave its files in its folder; metrics.json is written last.
 
-    `task.on_event` is called with {"event": "built" | "speed" | "step" | "epoch", ...}; what it raises ends the training.
+    `task.on_event` gets a `MemberEvent` for each thing that happens, `MemberFinished` last; what it raises ends the training.
 
     Raises:
         UserError: the loss became NaN, or the network doesn't fit the data.
@@ -100,12 +97,13 @@ def train_member(task: Task) -> None:
     progress = restored.progress if restored else checkpoint.Progress(task.experiment.steps_per_epoch)
     task = task.of_length(progress.steps_per_epoch)
     model = compiled_model(task.experiment, task.dataset, task.split, task.member)
-    task.on_event({"event": "built", "summary": _summary(model)})
+    task.on_event(ModelBuilt(task.member, _summary(model)))
     kept = restored.kept if restored and progress.finished else _fit(model, task, restored, progress)
     assign(model.variables, kept)
     _write_results(layers.plain(model), task, progress)
     task.checkpoint.unlink(missing_ok=True)
     keras.backend.clear_session()
+    task.on_event(MemberFinished(task.member))
 
 
 def _restored(task: Task) -> checkpoint.State | None:
@@ -115,7 +113,7 @@ def _restored(task: Task) -> checkpoint.State | None:
     try:
         return checkpoint.load(task.checkpoint)
     except UserError as error:
-        task.on_event({"event": "warning", "message": f"{error}: this member is trained again from its beginning"})
+        task.on_event(Warned(f"{error}: {task.member} is trained again from the first epoch"))
         return None
 
 
@@ -141,7 +139,7 @@ def _fit(model: keras.Model, task: Task, restored: checkpoint.State | None, prog
     if batches.order.hard_examples:
         callbacks.append(HardExamples(batches.order, images, targets))
     keep = experiment.keep if len(split.valid) else "last"
-    recorder = Recorder(task.checkpoint, progress, batches.order, restored, keep, task.on_event)
+    recorder = Recorder(task.checkpoint, task.member, progress, batches.order, restored, keep, task.on_event)
     recorder.stateful = [callback for callback in callbacks if hasattr(callback, "monitor")]
     validation = {}
     if len(split.valid):
@@ -150,8 +148,7 @@ def _fit(model: keras.Model, task: Task, restored: checkpoint.State | None, prog
             "validation_batch_size": prediction.BATCH_SIZE,
             "validation_freq": _validated_epochs(experiment),
         }
-    if not restored:
-        task.on_event({"event": "speed", "seconds_per_step": _seconds_per_step(model, batches)})
+    task.on_event(SpeedMeasured(task.member, _seconds_per_step(model, batches)))
     with batches.stream(progress.epochs_done * batches.steps_per_epoch, task.workers) as stream:
         model.fit(
             stream,
@@ -190,7 +187,7 @@ def _validated_epochs(experiment: Experiment) -> list[int]:
 
 def _callbacks(task: Task, progress: checkpoint.Progress) -> list[keras.callbacks.Callback]:
     experiment = task.experiment
-    callbacks = [SeedEpochs(task.member.key), StopOnNaN(), Reporter(task.on_event, experiment.batch_size)]
+    callbacks = [SeedEpochs(task.member.key), StopOnNaN(), Reporter(task.on_event, task.member, experiment.batch_size)]
     if backend.name() == "tensorflow":
         valid = task.valid_images, task.valid_labels
         callbacks.append(Board(task.folder / "tensorboard", *valid, task.dataset.classes, _validated_epochs(experiment)))

@@ -25,6 +25,7 @@ from digit_recognizer.experiment import Experiment, override
 from digit_recognizer.runs import run_record
 from digit_recognizer.training import teacher, workers
 from digit_recognizer.training.cross_validation import Request
+from digit_recognizer.training.events import EpochEnded, Event, MemberFinished, StepEnded
 from digit_recognizer.training.members import Member, at_full_speed, choose_members, split_rows, steps_per_epoch
 from digit_recognizer.workspace import Workspace
 
@@ -245,7 +246,7 @@ def _paces(request: Request, workspace: Workspace, folds: np.ndarray, members: l
         save_folds(Path(folder) / "folds.csv", folds)
         job = workers.Job(request.pipeline.file, request.pipeline.sha256, changes, workspace, Path(folder))
         clock = _Clock(members, request.jobs, experiment.batch_size)
-        workers.train_members(job, members, experiment.threads, request.jobs, clock.hear)
+        workers.train_members(job, members, experiment.threads, request.jobs, clock.on_event)
     return [clock.pace(member) for member in members]
 
 
@@ -260,15 +261,14 @@ class _Clock:
         self.steps: dict[Member, tuple[int, float]] = {}  # of an epoch, and the seconds of one
         self.seconds: dict[Member, float] = {}
 
-    def hear(self, event: dict[str, Any]) -> None:
-        member = event["member"]
-        if event["event"] == "epoch":
-            self.epochs[member].append(event["seconds"])
-        elif event["event"] == "step" and event["step"] == event["steps"]:
-            self.steps[member] = event["steps"], self.batch_size / event["images_per_second"]
-        elif event["event"] == "done":
+    def on_event(self, event: Event) -> None:
+        if isinstance(event, EpochEnded):
+            self.epochs[event.member].append(event.seconds)
+        elif isinstance(event, StepEnded) and event.step == event.steps:
+            self.steps[event.member] = event.steps, self.batch_size / event.images_per_second
+        elif isinstance(event, MemberFinished):
             now = time.monotonic()
-            self.seconds[member] = now - self.starts[member]
+            self.seconds[event.member] = now - self.starts[event.member]
             if self.waiting:
                 self.starts[self.waiting.pop(0)] = now
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from digit_recognizer import backend
 from digit_recognizer.errors import DiskFullError, UserError
+from digit_recognizer.training.events import Event, MemberFinished, OnEvent
 from digit_recognizer.training.members import Member
 from digit_recognizer.training.processes import die_with_parent
 from digit_recognizer.workspace import Workspace
@@ -45,10 +46,10 @@ def train_members(
     members: Sequence[Member],
     threads: int,
     jobs: int,
-    on_event: Callable[[dict[str, Any]], None],
+    on_event: OnEvent,
     length: Length = own_length,
 ) -> None:
-    """Train `members`, `jobs` at a time, each with `threads` CPU threads; `on_event` hears of all of them in this process.
+    """Train `members`, `jobs` at a time, each with `threads` CPU threads; `on_event` is called in this process.
 
     `length` is asked when a member begins.
 
@@ -73,8 +74,8 @@ def train_members(
             for pipe in connection.wait(list(workers)):
                 process, member = workers[pipe]
                 event = _receive(pipe, process, member)
-                on_event({**event, "member": member})
-                if event["event"] == "done":
+                on_event(event)
+                if isinstance(event, MemberFinished):
                     following = waiting.pop(0) if waiting else None
                     _send(pipe, following, length)
                     if following is None:
@@ -103,17 +104,26 @@ def _send(pipe: connection.Connection, member: Member | None, length: Length) ->
         pipe.send(order)
 
 
-def _receive(pipe: connection.Connection, process: Any, member: Member) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Failed:
+    """What a worker sends before it ends because of an exception."""
+
+    message: str
+    disk_full: bool
+    traceback: str
+
+
+def _receive(pipe: connection.Connection, process: Any, member: Member) -> Event:
     try:
         event = pipe.recv()
     except (EOFError, ConnectionResetError):
         process.join()
         why = "killed, perhaps for want of memory" if process.exitcode == -signal.SIGKILL else f"exit status {process.exitcode}"
         raise UserError(f"{member}: its process ended ({why}); the same command goes on from its last epoch") from None
-    if event["event"] != "error":
+    if not isinstance(event, _Failed):
         return event
-    error = (DiskFullError if event["disk_full"] else UserError)(f"{member}: {event['message']}")
-    error.add_note(event["traceback"])
+    error = (DiskFullError if event.disk_full else UserError)(f"{member}: {event.message}")
+    error.add_note(event.traceback)
     raise error
 
 
@@ -125,15 +135,14 @@ def _work(pipe: connection.Connection, job: Job, threads: int, jobs: int, parent
         os.dup2(log.fileno(), 2)
     lock = threading.Lock()
 
-    def send(event: dict[str, Any]) -> None:
+    def send(event: Event | _Failed) -> None:
         with lock:  # callbacks may run in a thread of Keras's
             pipe.send(event)
 
     try:
         _train_each(pipe, send, job, threads, jobs)
     except Exception as error:
-        said = {"message": _in_one_line(error), "disk_full": _disk_full(error), "traceback": traceback.format_exc()}
-        send({"event": "error", **said})
+        send(_Failed(_in_one_line(error), _disk_full(error), traceback.format_exc()))
 
 
 def _disk_full(error: Exception) -> bool:
@@ -170,4 +179,3 @@ def _train_each(pipe: connection.Connection, send: Callable, job: Job, threads: 
         taught = teacher.soft_labels(job.workspace.run(loaded.teacher), member.fold) if loaded.teacher else None
         task = Task(loaded, dataset, split, member, folder, send, augmenting, taught)
         train_member(task if steps is None else task.of_length(steps))
-        send({"event": "done"})

@@ -18,6 +18,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from digit_recognizer.errors import DiskFullError, UserError
+from digit_recognizer.training.events import Event, OnEvent, Warned
 from digit_recognizer.tuning import storage, trials
 
 FAILURES_IN_A_ROW = 5  # then something is wrong with more than the parameters
@@ -33,7 +34,7 @@ class Session:
 
     workers: int
     deadline: float | None
-    on_event: Callable[[dict[str, Any]], None]
+    on_event: OnEvent
     stop: threading.Event = field(default_factory=threading.Event)
     interrupted: bool = False  # by Ctrl-C
     _error: BaseException | None = None
@@ -41,13 +42,13 @@ class Session:
     _asking: threading.Lock = field(default_factory=threading.Lock)
     _telling: threading.Lock = field(default_factory=threading.Lock)
 
-    def emit(self, event: dict[str, Any]) -> None:
+    def emit(self, event: Event) -> None:
         """Pass an event on, one at a time."""
         with self._telling:
             self.on_event(event)
 
     def warn(self, message: str) -> None:
-        self.emit({"event": "warning", "message": message})
+        self.emit(Warned(message))
 
     def time_left(self) -> float:
         """Return the seconds until the deadline, infinite without one."""

@@ -8,7 +8,7 @@ Imported only where Optuna is.
 import contextlib
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,8 @@ from optuna.trial import FrozenTrial, TrialState
 from digit_recognizer.data.dataset import load_dataset
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import Pipeline, differences, override
-from digit_recognizer.tuning import confirmation, page, space, storage, trials, tuned_pipeline
+from digit_recognizer.training.events import Event, OnEvent, ignore
+from digit_recognizer.tuning import confirmation, events, page, space, storage, trials, tuned_pipeline
 from digit_recognizer.tuning.pruning import Axis, hopeless
 from digit_recognizer.tuning.session import Interrupted, Session, reason_of
 from digit_recognizer.tuning.summary import SHARE, StudySummary, attributes, summarize
@@ -48,14 +49,10 @@ class StudyRequest:
     storage: str | None = None  # postgresql://..., or None for the journal
 
 
-def tune(
-    request: StudyRequest, workspace: Workspace, on_event: Callable[[dict[str, Any]], None] = lambda event: None
-) -> StudySummary:
+def tune(request: StudyRequest, workspace: Workspace, on_event: OnEvent = ignore) -> StudySummary:
     """Run the study, train its best trials again, and write its page and the tuned pipeline; return its summary.
 
-    Events: {"event": "study"} first, {"event": "trial", "status": ...} when one begins or ends, {"event": "confirmation"}
-    before the best are trained again, {"event": "warning"}, and those of training with the "trial" they belong to. Ctrl-C ends
-    it cleanly: the summary then says `interrupted`.
+    `on_event` gets the events of `tuning.events`, `StudyStarted` first. After Ctrl-C the summary has `interrupted=True`.
 
     Raises:
         UserError: neither hours nor trials, no or a wrong `suggest`, no data, a study of other data or settings, a storage that
@@ -135,7 +132,7 @@ class _Search:
     def _train_again(self, study: Study, rounds: Study) -> None:
         confirmation.enqueue(study, rounds)
         if waiting := rounds.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-            self.session.emit({"event": "confirmation", "trainings": len(waiting)})
+            self.session.emit(events.ConfirmationStarted(len(waiting)))
         self.session.run(
             partial(self._open, rounds.study_name), trials.any_waiting, lambda known: True, partial(self._confirm, study)
         )
@@ -168,14 +165,13 @@ class _Search:
     def _announce(self, study: Study) -> None:
         known = study.get_trials(deepcopy=False)
         self.session.emit(
-            {
-                "event": "study",
-                "study": study.study_name,
-                "done": sum(trial.state.is_finished() and trials.counts(trial) for trial in known),
-                "wanted": self.request.trials,
-                "parameters": list(self.own),
-                "seconds_left": self._seconds_left(),
-            }
+            events.StudyStarted(
+                study.study_name,
+                trials_done=sum(trial.state.is_finished() and trials.counts(trial) for trial in known),
+                trials_wanted=self.request.trials,
+                parameters=list(self.own),
+                seconds_left=self._seconds_left(),
+            )
         )
 
     def _wanted(self, known: Sequence[FrozenTrial]) -> bool:
@@ -208,14 +204,14 @@ class _Search:
             result = self._evaluate(trial, me, others)
         except TrialPruned:
             discard(self._folder(number))
-            self._tell(number, "pruned")
+            self._ended(number, None, "pruned")
             raise
         except Exception as error:
             if not self.session.ended(error):
                 discard(self._folder(number), but="log.txt")
-                self._tell(number, "failed", reason=reason_of(error))
+                self._ended(number, None, "failed", reason=reason_of(error))
             raise
-        self._tell(number, "complete", value=result.log_loss, accuracy=result.accuracy)
+        self._ended(number, None, "complete", log_loss=result.log_loss, accuracy=result.accuracy)
         return result.log_loss
 
     def _evaluate(self, trial: Trial, me: FrozenTrial, others: Sequence[FrozenTrial]) -> Evaluation:
@@ -227,7 +223,7 @@ class _Search:
         number = trials.root(me)
         changes = {**self.pipeline.suggest(trial), "seeds": list(self.experiment.seeds)}
         experiment = override(self.experiment, changes)
-        self._tell(number, "began", params=trial.params)
+        self.session.emit(events.TrialStarted(number, None, trial.params, self._seconds_left()))
         curve = self._restore(trial, me)
         finished = [other.intermediate_values for other in trials.complete(others)]
 
@@ -269,27 +265,27 @@ class _Search:
         candidate, repeat = confirmation.suggest(trial)
         source = next(one for one in trials.complete(study.get_trials(deepcopy=False)) if trials.root(one) == candidate)
         changes = {**source.user_attrs["changes"], **confirmation.fresh(self.experiment, repeat)}
-        self._tell(candidate, "confirming", repeat=repeat)
-        result = self._trainer(candidate).evaluate(
+        self.session.emit(events.TrialStarted(candidate, repeat, source.params, self._seconds_left()))
+        result = self._trainer(candidate, repeat).evaluate(
             override(self.experiment, changes), changes, self.folder / f"confirm_{candidate}_{repeat}"
         )
         for name, value in attributes(result, changes).items():
             trial.set_user_attr(name, value)
-        self._tell(candidate, "confirmed", value=result.log_loss, accuracy=result.accuracy)
+        self._ended(candidate, repeat, "complete", log_loss=result.log_loss, accuracy=result.accuracy)
         return result.log_loss
 
-    def _trainer(self, number: int) -> Trainer:
-        def hear(event: dict[str, Any]) -> None:
+    def _trainer(self, number: int, repeat: int | None = None) -> Trainer:
+        def on_event(event: Event) -> None:
             self.session.check()
-            self.session.emit({**event, "trial": number})
+            self.session.emit(events.TrialProgress(number, repeat, event))
 
-        return Trainer(self.pipeline, self.request.changes, self.dataset, self.workspace, hear)
+        return Trainer(self.pipeline, self.request.changes, self.dataset, self.workspace, on_event)
 
     def _folder(self, number: int) -> Path:
         return self.folder / f"trial_{number}"
 
-    def _tell(self, number: int, status: str, **facts: Any) -> None:
-        self.session.emit({"event": "trial", "trial": number, "status": status, "seconds_left": self._seconds_left(), **facts})
+    def _ended(self, trial: int, repeat: int | None, state: str, **figures: Any) -> None:
+        self.session.emit(events.TrialEnded(trial, repeat, state, self._seconds_left(), **figures))
 
     def _seconds_left(self) -> float | None:
         return None if self.session.deadline is None else self.session.time_left()

@@ -19,6 +19,7 @@ from digit_recognizer.data.folds import save_folds, stratified_folds
 from digit_recognizer.experiment import Experiment, Pipeline, merged
 from digit_recognizer.runs import results
 from digit_recognizer.training import workers
+from digit_recognizer.training.events import EpochEnded, Event, MemberFinished, OnEvent
 from digit_recognizer.training.members import choose_members
 from digit_recognizer.workspace import Workspace
 
@@ -42,13 +43,13 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Trainer:
-    """What all trials of a study share. `on_event` hears of their trainings."""
+    """What all trials of a study share. `on_event` gets the events of their trainings."""
 
     pipeline: Pipeline
     changes: dict[str, Any]
     dataset: Dataset
     workspace: Workspace
-    on_event: Callable[[dict[str, Any]], None]
+    on_event: OnEvent
 
     def evaluate(
         self,
@@ -92,12 +93,12 @@ class Trainer:
             rows = metrics.predicted_rows(oof)
             on_fold(len(np.unique(folds[rows])), metrics.calibrated_log_loss(labels[rows], oof[rows]))
 
-        def hear(event: dict[str, Any]) -> None:
+        def on_event(event: Event) -> None:
             self.on_event(event)
-            if event["event"] == "epoch" and event["member"] == members[0] and "val_log_loss" in event:
-                on_epoch(event["epoch"], event["val_log_loss"])
-            elif event["event"] == "done":
-                fold_done(event["member"])
+            if isinstance(event, EpochEnded) and event.member == members[0] and event.val_log_loss is not None:
+                on_epoch(event.epoch, event.val_log_loss)
+            elif isinstance(event, MemberFinished):
+                fold_done(event.member)
 
         finished = [member for member in members if results.finished(folder, member)]
         for member in finished:
@@ -105,7 +106,7 @@ class Trainer:
         waiting = [member for member in members if member not in finished]
         if waiting:
             job = workers.Job(self.pipeline.file, self.pipeline.sha256, merged(self.changes, changes), self.workspace, folder)
-            workers.train_members(job, waiting, experiment.threads, 1, hear)
+            workers.train_members(job, waiting, experiment.threads, 1, on_event)
         seconds = sum(files.read_json(folder / member.folder / "metrics.json")["seconds"] for member in members)
         files.write_npz(folder / RESULT, probabilities=oof, label=labels, fold=folds, seconds=np.array(seconds))
 
