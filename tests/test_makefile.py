@@ -1,11 +1,15 @@
 """Each make target calls one command with the person's words unchanged; .venv is made once. Recorded with stubs."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from digit_recognizer.cli.commands import COMMANDS
+from digit_recognizer.cli.parser import make_parser
 
 ROOT = Path(__file__).resolve().parents[1]
 COPIED = ("Makefile", "requirements.txt", "requirements-gpu.txt", "requirements-test.txt", "pyproject.toml")
@@ -91,8 +95,14 @@ def ready(checkout):
         (["evaluate", "RUN=x"], ["evaluate", "--run=x"]),
         (["status"], ["status"]),
         (["demo"], ["demo"]),
-        (["bench"], ["bench"]),
-        (["dashboard", "PIPELINE=a"], ["dashboard", "--pipeline=a"]),
+        (["demo", "FORCE=1"], ["demo", "--force"]),
+        (["compare", "RUN=a b"], ["compare", "--run=a b"]),
+        (["status", "RUN=a b"], ["status", "--run=a b"]),
+        (["pipelines"], ["pipelines"]),
+        (["settings", "PIPELINE=a"], ["settings", "--pipeline=a"]),
+        (["bench", "FULL=1"], ["bench", "--full"]),
+        (["dashboard", "PIPELINE=a", "PORT=1234"], ["dashboard", "--pipeline=a", "--port=1234"]),
+        (["draw", "DEMO=1", "HOST=0.0.0.0"], ["draw", "--host=0.0.0.0", "--demo"]),
         (["board"], ["board"]),
         (["draw", "RUN=x"], ["draw", "--run=x"]),
     ],
@@ -143,13 +153,47 @@ def test_misspelt_variable_is_refused_by_name(ready):
     assert ready.calls == []
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["ensemble", "FOLDS=0", "SEEDS=3"], "no effect: FOLDS SEEDS; `make ensemble` takes PIPELINE RUN DEMO"),
+        (["status", "MINUTES=3"], "no effect: MINUTES; `make status` takes PIPELINE RUN DEMO"),
+        (["pipelines", "PIPELINE=a"], "no effect: PIPELINE; `make pipelines` takes no variables"),
+        (["data", "ensemble", "SOURCE=bundled", "MINUTES=3"], "no effect: MINUTES; `make data ensemble` takes SOURCE FORCE"),
+        (["test", "RUN=a"], "no effect: RUN; `make test` takes no variables"),
+    ],
+)
+def test_variable_that_no_target_takes_is_refused(ready, words, said):
+    done = ready.make(*words)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert ready.calls == []
+
+
+def test_environment_sets_no_option_and_a_line_says_so(ready):
+    done = ready.make("submit", FILE="other.csv")
+    assert ready.calls == ["digit-recognizer", "submit"]
+    assert "ignored, as set in the environment: FILE; type variables after `make submit`" in done.stderr
+
+
+def test_every_command_but_two_has_a_target_that_takes_its_options():
+    takes = dict(re.findall(r"^takes\.([a-z]+) :=(.*)", (ROOT / "Makefile").read_text(), re.M))
+    parser = make_parser(COMMANDS)
+    assert {command.name for command in COMMANDS} - set(takes) == {"ledger", "verify"}  # what they take is no variable
+    for target, variables in takes.items():
+        for variable in set(variables.split()) - {"HOST", "PORT"}:
+            value = [] if variable in ("DEMO", "FORCE", "FULL") else ["2"]
+            parser.parse_args([target, "=".join([f"--{variable.lower()}", *value])])
+
+
 def test_make_alone_lists_all_targets_and_makes_nothing(checkout):
     done = checkout.make()
     targets = (
-        "help setup data train report ensemble submit tune predict evaluate status demo test test-all lint bench dashboard"
+        "help setup data train report ensemble submit tune predict evaluate compare status pipelines settings demo draw board "
+        "dashboard bench test test-all lint clean"
     )
     listed = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("  make ")]
-    assert listed[: len(targets.split())] == targets.split()
+    assert listed == targets.split()
     assert not (checkout.folder / ".venv").exists()
 
 

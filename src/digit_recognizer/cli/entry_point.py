@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Sequence
 
 from digit_recognizer.cli.commands import COMMANDS
-from digit_recognizer.cli.parser import make_parser
+from digit_recognizer.cli.parser import UsageError, make_parser
 from digit_recognizer.errors import UserError
 from digit_recognizer.workspace import Workspace
 
@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     workspace = Workspace(folder.expanduser().resolve()) if folder else Workspace.default()
     if demo:
         workspace = Workspace(workspace.root / "demo")
-        if "pipeline" in options and not options["pipeline"] and not options["run"]:
+        if "pipeline" in options and not options["pipeline"] and not options.get("run"):
             options["pipeline"] = "demo"
     try:
         command.function(workspace, **options)
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             traceback.print_exc()
-        return _report(_in_one_line(error), 1)
+        return _report(_in_one_line(error), 2 if isinstance(error, UsageError) else 1)
     return 0
 
 

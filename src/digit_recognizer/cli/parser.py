@@ -5,6 +5,12 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
+from digit_recognizer.errors import UserError
+
+
+class UsageError(UserError):
+    """Options that can't be used together; the exit status is 2, as for a wrong option."""
+
 
 class Parser(argparse.ArgumentParser):
     """A parser that reports an error in one line and accepts no abbreviated options."""
@@ -142,5 +148,5 @@ def add_settings(parser: Parser) -> None:
 
 def add_server(parser: Parser) -> None:
     """Add --host and --port."""
-    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: this machine only)")
+    parser.add_argument("--host", help="the address to listen on (default: this machine only)")
     parser.add_argument("--port", type=port, help="the port to listen on (default: a free one)")

@@ -7,8 +7,7 @@ from rich.table import Table
 
 from digit_recognizer.cli import selection
 from digit_recognizer.cli.console import command_line, make_console, print_next, table
-from digit_recognizer.cli.parser import Command, Parser, add_run_selection
-from digit_recognizer.errors import UserError
+from digit_recognizer.cli.parser import Command, Parser, UsageError, add_run_selection
 from digit_recognizer.formatting import interval
 from digit_recognizer.workspace import Workspace
 
@@ -43,7 +42,7 @@ def compare(workspace: Workspace, runs: Sequence[str] = (), pipeline: str | None
 
     names = list(runs) or selection.select_runs(pipeline, run, workspace).runs
     if len(names) != 2:
-        raise UserError(f'this compares two runs, not {len(names)}: name them with RUN="a b"')
+        raise UsageError(f'this compares two runs, not {len(names)}: name them with RUN="a b"')
     first, second = map(selection.check_name, names)
     make_console().print(f"{first} against {second}: {compare_runs(first, second, workspace)}")
 

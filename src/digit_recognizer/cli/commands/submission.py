@@ -8,7 +8,7 @@ from rich.table import Table
 
 from digit_recognizer.cli import selection
 from digit_recognizer.cli.console import command_line, make_console, print_next, spinner, table
-from digit_recognizer.cli.parser import Command, Parser, add_run_selection
+from digit_recognizer.cli.parser import Command, Parser, UsageError, add_run_selection
 from digit_recognizer.errors import UserError
 from digit_recognizer.formatting import interval
 from digit_recognizer.workspace import Workspace
@@ -53,7 +53,7 @@ def submit(
 ) -> None:
     """Upload the submission to Kaggle and wait for the score."""
     if file and (pipeline or run):
-        raise UserError("FILE names the submission, so PIPELINE and RUN have no effect: leave FILE or the others out")
+        raise UsageError("FILE names the submission, so PIPELINE and RUN have no effect: leave FILE or the others out")
     path = file or workspace.submissions / f"{selection.select_runs(pipeline, run, workspace).name}.csv"
     if not path.exists():
         chosen = selection.options_of(pipeline, run)

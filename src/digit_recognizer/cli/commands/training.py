@@ -8,7 +8,7 @@ from rich.table import Table
 
 from digit_recognizer.cli import parser, selection
 from digit_recognizer.cli.console import command_line, make_console, print_next, spinner, table
-from digit_recognizer.cli.parser import Command, Parser
+from digit_recognizer.cli.parser import Command, Parser, UsageError
 from digit_recognizer.errors import UserError
 from digit_recognizer.formatting import duration, interval
 from digit_recognizer.workspace import Workspace
@@ -32,7 +32,7 @@ def train(
 ) -> None:
     """Train or resume cross-validation."""
     if full and folds is not None:
-        raise UserError("FULL=1 trains on all rows, so FOLDS has no effect: leave one of them out")
+        raise UsageError("FULL=1 trains on all rows, so FOLDS has no effect: leave one of them out")
     changes = _changes(set, seeds)
     requests = _requests(workspace, pipeline, run, changes, folds=folds, full=full, jobs=jobs, force=force)
     if minutes:
@@ -64,7 +64,7 @@ def _requests(
 ) -> list["Request"]:
     pipelines = selection.load_pipelines(pipeline, workspace, changes)
     if run and len(pipelines) > 1:
-        raise UserError(f"RUN={run} names one run, but this trains {len(pipelines)} pipelines: leave RUN out")
+        raise UsageError(f"RUN={run} names one run, but this trains {len(pipelines)} pipelines: leave RUN out")
     names = [selection.check_new_name(run or loaded.name) for loaded in pipelines]
     if warning := selection.fold_warning(pipelines):
         make_console().print(f"warning: {warning}")
