@@ -1,6 +1,6 @@
-"""Runs -> pages: one HTML file each that opens from disk, with everything inside it.
+"""Pages about runs: each is one HTML file that opens from disk and needs no network.
 
-`write_report` shows one run, `write_comparison` two or more of them image by image, `write_blend` what blending them gave.
+`write_report` shows one run, `write_comparison` compares runs image by image, `write_blend` shows a blend of runs.
 """
 
 from digit_recognizer.report.blend_page import write_blend

@@ -1,4 +1,4 @@
-"""A blend: what each run weighs, where the members disagree, and what each further member brings."""
+"""A blend of runs: weights, accuracy by ensemble size, disagreement between models."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,17 +8,17 @@ import numpy as np
 
 from digit_recognizer import figures, files, metrics
 from digit_recognizer.data.dataset import Dataset
-from digit_recognizer.report.digits import DigitSheet, Picture, percent
-from digit_recognizer.report.page import write_page
+from digit_recognizer.report.digit_sheet import Digit, DigitSheet, percent
+from digit_recognizer.report.rendering import write_page
 from digit_recognizer.runs.comparison import common_rows
 from digit_recognizer.runs.run import Run, read_run
 
 GALLERY = 100
-ORDERS = 8  # random orders of adding members that the ensemble-size curve averages
+ORDERS = 8  # random orders of adding models, which the curve of ensemble sizes averages
 
 
-class Column(NamedTuple):
-    """The out-of-fold probabilities of one seed of a run, float32 (rows, classes), each row by one member."""
+class SeedPredictions(NamedTuple):
+    """The out-of-fold probabilities of one seed of a run, float32 (rows, classes): each row is predicted by one model."""
 
     name: str
     probabilities: np.ndarray
@@ -33,15 +33,15 @@ def write_blend(
     oof: np.ndarray,
     test: np.ndarray,
 ) -> Path:
-    """Write the page of a blend to `path` and return it.
+    """Write the page of a blend to `path` and return `path`.
 
     Args:
-        weights: of each run by its directory's name; None where the blend is a model (stacking).
-        oof: the blend's out-of-fold probabilities, after a second look, float (n, classes), NaN where a run has none.
+        weights: by run name; None for stacking, which has no weights.
+        oof: the blend's out-of-fold probabilities, float (n, classes), NaN in rows that a run has not predicted.
         test: the blend's probabilities for the test images, float (m, classes).
 
     Raises:
-        UserError: a run can't be read, or the runs have predicted no image in common.
+        UserError: a run can't be read, or no image is predicted by all runs.
     """
     runs = [read_run(directory, dataset) for directory in run_directories]
     rows = common_rows(runs)
@@ -52,8 +52,8 @@ def write_blend(
     return write_page(
         path,
         "blend.html",
-        dataset,
-        sheet,
+        dataset=dataset,
+        sheet=sheet,
         runs=runs,
         rows=len(rows),
         weights=weights,
@@ -67,8 +67,8 @@ def write_blend(
     )
 
 
-def _columns(run: Run, rows: np.ndarray) -> list[Column]:
-    """Return a column for each seed of the run that has predicted all `rows`."""
+def _columns(run: Run, rows: np.ndarray) -> list[SeedPredictions]:
+    """Return the predictions of each seed that has predicted all `rows`."""
     columns = []
     for seed in sorted({member.seed for member in run.members}):
         probabilities = np.full_like(run.probabilities, np.nan)
@@ -77,18 +77,18 @@ def _columns(run: Run, rows: np.ndarray) -> list[Column]:
                 predictions = files.read_npz(member.directory / "predictions.npz")
                 probabilities[predictions["rows"]] = predictions["valid"]
         if metrics.predicted_rows(probabilities[rows]).all():
-            columns.append(Column(f"{run.name} seed {seed}", probabilities[rows]))
+            columns.append(SeedPredictions(f"{run.name} seed {seed}", probabilities[rows]))
     return columns
 
 
-def _disagreement(columns: Sequence[Column]) -> np.ndarray:
-    """Return the share of images that two columns predict differently, float64 (columns, columns)."""
+def _disagreement(columns: Sequence[SeedPredictions]) -> np.ndarray:
+    """Return the share of images that two seeds predict differently, float64 (seeds, seeds)."""
     votes = np.array([column.probabilities.argmax(axis=1) for column in columns])
     return np.array([[(one != other).mean() for other in votes] for one in votes])
 
 
-def _size_curve(labels: np.ndarray, columns: Sequence[Column], blend: float) -> str:
-    """Draw the accuracy of an equal-weight mean of 1, 2, ... columns, averaged over random orders of adding them."""
+def _size_curve(labels: np.ndarray, columns: Sequence[SeedPredictions], blend: float) -> str:
+    """Draw the accuracy of the mean of 1, 2, ... seeds, averaged over random orders of adding them."""
     generator = np.random.default_rng(0)
     accuracies = np.empty((ORDERS, len(columns)))
     for order in range(ORDERS):
@@ -103,11 +103,11 @@ def _size_curve(labels: np.ndarray, columns: Sequence[Column], blend: float) -> 
         *bounds,
         figures.Line(sizes, np.full(len(sizes), blend), colour=1, name="submitted"),
     ]
-    return figures.lines_svg(lines, "models that predict each image", "out-of-fold accuracy")
+    return figures.lines_svg(lines, "models per image", "out-of-fold accuracy")
 
 
-def _disputed(runs: Sequence[Run], test: np.ndarray, dataset: Dataset, sheet: DigitSheet) -> list[Picture]:
-    """Return the test digits that the members' votes are most divided on."""
+def _disputed(runs: Sequence[Run], test: np.ndarray, dataset: Dataset, sheet: DigitSheet) -> list[Digit]:
+    """Return the test digits on which the most members disagree with the majority."""
     members = [member for run in runs for member in run.members]
     votes = np.zeros(test.shape, np.int64)
     for member in members:
@@ -116,10 +116,10 @@ def _disputed(runs: Sequence[Run], test: np.ndarray, dataset: Dataset, sheet: Di
     agreed = votes.max(axis=1)
     rows = np.lexsort((test.max(axis=1), agreed))[:GALLERY]
 
-    def picture(row: int) -> Picture:
-        parties = [label for label in np.argsort(-votes[row], kind="stable") if votes[row, label]]
-        tally = ", ".join(f"{dataset.classes[label]} ({votes[row, label]})" for label in parties)
+    def digit(row: int) -> Digit:
+        voted = [label for label in np.argsort(-votes[row], kind="stable") if votes[row, label]]
+        tally = ", ".join(f"{dataset.classes[label]} ({votes[row, label]})" for label in voted)
         best = test[row].argmax()
-        return Picture(sheet.test(row), f"{dataset.classes[best]} ({percent(test[row, best])})", [tally, f"ImageId {row + 1}"])
+        return Digit(sheet.test(row), f"{dataset.classes[best]} ({percent(test[row, best])})", [tally, f"ImageId {row + 1}"])
 
-    return [picture(row) for row in rows if agreed[row] < len(members)]
+    return [digit(row) for row in rows if agreed[row] < len(members)]

@@ -1,4 +1,4 @@
-"""Two or more runs side by side, image by image."""
+"""Two or more runs compared image by image."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -10,8 +10,8 @@ import numpy as np
 from digit_recognizer import figures, metrics
 from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.errors import UserError
-from digit_recognizer.report.digits import DigitSheet, Picture, percent
-from digit_recognizer.report.page import write_page
+from digit_recognizer.report.digit_sheet import Digit, DigitSheet, percent
+from digit_recognizer.report.rendering import write_page
 from digit_recognizer.runs.comparison import common_rows
 from digit_recognizer.runs.run import Run, read_run
 
@@ -19,21 +19,21 @@ GALLERY = 60
 
 
 class Pair(NamedTuple):
-    """Two runs on the rows that both predicted, with the digits that only one of them has wrong."""
+    """Two runs compared on the rows that both have predicted, with the digits that one or both have wrong."""
 
     first: Run
     second: Run
     comparison: metrics.Comparison
-    only_first_wrong: list[Picture]
-    only_second_wrong: list[Picture]
-    both_wrong: list[Picture]
+    only_first_wrong: list[Digit]
+    only_second_wrong: list[Digit]
+    both_wrong: list[Digit]
 
 
 def write_comparison(run_directories: Sequence[Path], dataset: Dataset, path: Path) -> Path:
-    """Compare two or more runs on the images that all of them predicted out of fold; write the page to `path` and return it.
+    """Write a comparison of runs, on the images that all of them have predicted out of fold, to `path`; return `path`.
 
     Raises:
-        UserError: fewer than two runs, one of them can't be read, or they have predicted no image in common.
+        UserError: fewer than two runs, a run can't be read, or no image is predicted by all of them.
     """
     if len(run_directories) < 2:
         raise UserError('a comparison needs two runs: make report PIPELINE="a b"')
@@ -43,8 +43,8 @@ def write_comparison(run_directories: Sequence[Path], dataset: Dataset, path: Pa
     return write_page(
         path,
         "comparison.html",
-        dataset,
-        sheet,
+        dataset=dataset,
+        sheet=sheet,
         runs=runs,
         rows=len(rows),
         accuracies=[metrics.accuracy(run.labels[rows], run.probabilities[rows]) for run in runs],
@@ -59,9 +59,9 @@ def _pair(first: Run, second: Run, rows: np.ndarray, dataset: Dataset, sheet: Di
     labels = dataset.labels[rows]
     first_wrong, second_wrong = first.predictions[rows] != labels, second.predictions[rows] != labels
 
-    def gallery(chosen: np.ndarray, doubt: np.ndarray) -> list[Picture]:
-        order = np.argsort(-doubt[chosen], kind="stable")[:GALLERY]
-        return [_picture(row, (first, second), dataset, sheet) for row in chosen[order]]
+    def gallery(chosen: np.ndarray, confidence: np.ndarray) -> list[Digit]:
+        order = np.argsort(-confidence[chosen], kind="stable")[:GALLERY]
+        return [_digit(row, (first, second), dataset, sheet) for row in chosen[order]]
 
     return Pair(
         first,
@@ -73,6 +73,6 @@ def _pair(first: Run, second: Run, rows: np.ndarray, dataset: Dataset, sheet: Di
     )
 
 
-def _picture(row: int, runs: Sequence[Run], dataset: Dataset, sheet: DigitSheet) -> Picture:
+def _digit(row: int, runs: Sequence[Run], dataset: Dataset, sheet: DigitSheet) -> Digit:
     lines = [f"{run.name}: {dataset.classes[run.predictions[row]]} ({percent(run.confidence[row])})" for run in runs]
-    return Picture(sheet.train(row), f"label {dataset.classes[dataset.labels[row]]}", [*lines, f"row {row}"])
+    return Digit(sheet.train(row), f"label {dataset.classes[dataset.labels[row]]}", [*lines, f"row {row}"])

@@ -1,19 +1,19 @@
-"""Confusion matrices as the page shows them, and the digits behind their cells."""
+"""Confusion matrices as a page shows them, and the digits of their cells."""
 
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from digit_recognizer import metrics
-from digit_recognizer.report.digits import DigitSheet
+from digit_recognizer.report.digit_sheet import DigitSheet
 from digit_recognizer.runs.run import Run
 
-ON_DIAGONAL = 30  # the least confident correct digits that each cell of the diagonal shows
-MOST_DIGITS = 8000  # in all cells together, which keeps the page under 3 MB
+ON_DIAGONAL = 30  # correct digits that a cell on the diagonal shows, the least confident
+MOST_DIGITS = 8000  # in all cells together: a limit to the page's size
 
 
 class Cell(NamedTuple):
-    """One cell: `share` of the label's row, `heat` 0..1 on the scale of its kind."""
+    """One cell: `share` of the images with its label, `heat` 0..1 for its colour."""
 
     count: int
     share: float
@@ -32,7 +32,7 @@ class Matrix(NamedTuple):
 
 
 def matrices(run: Run, classes: int) -> list[Matrix]:
-    """Return the matrix of all predicted rows, then one a fold."""
+    """Return the matrix of all predicted rows, then that of each fold."""
     folds = [int(fold) for fold in np.unique(run.fold[run.rows])]
     return [_matrix(run, classes, fold) for fold in [None, *folds]]
 
@@ -40,13 +40,13 @@ def matrices(run: Run, classes: int) -> list[Matrix]:
 def _matrix(run: Run, classes: int, fold: int | None) -> Matrix:
     rows = run.rows if fold is None else run.rows[run.fold[run.rows] == fold]
     counts = metrics.confusion_matrix(run.labels[rows], run.predictions[rows], classes)
-    total, right = int(counts.sum()), int(counts.trace())
+    total, correct = int(counts.sum()), int(counts.trace())
     cells = _cells(counts)
-    return Matrix(fold, metrics.proportion(right, total), total - right, total, cells)
+    return Matrix(fold, metrics.proportion(correct, total), total - correct, total, cells)
 
 
 def _cells(counts: np.ndarray) -> list[list[Cell]]:
-    """Errors are coloured by the square root of their share of the worst error, so that single ones are seen too."""
+    """Colour errors by the square root of their share relative to the largest, so that single errors are visible."""
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     diagonal = np.eye(len(counts), dtype=bool)
     worst = share[~diagonal].max(initial=0) or 1.0
@@ -58,16 +58,16 @@ def _cells(counts: np.ndarray) -> list[list[Cell]]:
 
 
 def cell_digits(run: Run, sheet: DigitSheet) -> dict[str, list[Any]]:
-    """Return the digits that the cells show, as columns: all errors, and of each fold and class the least confident hits.
+    """Return the digits of the cells as columns: all errors, and the least confident correct ones of each fold and class.
 
-    Where there are more than MOST_DIGITS, each cell gives up its least telling ones.
+    Above MOST_DIGITS, the last ones of each cell are left out.
     """
-    right = run.rows[run.predictions[run.rows] == run.labels[run.rows]]
-    right = right[np.argsort(run.confidence[right], kind="stable")]
-    hit_ranks = _ranks(run.fold[right] * 1000 + run.labels[right])
+    correct = run.rows[run.predictions[run.rows] == run.labels[run.rows]]
+    correct = correct[np.argsort(run.confidence[correct], kind="stable")]
+    correct_ranks = _ranks(run.fold[correct] * 1000 + run.labels[correct])
     error_ranks = _ranks(run.labels[run.wrong] * 1000 + run.predictions[run.wrong])
-    rows = np.concatenate([run.wrong, right[hit_ranks < ON_DIAGONAL]])
-    ranks = np.concatenate([error_ranks, hit_ranks[hit_ranks < ON_DIAGONAL]])
+    rows = np.concatenate([run.wrong, correct[correct_ranks < ON_DIAGONAL]])
+    ranks = np.concatenate([error_ranks, correct_ranks[correct_ranks < ON_DIAGONAL]])
     rows = rows[np.sort(np.argsort(ranks, kind="stable")[:MOST_DIGITS])]
     return {
         "row": rows.tolist(),
@@ -80,7 +80,7 @@ def cell_digits(run: Run, sheet: DigitSheet) -> dict[str, list[Any]]:
 
 
 def _ranks(groups: np.ndarray) -> np.ndarray:
-    """Return the place of each item among those of its own group, in the order given, int64 (n,)."""
+    """Return the rank of each item within its group, in the order given, int64 (n,)."""
     order = np.argsort(groups, kind="stable")
     _, starts, sizes = np.unique(groups[order], return_index=True, return_counts=True)
     ranks = np.empty(len(groups), np.int64)

@@ -1,4 +1,4 @@
-"""runs/<run>/ -> report.html."""
+"""A run -> report.html."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,28 +9,28 @@ import numpy as np
 from digit_recognizer import figures, metrics
 from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.report.confusion import cell_digits, matrices
-from digit_recognizer.report.digits import DigitSheet, Picture, percent
-from digit_recognizer.report.doubtful import doubtful_labels
-from digit_recognizer.report.page import training_picture, write_page
+from digit_recognizer.report.digit_sheet import Digit, DigitSheet, percent
+from digit_recognizer.report.label_issues import find_label_issues
+from digit_recognizer.report.rendering import write_page
 from digit_recognizer.runs.run import Member, Run, read_run
 
-GALLERY = 100  # worst errors, and doubtful labels of each kind
-SAMPLES = 50  # training digits, and test digits of each kind
+GALLERY = 100  # worst errors, and label issues of each kind
+SAMPLES = 50  # training digits, and test digits of each group
 
 
 def write_report(run_directory: Path, dataset: Dataset) -> Path:
-    """Write the run's report.html and return its path. Folds that are missing yet are left out.
+    """Write the run's report.html and return its path; folds that are not trained yet are left out.
 
     Raises:
-        UserError: there is nothing finished in the run, or it was trained on other data.
+        UserError: no member of the run is finished, or it was trained on other data.
     """
     run = read_run(run_directory, dataset)
     sheet = DigitSheet(dataset)
     return write_page(
         run_directory / "report.html",
         "run.html",
-        dataset,
-        sheet,
+        dataset=dataset,
+        sheet=sheet,
         run=run,
         **(_out_of_fold(run, dataset, sheet) if len(run.rows) else {}),
         curves=learning_curves(run),
@@ -42,14 +42,14 @@ def write_report(run_directory: Path, dataset: Dataset) -> Path:
 
 
 def _out_of_fold(run: Run, dataset: Dataset, sheet: DigitSheet) -> dict[str, Any]:
-    """What needs out-of-fold predictions, by the template's names."""
+    """Return the template's values that need out-of-fold predictions."""
 
-    def gallery(rows: np.ndarray) -> list[Picture]:
-        return [training_picture(sheet, dataset, run, row) for row in rows[:GALLERY]]
+    def gallery(rows: np.ndarray) -> list[Digit]:
+        return [_digit(row, run, dataset, sheet) for row in rows[:GALLERY]]
 
     counts = metrics.confusion_matrix(run.labels[run.rows], run.predictions[run.rows], len(dataset.classes))
     calibration = metrics.calibration(run.labels[run.rows], run.probabilities[run.rows])
-    doubtful = doubtful_labels(run)
+    issues = find_label_issues(run.labels[run.rows], run.probabilities[run.rows])
     folds = [fold.value for fold in run.fold_accuracies.values()]
     return {
         "fold_mean": np.mean(folds),
@@ -60,14 +60,20 @@ def _out_of_fold(run: Run, dataset: Dataset, sheet: DigitSheet) -> dict[str, Any
         "worst": gallery(run.wrong),
         "calibration": calibration,
         "calibration_svg": figures.calibration_svg(calibration),
-        "doubtful": doubtful,
-        "mislabelled": gallery(doubtful.mislabelled),
-        "ambiguous": gallery(doubtful.ambiguous),
+        "label_issues": issues,
+        "wrong_labels": gallery(run.rows[issues.wrong_labels]),
+        "ambiguous": gallery(run.rows[issues.ambiguous]),
     }
 
 
+def _digit(row: int, run: Run, dataset: Dataset, sheet: DigitSheet) -> Digit:
+    label, prediction = dataset.classes[run.labels[row]], dataset.classes[run.predictions[row]]
+    lines = [percent(run.confidence[row]), f"row {row}, fold {run.fold[row]}"]
+    return Digit(sheet.train(row), f"{label} → {prediction}", lines)
+
+
 def learning_curves(run: Run) -> dict[str, str]:
-    """Return charts by title: loss, accuracy and learning rate of each member, and the accuracy within epochs if measured."""
+    """Return charts by title: loss, accuracy and learning rate of each member, and accuracy within epochs where measured."""
     charts = {
         "Loss": _chart(run, "loss", "log"),
         "Accuracy": _chart(run, "accuracy", "accuracy"),
@@ -102,14 +108,14 @@ def _colour(member: Member) -> int:
 
 
 def _name(run: Run, member: Member) -> str:
-    """The legend names each colour once."""
+    """Return the member's name in the legend, where each fold is named once."""
     if member.fold is None:
         return f"all of train, seed {member.seed}"
     return f"fold {member.fold}" if member.seed == run.members[0].seed else ""
 
 
 def _fold_groups(run: Run) -> dict[str, list[float]]:
-    """Accuracies of the folds, a group a seed; where each seed is one model, these are models that predict on their own."""
+    """Return the accuracies of the folds by seed, and those of the mean of several seeds."""
     groups: dict[str, list[float]] = {}
     for member in run.members:
         if member.fold is not None:
@@ -119,24 +125,24 @@ def _fold_groups(run: Run) -> dict[str, list[float]]:
     return groups
 
 
-def _test_digits(run: Run, dataset: Dataset, sheet: DigitSheet) -> dict[str, list[Picture]]:
-    """Return test digits with their predictions: some evenly spread ones, and the least confident."""
+def _test_digits(run: Run, dataset: Dataset, sheet: DigitSheet) -> dict[str, list[Digit]]:
+    """Return test digits with their predictions: some in regular intervals, and the least confident."""
     spread = np.unique(np.linspace(0, len(run.test) - 1, SAMPLES).astype(int))
     unsure = np.argsort(run.test.max(axis=1), kind="stable")[:SAMPLES]
 
-    def picture(row: int) -> Picture:
+    def digit(row: int) -> Digit:
         best, second = np.argsort(-run.test[row], kind="stable")[:2]
         runner_up = f"or {dataset.classes[second]} ({percent(run.test[row, second])})"
-        return Picture(sheet.test(row), dataset.classes[best], [percent(run.test[row, best]), runner_up, f"ImageId {row + 1}"])
+        return Digit(sheet.test(row), dataset.classes[best], [percent(run.test[row, best]), runner_up, f"ImageId {row + 1}"])
 
-    return {"Some of them": [picture(row) for row in spread], "The least confident": [picture(row) for row in unsure]}
+    return {"A sample": [digit(row) for row in spread], "Least confident": [digit(row) for row in unsure]}
 
 
-def _samples(dataset: Dataset, sheet: DigitSheet) -> list[Picture]:
+def _samples(dataset: Dataset, sheet: DigitSheet) -> list[Digit]:
     """Return the first training images of each class, SAMPLES in all."""
     each = max(SAMPLES // len(dataset.classes), 1)
     rows = [row for label in range(len(dataset.classes)) for row in np.flatnonzero(dataset.labels == label)[:each]]
-    return [Picture(sheet.train(row), dataset.classes[dataset.labels[row]], [f"row {row}"]) for row in rows]
+    return [Digit(sheet.train(row), dataset.classes[dataset.labels[row]], [f"row {row}"]) for row in rows]
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

@@ -2,14 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from optuna import Study
 from optuna.importance import get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
-from digit_recognizer import files
-from digit_recognizer.formatting import duration
+from digit_recognizer.report import rendering
 from digit_recognizer.tuning import charts, trials
 from digit_recognizer.tuning.confirmation import LEVEL
 from digit_recognizer.tuning.summary import StudySummary
@@ -20,11 +18,6 @@ TELLING = 10  # complete trials below which importances would be guesses
 
 def write_page(path: Path, study: Study, rounds: Study, summary: StudySummary) -> Path:
     """Write the study's page to `path` and return that."""
-    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-
-    loader = ChoiceLoader([PackageLoader("digit_recognizer", folder) for folder in ("tuning", "report")])
-    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"duration": duration, "decimals": "{:.5f}".format, "percent": "{:.1%}".format, "setting": setting}
     known = study.get_trials(deepcopy=False)
     complete = trials.complete(known)
     importances = get_param_importances(study) if len(complete) >= TELLING else {}
@@ -41,8 +34,7 @@ def write_page(path: Path, study: Study, rounds: Study, summary: StudySummary) -
         "slices": {name: charts.slice_of(complete, name) for name in names},
         "times": times(known, rounds.get_trials(deepcopy=False)),
     }
-    files.write_text(path, environment.get_template("study.html").render(values))
-    return path
+    return rendering.write_page(path, "study.html", **values)
 
 
 def times(known: Sequence[FrozenTrial], rounds: Sequence[FrozenTrial]) -> list[tuple[str, int, float]]:
@@ -59,8 +51,3 @@ def times(known: Sequence[FrozenTrial], rounds: Sequence[FrozenTrial]) -> list[t
         for kind, found in kinds.items()
         if found
     ]
-
-
-def setting(value: Any) -> str:
-    """Return a parameter's value, a number to four digits."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

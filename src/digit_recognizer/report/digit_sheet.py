@@ -1,4 +1,4 @@
-"""Many small images in one picture inside the page, and the captions under them."""
+"""The digits that a page shows: packed into one image (a sprite sheet), each with its caption."""
 
 import base64
 import io
@@ -8,20 +8,21 @@ import numpy as np
 
 from digit_recognizer.data.dataset import Dataset
 
-COLUMNS = 50
 SIDE = 28  # pixels at most
 
 
-class Picture(NamedTuple):
-    """An image of the sheet with its caption."""
+class Digit(NamedTuple):
+    """A digit of the sheet with its caption."""
 
-    place: int
+    place: int  # in the sheet
     title: str
     lines: list[str]
 
 
 class DigitSheet:
-    """Images asked for by row, each kept once, packed into one picture (a sprite sheet) at the end."""
+    """Collects the digits of a page by row, each once, and packs them into one image."""
+
+    columns = 50
 
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
@@ -37,11 +38,11 @@ class DigitSheet:
 
     @property
     def rows(self) -> int:
-        """How many rows of COLUMNS images the picture has."""
-        return max(-(-len(self._places) // COLUMNS), 1)
+        """Rows of `columns` digits in the sheet."""
+        return max(-(-len(self._places) // self.columns), 1)
 
     def data_uri(self) -> str:
-        """Return the picture: grey images as PNG with 16 levels (about 95 bytes a digit), coloured ones as WebP."""
+        """Return the sheet as a data URI: PNG with 16 levels of grey (about 95 bytes a digit), or WebP for colours."""
         from PIL import Image
 
         sheet = self._sheet()
@@ -58,13 +59,13 @@ class DigitSheet:
 
     def _sheet(self) -> np.ndarray:
         source = {False: self._dataset.images, True: self._dataset.test_images}
-        images = np.zeros((self.rows * COLUMNS, *self._dataset.image_shape), np.uint8)
+        images = np.zeros((self.rows * self.columns, *self._dataset.image_shape), np.uint8)
         for (is_test, row), place in self._places.items():
             images[place] = source[is_test][row]
         tiles = _shrink(images)
         _, height, width, channels = tiles.shape
-        grid = tiles.reshape(self.rows, COLUMNS, height, width, channels).swapaxes(1, 2)
-        return grid.reshape(self.rows * height, COLUMNS * width, channels)
+        grid = tiles.reshape(self.rows, self.columns, height, width, channels).swapaxes(1, 2)
+        return grid.reshape(self.rows * height, self.columns * width, channels)
 
 
 def _shrink(images: np.ndarray) -> np.ndarray:

@@ -1,5 +1,5 @@
 "use strict";
-// The matrix: choosing a fold shows its table, choosing a cell shows its digits. Without JavaScript all tables stay visible.
+// Selecting a fold shows its matrix, selecting a cell its digits. Without JavaScript all matrices are visible.
 addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((part) => (part.open = true)));
 
 const data = document.getElementById("cells");
@@ -83,7 +83,7 @@ if (data) {
       showTable();
     }));
 
-  fold = document.querySelector('[name="matrix"]:checked').value; // a reloaded page may remember another choice
+  fold = document.querySelector('[name="matrix"]:checked').value; // a browser may restore an earlier selection
   const errors = [...table().querySelectorAll(".error button")];
   const count = (one) => Number(one.firstChild.textContent);
   cell = errors.sort((one, other) => count(other) - count(one))[0]?.dataset.cell ?? null;

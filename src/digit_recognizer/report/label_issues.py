@@ -1,0 +1,50 @@
+"""Training images whose label is probably wrong or ambiguous, and the accuracy that such labels leave possible."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from digit_recognizer import metrics
+
+AMBIGUOUS = 2 / 3  # a second class with more than this share of the best class's probability leaves the label open
+
+
+class LabelIssues(NamedTuple):
+    """Indices into the arrays that were judged, int64, the most suspicious first.
+
+    `highest_accuracy` is what can be expected at most with labels like these.
+    """
+
+    wrong_labels: np.ndarray
+    ambiguous: np.ndarray
+    highest_accuracy: metrics.Estimate
+
+
+def find_label_issues(labels: np.ndarray, probabilities: np.ndarray) -> LabelIssues:
+    """Find label issues by confident learning (Northcutt, Jiang and Chuang, 2021).
+
+    For `highest_accuracy`, only errors on images with a label issue count as unavoidable.
+
+    Args:
+        labels: int64 (n,).
+        probabilities: out of fold, float (n, classes), without NaN.
+    """
+    from cleanlab import filter as cleanlab
+
+    probabilities = probabilities.astype(np.float64)
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    wrong_labels = cleanlab.find_label_issues(
+        labels,
+        probabilities,
+        filter_by="confident_learning",
+        return_indices_ranked_by="self_confidence",
+        n_jobs=1,
+    )
+    second, best = np.sort(probabilities, axis=1)[:, -2:].T
+    ratio = second / best
+    ratio[wrong_labels] = 0
+    order = np.argsort(-ratio, kind="stable")
+    ambiguous = order[ratio[order] > AMBIGUOUS]
+    errors = np.flatnonzero(probabilities.argmax(axis=1) != labels)
+    unavoidable = np.isin(errors, np.concatenate([wrong_labels, ambiguous])).sum()
+    return LabelIssues(wrong_labels, ambiguous, metrics.proportion(len(labels) - int(unavoidable), len(labels)))

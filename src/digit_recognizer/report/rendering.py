@@ -1,0 +1,45 @@
+"""The one Jinja environment: templates/ -> self-contained HTML files."""
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from digit_recognizer import files
+from digit_recognizer.formatting import duration, interval
+from digit_recognizer.report.digit_sheet import DigitSheet, percent
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+
+def setting(value: Any) -> str:
+    """Return a setting's value, a float to four digits."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+FILTERS = {
+    "interval": interval,
+    "duration": duration,
+    "decimals": "{:.5f}".format,  # an accuracy as Kaggle prints it
+    "thousands": "{:,}".format,
+    "percent": percent,
+    "setting": setting,
+}
+
+
+def write_page(path: Path, template: str, **values: Any) -> Path:
+    """Fill `template` with `values`, write it to `path` and return `path`; text from outside is escaped."""
+    files.write_text(path, environment().get_template(template).render(values))
+    return path
+
+
+@functools.cache
+def environment() -> "Environment":
+    """Return the environment that every page is rendered in: an undefined name in a template is an error."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    loader = PackageLoader("digit_recognizer.report")
+    result = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    result.filters |= FILTERS
+    result.globals["sheet_columns"] = DigitSheet.columns
+    return result
