@@ -146,7 +146,7 @@ def folder(models, tmp_path_factory):
 @pytest.fixture(scope="module")
 def address(folder):
     """The page as a static host shows it, below a path of its site."""
-    server = drawing.server(folder.parents[1])
+    server = drawing.make_server(folder.parents[1])
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/some%20path/draw/"
     server.shutdown()

@@ -47,9 +47,13 @@ def export(run_models: Sequence[Any], folder: Path) -> Path:
     return folder / "index.html"
 
 
-def server(folder: Path) -> ThreadingHTTPServer:
-    """Return a web server for the folder, on this machine only and a free port (`server_port`); `serve_forever()` runs it."""
-    return ThreadingHTTPServer(("127.0.0.1", 0), partial(_QuietHandler, directory=str(folder)))
+def make_server(folder: Path, host: str = "127.0.0.1", port: int = 0) -> ThreadingHTTPServer:
+    """Return a web server for the folder; `serve_forever()` runs it. Port 0 is any free one (`server_port`).
+
+    Raises:
+        OSError: the port is in use, or the address can't be used.
+    """
+    return ThreadingHTTPServer((host, port), partial(_QuietHandler, directory=str(folder)))
 
 
 class _QuietHandler(SimpleHTTPRequestHandler):

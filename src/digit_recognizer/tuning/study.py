@@ -80,31 +80,6 @@ def tune(request: StudyRequest, workspace: Workspace, on_event: OnEvent = ignore
             ) from error
 
 
-def dashboard(name: str, workspace: Workspace, url: str | None, port: int = 8080) -> None:
-    """Serve optuna-dashboard for the study's journal or server on http://127.0.0.1:<port> until Ctrl-C.
-
-    In this process, since the address of a server, with its password, must not stand on a command line.
-
-    Raises:
-        UserError: there is no such study, or optuna-dashboard is not installed.
-    """
-    import threading
-
-    try:
-        from optuna_dashboard import run_server
-    except ImportError:
-        raise UserError("the dashboard needs its package: pip install optuna-dashboard") from None
-    path = workspace.studies / f"{name}.journal"
-    if url:
-        patience = storage.Patience(threading.Event(), lambda message: None)
-        with storage.opened(name, workspace, url, patience) as kept:
-            run_server(kept, "127.0.0.1", port)
-    elif not path.exists():
-        raise UserError(f"there is no {path}: run `make tune` first")
-    else:
-        run_server(storage.journal(workspace, name), "127.0.0.1", port)
-
-
 class _Search:
     """A study while it runs."""
 

@@ -7,7 +7,8 @@ from rich.table import Table
 
 from digit_recognizer.cli import selection
 from digit_recognizer.cli.console import make_console, table
-from digit_recognizer.cli.parser import Command, Parser, add_run_selection
+from digit_recognizer.cli.parser import Command, Parser, add_server, add_run_selection
+from digit_recognizer.cli.serving import serve
 from digit_recognizer.errors import UserError
 from digit_recognizer.workspace import Workspace
 
@@ -43,9 +44,16 @@ def predict(
     console.print(f"all probabilities: {folder / 'predictions.csv'}")
 
 
-def draw(workspace: Workspace, pipeline: str | None = None, run: str | None = None) -> None:
+def draw(
+    workspace: Workspace,
+    pipeline: str | None = None,
+    run: str | None = None,
+    host: str | None = None,
+    port: int | None = None,
+) -> None:
     """Draw digits in the browser and see the probabilities that a run gives them."""
     import webbrowser
+    from functools import partial
 
     from digit_recognizer import drawing
     from digit_recognizer.models import prediction
@@ -55,11 +63,12 @@ def draw(workspace: Workspace, pipeline: str | None = None, run: str | None = No
     drawing.check_data(run_record(folder)["dataset"])
     with keras_at_hand():
         page = drawing.export(prediction.load_models(folder), folder / "draw")
-    server = drawing.server(page.parent)
-    address = f"http://127.0.0.1:{server.server_port}"
-    make_console().print(f"{address} until Ctrl-C (any web server shows {page.parent} as well)")
-    webbrowser.open(address)
-    server.serve_forever()
+
+    def on_address(address: str) -> None:
+        make_console().print(f"{address} (Ctrl-C ends it; any web server can serve {page.parent})")
+        webbrowser.open(address)
+
+    serve(partial(drawing.make_server, page.parent), host, port, 8000, on_address)
 
 
 def predictions_table(predictions: "pd.DataFrame") -> Table:
@@ -86,4 +95,9 @@ def _add_predict_options(parser: Parser) -> None:
     add_run_selection(parser)
 
 
-COMMANDS = (Command(predict, _add_predict_options), Command(draw, add_run_selection))
+def _add_draw_options(parser: Parser) -> None:
+    add_run_selection(parser)
+    add_server(parser)
+
+
+COMMANDS = (Command(predict, _add_predict_options), Command(draw, _add_draw_options))

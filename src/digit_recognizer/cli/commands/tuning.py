@@ -61,13 +61,21 @@ def tune(
         )
 
 
-def dashboard(workspace: Workspace, pipeline: str | None = None, run: str | None = None, storage: str | None = None) -> None:
+def dashboard(
+    workspace: Workspace,
+    pipeline: str | None = None,
+    run: str | None = None,
+    storage: str | None = None,
+    host: str | None = None,
+    port: int | None = None,
+) -> None:
     """Show a study in the browser, with optuna-dashboard."""
-    from digit_recognizer.tuning.study import dashboard as serve
+    from digit_recognizer.cli.serving import serve
+    from digit_recognizer.tuning.dashboard import dashboard_server
 
     name = run or selection.only(selection.select_runs(pipeline, None, workspace).runs)
-    make_console().print("http://127.0.0.1:8080 until Ctrl-C")
-    serve(selection.check_name(name), workspace, _storage(storage))
+    make_server = dashboard_server(selection.check_name(name), workspace, _storage(storage))
+    serve(make_server, host, port, 8080, lambda address: make_console().print(f"{address} (Ctrl-C ends it)"))
 
 
 def _storage(given: str | None) -> str | None:
@@ -108,6 +116,7 @@ def _add_dashboard_options(options: Parser) -> None:
     options.add_argument("--pipeline", metavar="NAME", help="the study of this pipeline (default: fast)")
     options.add_argument("--run", metavar="NAME", help="the study of this name")
     _add_storage(options)
+    parser.add_server(options)
 
 
 def _add_storage(options: Parser) -> None:
