@@ -14,7 +14,8 @@ help: ## show this list
 #= DEMO=1               use the data and the run of `make demo`
 #= FOLDS=0,2  SEEDS=0,1 train only these folds; train one model for each seed (train)
 #= SET="epochs=2 augmentation.rotation=15"  change settings (train, tune)
-#= MINUTES=30           choose epochs and seeds so that training takes this long on this machine (train)
+#= PARTS=0,1            which of the six parts to rehearse; default 0 (rehearse)
+#= MINUTES=30           choose epochs and seeds so that training takes this long on this machine (train, rehearse)
 #= JOBS=2  FULL=1       models trained in parallel; train on all rows, not on folds (train)
 #= FORCE=1              replace the data (data); rename the old run and train a new one (train, demo)
 #= HOURS=8  TRIALS=50  WORKERS=2  STORAGE=postgresql://...  when to stop, trials in parallel, the database (tune)
@@ -28,6 +29,8 @@ data:     ## download the data to input/ and check it
 takes.data := SOURCE FORCE
 train:    ## train or resume cross-validation
 takes.train := PIPELINE RUN FOLDS SEEDS SET JOBS MINUTES FULL FORCE DEMO
+rehearse: ## train, ensemble and score on mock test sets cut from train.csv
+takes.rehearse := PIPELINE RUN PARTS SET SEEDS JOBS MINUTES DEMO
 report:   ## write runs/<run>/report.html, and a comparison of several runs
 takes.report := PIPELINE RUN DEMO
 ensemble: ## blend a run's models, or several runs, into submissions/<name>.csv

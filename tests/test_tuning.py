@@ -401,7 +401,13 @@ def test_the_page_opens_from_disk_and_shows_the_study(workspace, quick, monkeypa
     summary = search(workspace, trials=12)
     page = summary.report.read_text()
     assert not re.search(r"""(src|href)=["'](https?:)?//""", page)
-    for words in (summary.verdict.replace("'", "&#39;"), "Importance", "learning_rate", "<h2>Time</h2>", "<h2>Confirmation</h2>"):
+    for words in (
+        summary.verdict.replace("'", "&#39;"),
+        "Importance",
+        "learning_rate",
+        "<h2>Time</h2>",
+        "<h2>Confirmation</h2>",
+    ):
         assert words in page
     assert page.count("<svg") == 2 + 3
 

@@ -94,6 +94,15 @@ def train_here(wanted: Request, workspace: Workspace, on_event=lambda event: Non
         return cross_validation.train(wanted, workspace, on_event)
 
 
+def rehearse_here(requests, name, part, workspace):
+    """Do as `rehearse.rehearse_part`, but train the members in this process."""
+    from digit_recognizer.rehearsal import rehearse
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workers, "train_members", _train_members_here)
+        return rehearse.rehearse_part(requests, name, part, workspace)
+
+
 def _train_members_here(job, members, threads, jobs, on_event, length=workers.own_length):
     from digit_recognizer.training import teacher
     from digit_recognizer.training.member import Task, train_member

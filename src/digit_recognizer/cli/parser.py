@@ -146,6 +146,24 @@ def add_settings(parser: Parser) -> None:
     parser.add_argument("--set", metavar="SETTINGS", help="change settings, such as 'epochs=2 augmentation.rotation=15'")
 
 
+def add_training_options(parser: Parser) -> None:
+    """Add what changes how long and how a training runs: --set, --seeds, --jobs and --minutes."""
+    add_settings(parser)
+    parser.add_argument("--seeds", type=numbers, metavar="0,1", help="train one model for each seed and fold")
+    parser.add_argument(
+        "--jobs",
+        type=count,
+        metavar="N",
+        help="models trained in parallel, 1 to 2 GB each (default: fills the cores)",
+    )
+    parser.add_argument(
+        "--minutes",
+        type=positive("minutes"),
+        metavar="N",
+        help="choose epochs and seeds so that training takes this time",
+    )
+
+
 def add_server(parser: Parser) -> None:
     """Add --host and --port."""
     parser.add_argument("--host", help="the address to listen on (default: this machine only)")

@@ -64,15 +64,19 @@ def select_runs(pipeline: str | None, run: str | None, workspace: Workspace) -> 
     if run:
         names = [check_name(name) for name in run.split()]
         return Selection(names, "+".join(names))
-    names, blend = [], []
+    names = []
     for reference in words(pipeline or DEFAULT):
         if _is_only_a_run(reference, workspace):
             make_console().print(f"PIPELINE={reference}: no pipeline has this name, taking the run {reference}")
             names.append(reference)
         else:
             names += [loaded.name for loaded in load_pipelines(reference, workspace, {})]
-        blend.append(Path(reference).stem)
-    return Selection(list(dict.fromkeys(names)), "+".join(blend))
+    return Selection(list(dict.fromkeys(names)), blend_name(pipeline))
+
+
+def blend_name(pipeline: str | None) -> str:
+    """Return what a blend of these pipelines' runs is called."""
+    return "+".join(Path(reference).stem for reference in words(pipeline or DEFAULT))
 
 
 def options_of(pipeline: str | None, run: str | None) -> dict[str, str | None]:

@@ -188,7 +188,7 @@ def blend(workspace: Workspace, names: Sequence[str], name: str) -> Blend:
     return result
 
 
-def blended(workspace: Workspace, names: Sequence[str], name: str) -> Blend:
+def blended(workspace: Workspace, names: Sequence[str], name: str, method: str | None = None) -> Blend:
     """Return the blend of the runs `names`, nothing written.
 
     Each method is judged by predictions whose weights were fitted on the other folds; the simplest is chosen unless another
@@ -206,7 +206,7 @@ def blended(workspace: Workspace, names: Sequence[str], name: str) -> Blend:
         raise UserError(f"{name}: no training row is predicted by all of these runs: train the same FOLDS of each")
     labels, folds = runs[0].labels[rows], runs[0].folds[rows]
     stack = np.stack([run.oof[rows] for run in runs]).astype(np.float64)
-    candidates = METHODS if len(runs) > 1 else METHODS[:1]
+    candidates = _candidates(method) if method else METHODS if len(runs) > 1 else METHODS[:1]
     nested = _nested(candidates, stack, labels, folds)
     table = _judge(nested, labels)
     chosen = next(score.method for score in table if score.chosen)
@@ -232,6 +232,13 @@ def blended(workspace: Workspace, names: Sequence[str], name: str) -> Blend:
         oof=oof,
         test=test,
     )
+
+
+def _candidates(method: str) -> tuple[type, ...]:
+    """Return the method of that name alone."""
+    if found := tuple(kind for kind in METHODS if kind.name == method):
+        return found
+    raise UserError(f"there is no blending method '{method}'; there are: {', '.join(kind.name for kind in METHODS)}")
 
 
 def _against_best(runs: Sequence[Run], rows: np.ndarray, blended: np.ndarray) -> str:

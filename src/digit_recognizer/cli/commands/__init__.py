@@ -10,6 +10,7 @@ from digit_recognizer.cli.commands import (
     images,
     overview,
     pipelines,
+    rehearsal,
     runs,
     submission,
     training,
@@ -19,6 +20,7 @@ from digit_recognizer.cli.commands import (
 COMMANDS = (
     *data.COMMANDS,
     *training.COMMANDS,
+    *rehearsal.COMMANDS,
     *runs.COMMANDS,
     *submission.COMMANDS,
     *tuning.COMMANDS,

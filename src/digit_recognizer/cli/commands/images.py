@@ -7,7 +7,7 @@ from rich.table import Table
 
 from digit_recognizer.cli import selection
 from digit_recognizer.cli.console import make_console, table
-from digit_recognizer.cli.parser import Command, Parser, add_server, add_run_selection
+from digit_recognizer.cli.parser import Command, Parser, add_run_selection, add_server
 from digit_recognizer.cli.serving import serve
 from digit_recognizer.errors import UserError
 from digit_recognizer.workspace import Workspace

@@ -36,15 +36,35 @@ def write_reports(workspace: Workspace, names: Sequence[str]) -> None:
         console.print(f"comparison: {write_comparison(folders, dataset, page)}")
 
 
-def compare(workspace: Workspace, runs: Sequence[str] = (), pipeline: str | None = None, run: str | None = None) -> None:
+def compare(
+    workspace: Workspace,
+    runs: Sequence[str] = (),
+    pipeline: str | None = None,
+    run: str | None = None,
+    rehearsed: bool = False,
+) -> None:
     """Compare two runs image by image."""
     from digit_recognizer.runs.comparison import compare_runs
 
+    if rehearsed:
+        _compare_rehearsed(workspace, runs)
+        return
     names = list(runs) or selection.select_runs(pipeline, run, workspace).runs
     if len(names) != 2:
         raise UsageError(f'this compares two runs, not {len(names)}: name them with RUN="a b"')
     first, second = map(selection.check_name, names)
     make_console().print(f"{first} against {second}: {compare_runs(first, second, workspace)}")
+
+
+def _compare_rehearsed(workspace: Workspace, names: Sequence[str]) -> None:
+    from digit_recognizer.rehearsal.comparison import compare_rehearsed
+    from digit_recognizer.rehearsal.parts import PARTS
+
+    if len(names) != 2:
+        raise UsageError("--rehearsed compares two submissions: name both, such as `compare --rehearsed fast wide`")
+    first, second = names
+    found = compare_rehearsed(first, second, workspace)
+    make_console().print(f"{first} against {second}, rehearsed on {len(found.parts)} of {PARTS} parts: {found.comparison}")
 
 
 def evaluate(workspace: Workspace, pipeline: str | None = None, run: str | None = None) -> None:
@@ -62,6 +82,11 @@ def evaluation_table(name: str, evaluation: "Evaluation") -> Table:
 
 
 def _add_compare_options(parser: Parser) -> None:
+    parser.add_argument(
+        "--rehearsed",
+        action="store_true",
+        help="compare two rehearsed submissions; 'a+b@stacking' blends the runs of a+b by that method",
+    )
     parser.add_argument("runs", nargs="*", metavar="RUN", help="two runs; or name them with --run or --pipeline")
     add_run_selection(parser)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from digit_recognizer.cli import selection
+from digit_recognizer.cli.commands.rehearsal import expectation_line
 from digit_recognizer.cli.console import command_line, make_console, print_next, spinner, table
 from digit_recognizer.cli.parser import Command, Parser, UsageError, add_run_selection
 from digit_recognizer.errors import UserError
@@ -37,6 +38,7 @@ def write_blend(workspace: Workspace, selected: selection.Selection) -> None:
         blend = blending.blend(workspace, selected.runs, selected.name)
     for line in blend_lines(blend):
         console.print(line)
+    console.print(expectation_line(workspace, selected.runs, selected.name))
     if len(selected.runs) > 1:
         folders, page = [workspace.run(name) for name in selected.runs], blend.csv.with_suffix(".html")
         data, weights = load_dataset(workspace), blend.weights or {}

@@ -33,8 +33,8 @@ def train(
     """Train or resume cross-validation."""
     if full and folds is not None:
         raise UsageError("FULL=1 trains on all rows, so FOLDS has no effect: leave one of them out")
-    changes = _changes(set, seeds)
-    requests = _requests(workspace, pipeline, run, changes, folds=folds, full=full, jobs=jobs, force=force)
+    changes = changes_of(set, seeds)
+    requests = requests_of(workspace, pipeline, run, changes, folds=folds, full=full, jobs=jobs, force=force)
     if minutes:
         requests = _fit_into(minutes, requests, workspace, {} if changes or full else _measured_curve(pipeline, workspace))
     for request in requests:
@@ -49,17 +49,17 @@ def train(
 
 def train_pipeline(workspace: Workspace, pipeline: str, force: bool) -> None:
     """Train or resume all folds of one pipeline and print its scores."""
-    for request in _requests(workspace, pipeline, None, {}, force=force):
+    for request in requests_of(workspace, pipeline, None, {}, force=force):
         _train(request, workspace)
 
 
-def _changes(settings: str | None, seeds: Sequence[int] | None) -> dict[str, Any]:
+def changes_of(settings: str | None, seeds: Sequence[int] | None) -> dict[str, Any]:
     from digit_recognizer.experiment import parse_settings
 
     return parse_settings(settings or "") | ({"seeds": tuple(seeds)} if seeds else {})
 
 
-def _requests(
+def requests_of(
     workspace: Workspace, pipeline: str | None, run: str | None, changes: dict[str, Any], **options: Any
 ) -> list["Request"]:
     pipelines = selection.load_pipelines(pipeline, workspace, changes)
@@ -162,20 +162,7 @@ def _add_train_options(options: Parser) -> None:
     options.add_argument("--pipeline", metavar="NAMES", help="names or files of pipelines, such as 'fast wide' (default: fast)")
     options.add_argument("--run", metavar="NAME", help="a name for the run (default: the pipeline's)")
     options.add_argument("--folds", type=parser.numbers, metavar="0,2", help="train only these folds")
-    parser.add_settings(options)
-    options.add_argument("--seeds", type=parser.numbers, metavar="0,1", help="train one model for each seed and fold")
-    options.add_argument(
-        "--jobs",
-        type=parser.count,
-        metavar="N",
-        help="models trained in parallel, 1 to 2 GB each (default: fills the cores)",
-    )
-    options.add_argument(
-        "--minutes",
-        type=parser.positive("minutes"),
-        metavar="N",
-        help="choose epochs and seeds so that training takes this time",
-    )
+    parser.add_training_options(options)
     options.add_argument("--full", action="store_true", help="train on all rows instead of on folds")
     options.add_argument("--force", action="store_true", help="start again: rename the old run and train a new one")
 

@@ -1,0 +1,85 @@
+"""rehearse: the score of a submission, measured on a mock test set cut from train.csv before Kaggle gives one."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from digit_recognizer.cli import parser, selection
+from digit_recognizer.cli.commands.training import changes_of, requests_of
+from digit_recognizer.cli.console import command_line, make_console, print_next, table
+from digit_recognizer.cli.parser import Command, Parser
+from digit_recognizer.formatting import duration, interval
+from digit_recognizer.workspace import Workspace
+
+if TYPE_CHECKING:
+    from digit_recognizer.rehearsal.results import PartResult
+
+
+def rehearse(
+    workspace: Workspace,
+    pipeline: str | None = None,
+    run: str | None = None,
+    parts: Sequence[int] | None = None,
+    set: str | None = None,
+    seeds: Sequence[int] | None = None,
+    jobs: int | None = None,
+    minutes: float | None = None,
+) -> None:
+    """Train, ensemble and score on mock test sets cut from train.csv."""
+    from digit_recognizer.rehearsal.parts import PARTS, check_parts
+
+    parts = [0] if parts is None else parts
+    check_parts(parts)
+    requests = requests_of(workspace, pipeline, run, changes_of(set, seeds), jobs=jobs)
+    name = run or selection.blend_name(pipeline)
+
+    from digit_recognizer.cli.training_display import training_display
+    from digit_recognizer.rehearsal.rehearse import rehearse_part
+
+    console, results = make_console(), []
+    for part in parts:
+        console.print(f"part {part} of {PARTS}")
+        with training_display(console) as on_event:
+            results.append(rehearse_part(requests, name, part, workspace, minutes=minutes, on_event=on_event))
+    console.print(rehearsal_table(name, results))
+    chosen = selection.options_of(pipeline, run)
+    if missing := [part for part in range(PARTS) if part not in parts]:
+        more = command_line(workspace, "rehearse", **chosen, parts=",".join(map(str, missing)))
+        print_next(console, (more, "rehearse the other parts, for a narrower interval"))
+
+
+def rehearsal_table(name: str, results: Sequence["PartResult"]) -> Table:
+    """Return a table of parts, all of them together last."""
+    from digit_recognizer.rehearsal.results import together
+
+    rows = [
+        (f"part {one.part}", f"{one.right:,} of {one.n:,}", interval(one.accuracy), f"{one.oof:.5f}", duration(one.seconds))
+        for one in results
+    ]
+    if len(results) > 1:
+        total, oof = together(results), sum(one.oof for one in results) / len(results)
+        seconds = duration(sum(one.seconds for one in results))
+        rows.append(("together", f"{total.right:,} of {total.n:,}", interval(total.accuracy), f"{oof:.5f}", seconds))
+    return table(name, "", ">right", "rehearsed accuracy (95 %)", ">out of fold", ">training", rows=rows)
+
+
+def expectation_line(workspace: Workspace, runs: Sequence[str], name: str) -> str:
+    """Return what a blend of these runs is expected to score on Kaggle, or how to find out."""
+    from digit_recognizer.rehearsal.parts import PARTS
+    from digit_recognizer.rehearsal.rehearse import expectation
+
+    if expected := expectation(workspace, runs):
+        return f"expect {interval(expected.accuracy)} on Kaggle, rehearsed on {expected.parts} of {PARTS} parts"
+    rehearse = command_line(workspace, "rehearse", pipeline=name.replace("+", " "))
+    return f"out-of-fold accuracy judges single models, not the average that is submitted: `{rehearse}` measures the average"
+
+
+def _add_options(options: Parser) -> None:
+    options.add_argument("--pipeline", metavar="NAMES", help="names or files of pipelines, such as 'fast wide' (default: fast)")
+    options.add_argument("--run", metavar="NAME", help="a name for the run (default: the pipeline's)")
+    options.add_argument("--parts", type=parser.numbers, metavar="0,1", help="which of the six parts to rehearse (default: 0)")
+    parser.add_training_options(options)
+
+
+COMMANDS = (Command(rehearse, _add_options),)

@@ -1,0 +1,77 @@
+"""One part of a rehearsal: train, ensemble and score in its workspace, by the functions that do it for the real thing."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from digit_recognizer import files
+from digit_recognizer.ensemble import blending
+from digit_recognizer.rehearsal.parts import make_part
+from digit_recognizer.rehearsal.results import PartResult, Rehearsed, read_results, record_result, together
+from digit_recognizer.runs import results as run_results
+from digit_recognizer.submission import submitting
+from digit_recognizer.training import cross_validation, time_budget
+from digit_recognizer.training.cross_validation import Request
+from digit_recognizer.training.events import OnEvent, ignore
+from digit_recognizer.workspace import Workspace, git_commit
+
+
+def rehearse_part(
+    requests: Sequence[Request],
+    name: str,
+    part: int,
+    workspace: Workspace,
+    *,
+    minutes: float | None = None,
+    on_event: OnEvent = ignore,
+) -> PartResult:
+    """Train or resume the runs on five parts, blend them, score the blend on the sixth and record the result.
+
+    Args:
+        requests: the runs to train, one or several.
+        name: of the blend.
+        minutes: choose epochs and seeds so that training takes this time; None trains the requests as they are.
+
+    Raises:
+        UserError: no data, too few rows, another dataset was rehearsed before, a run of other settings, or a failed training.
+    """
+    inner = make_part(workspace, part)
+    if minutes:
+        requests = time_budget.fit(requests, minutes, inner).requests
+    for request in requests:
+        cross_validation.train(request, inner, on_event)
+    runs = [request.run for request in requests]
+    blend = blending.blend(inner, runs, name)
+    score = submitting.score_locally(blend.csv, inner)
+    result = PartResult(
+        pipeline=name,
+        settings=settings_hash(inner, runs),
+        part=part,
+        right=score.right,
+        n=score.n,
+        oof=blend.accuracy.value,
+        seconds=round(sum(run.metrics["seconds"] for run in blend.runs), 1),
+        commit=git_commit(),
+    )
+    record_result(workspace, result)
+    return result
+
+
+def settings_hash(workspace: Workspace, runs: Sequence[str]) -> str:
+    """Return a hash of the settings and members of runs: what they have in common on the real data and in a rehearsal."""
+    described = [_settings(workspace, run) for run in sorted(runs)]
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _settings(workspace: Workspace, run: str) -> dict[str, Any]:
+    record = files.read_json(workspace.run(run) / "experiment.json")
+    members = run_results.trained_members(workspace.run(run))
+    return {"settings": record["settings"], "precision": record["precision"], "members": [str(member) for member in members]}
+
+
+def expectation(workspace: Workspace, runs: Sequence[str]) -> Rehearsed | None:
+    """Return what a blend of these runs scored when rehearsed with the same settings and members; None: it never was."""
+    wanted = settings_hash(workspace, runs)
+    rows = [row for row in read_results(workspace) if row.settings == wanted]
+    return together(rows) if rows else None
