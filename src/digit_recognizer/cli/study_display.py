@@ -1,10 +1,11 @@
-"""The live line of a study: trial, best so far and time left on a terminal; a line a trial there and elsewhere."""
+"""The live display of a study: the running trials, the best so far and the time left; one line for each trial that ended."""
 
 import contextlib
 from collections.abc import Iterator
 
 from rich.console import Console
 from rich.status import Status
+from rich.text import Text
 
 from digit_recognizer.formatting import duration, interval
 from digit_recognizer.training.events import EpochEnded, Event, OnEvent, StepEnded, Warned
@@ -28,7 +29,7 @@ class StudyDisplay:
         self.console, self.status = console, status
         self.best: float | None = None
         self.seconds_left: float | None = None
-        self.running: dict[int, str] = {}  # what each trial is at
+        self.running: dict[int, str] = {}  # fold and epoch of each trial
 
     def on_event(self, event: Event) -> None:
         """Show one event; those of a training only change the live line."""
@@ -38,8 +39,10 @@ class StudyDisplay:
             case events.StudyStarted():
                 self._study(event)
             case events.ConfirmationStarted():
-                count = f"{event.trainings} trainings of the best trials and the start"
-                self.console.print(f"the search is over: {count}, on fresh seeds and folds")
+                self.console.print(
+                    f"search finished; confirming the best trials and the original settings: {event.trainings} trainings on "
+                    "new seeds and folds"
+                )
             case events.TrialStarted():
                 self.seconds_left = event.seconds_left
                 self.running[event.trial] = "starting"
@@ -53,11 +56,11 @@ class StudyDisplay:
     def _study(self, event: events.StudyStarted) -> None:
         wanted = f" of {event.trials_wanted}" if event.trials_wanted else ""
         self.console.print(
-            f"study {event.study}: {event.trials_done}{wanted} trials done, searching {', '.join(event.parameters)}"
+            f"study {event.study}: {event.trials_done}{wanted} trials finished; searching {', '.join(event.parameters)}"
         )
         self.seconds_left = event.seconds_left
         if self.seconds_left:
-            self.console.print(f"it ends in {duration(self.seconds_left)}, with the best trials trained again by then")
+            self.console.print(f"{duration(self.seconds_left)} left, including the confirmation of the best trials")
 
     def _ended(self, event: events.TrialEnded) -> None:
         self.seconds_left = event.seconds_left
@@ -68,19 +71,22 @@ class StudyDisplay:
             figures = f": log loss {event.log_loss:.5f}, accuracy {interval(event.accuracy)}"
         if event.state == "complete" and event.repeat is None:
             self.best = min(event.log_loss, self.best if self.best is not None else event.log_loss)
-        self.console.print(f"trial {event.trial} {state}{figures}{'' if self.status else self._best_and_left()}")
+        best_and_left = "" if self.status else f" ({self._best_and_left()})"
+        self.console.print(f"trial {event.trial} {state}{figures}{best_and_left}")
 
     def _training(self, event: events.TrialProgress) -> None:
         match event.event:
             case StepEnded(member=member, epoch=epoch):
-                self.running[event.trial] = f"{member} epoch {epoch + 1}"
+                self.running[event.trial] = f"fold {member.fold}, epoch {epoch + 1}"
             case EpochEnded(member=member, epoch=epoch):
-                self.running[event.trial] = f"{member} epoch {epoch}"
+                self.running[event.trial] = f"fold {member.fold}, epoch {epoch}"
 
-    def _line(self) -> str:
+    def _line(self) -> Text:
         trials = ", ".join(f"trial {number} ({at})" for number, at in self.running.items())
-        return f"{trials or 'between trials'}{self._best_and_left()}"
+        line = "; ".join(part for part in (self._best_and_left(), trials or "choosing the next trial") if part)
+        return Text(line, no_wrap=True, overflow="ellipsis")
 
     def _best_and_left(self) -> str:
-        best = "" if self.best is None else f", best log loss here {self.best:.5f}"
-        return best if self.seconds_left is None else f"{best}, {duration(self.seconds_left)} left"
+        best = [] if self.best is None else [f"best log loss {self.best:.5f}"]
+        left = [] if self.seconds_left is None else [f"{duration(self.seconds_left)} left"]
+        return ", ".join(left + best)

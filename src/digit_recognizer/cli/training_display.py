@@ -1,81 +1,36 @@
-"""The live display of a training: a line a model with a bar on a terminal, a line an epoch elsewhere."""
+"""The live display of a training: a bar for each running model on a terminal, one line an epoch elsewhere."""
 
 import contextlib
 import time
 from collections.abc import Iterator
-from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from digit_recognizer.experiment import Experiment
+from digit_recognizer import backend
+from digit_recognizer.cli.remaining_time import RemainingTime
 from digit_recognizer.formatting import duration
 from digit_recognizer.training.events import (
     EpochEnded,
     Event,
-    MemberEvent,
     MemberFinished,
+    ModelBuilt,
     OnEvent,
     SpeedMeasured,
     StepEnded,
     TrainingPlanned,
     Warned,
 )
-from digit_recognizer.training.members import Member, at_full_speed, steps_per_epoch
+from digit_recognizer.training.members import Member
 
-
-class Work:
-    """The steps of a training that are done and still to do, and how long the rest will take."""
-
-    def __init__(self, experiment: Experiment, waiting: list[Member], jobs: int, rows: int) -> None:
-        self.experiment = experiment
-        self.at_once = min(jobs, len(waiting), at_full_speed(experiment)) or 1
-        self.steps = {member: experiment.epochs * _steps_per_epoch(experiment, member, rows) for member in waiting}
-        self.done = dict.fromkeys(waiting, 0)
-        self.before: dict[Member, int] = {}  # what a resumed member brought along
-        self.began: float | None = None
-        self.seconds_per_step: float | None = None
-
-    def on_event(self, event: MemberEvent, now: float) -> None:
-        """Take in an event of a member at the time `now` (seconds)."""
-        member = event.member
-        match event:
-            case SpeedMeasured():
-                self.seconds_per_step = self.seconds_per_step or event.seconds_per_step
-            case StepEnded():  # with MINUTES a member's number of steps is only known when it starts
-                self.steps[member] = self.experiment.epochs * event.steps
-                self._count(member, event.epoch * event.steps, event.step)
-            case EpochEnded():
-                epoch_steps = self.steps[member] // self.experiment.epochs
-                self._count(member, (event.epoch - 1) * epoch_steps, epoch_steps)
-            case MemberFinished():
-                self.steps[member] = self.done[member]  # less than planned where it stopped early
-        if self.began is None:
-            self.began = now
-
-    def _count(self, member: Member, earlier: int, steps: int) -> None:
-        """Set the steps that are done: those of earlier epochs and those of this one."""
-        self.before.setdefault(member, earlier)
-        self.done[member] = earlier + steps
-
-    def seconds_left(self, now: float) -> float | None:
-        """Return the time that the rest will take at the pace so far, or None while that isn't known."""
-        left = sum(self.steps.values()) - sum(self.done.values())
-        here = sum(self.done.values()) - sum(self.before.values())
-        if here and self.began is not None and now - self.began > 5:
-            return left * (now - self.began) / here
-        if self.seconds_per_step is not None:
-            return left * self.seconds_per_step / self.at_once
-        return None
-
-
-def _steps_per_epoch(experiment: Experiment, member: Member, rows: int) -> int:
-    return steps_per_epoch(experiment, rows if member.fold is None else rows - rows // experiment.folds)
+BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
+FIGURES = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning rate", "images/s")
+DROPPED = ("learning rate", "images/s", "val_loss", "loss", "accuracy", "val_accuracy")  # in turn, where a line is too narrow
 
 
 @contextlib.contextmanager
 def training_display(console: Console) -> Iterator[OnEvent]:
-    """Yield the `on_event` for `train` that shows a training on the console until the block ends."""
+    """Yield the `on_event` for `train` that shows trainings, one after another, on the console until the block ends."""
     display = TrainingDisplay(console)
     try:
         yield display.on_event
@@ -87,13 +42,8 @@ class TrainingDisplay:
     """Shows the events of trainings, one after another."""
 
     def __init__(self, console: Console) -> None:
-        self.console, self.name = console, ""
-        self.work: Work | None = None
-        self.estimated = False
-        self.latest: dict[Member, StepEnded | EpochEnded] = {}
-        self.rates: dict[Member, tuple[float | None, float | None]] = {}  # learning rate, images per second
-        self.bars: dict[Member, Any] = {}
-        self.progress: Progress | None = None
+        self.console = console
+        self.run: _Run | None = None
 
     def on_event(self, event: Event) -> None:
         """Show one event."""
@@ -101,93 +51,139 @@ class TrainingDisplay:
             case Warned():
                 self.console.print(f"warning: {event.message}")
             case TrainingPlanned():
-                self._plan(event)
-            case SpeedMeasured():
-                self._speed(event)
-            case StepEnded() | EpochEnded():
-                self._progress(event)
-            case MemberFinished():
-                self._finished(event)
+                self.close()
+                self.run = _Run(self.console, event) if event.waiting else None
+                self.console.print(_plan_line(event))
+            case ModelBuilt() | SpeedMeasured() | StepEnded() | EpochEnded() | MemberFinished() if self.run:
+                self.run.on_event(event)
 
     def close(self) -> None:
         """Leave the terminal as it was."""
-        if self.progress:
-            self.progress.stop()
-            self.progress = None
+        if self.run:
+            self.run.close()
 
-    def _plan(self, event: TrainingPlanned) -> None:
-        members, waiting, experiment = event.members, event.waiting, event.experiment
-        self.close()
-        self.name, self.estimated, self.latest, self.rates, self.bars = event.run.name, False, {}, {}, {}
-        if not waiting:
-            self.console.print(f"{self.name}: finished already, nothing to train in {event.run}")
-            return
-        finished = f" ({len(members) - len(waiting)} are finished already)" if len(waiting) < len(members) else ""
-        side = f", {event.jobs} side by side" if event.jobs > 1 and len(waiting) > 1 else ""
-        self.console.print(f"{self.name}: training {len(waiting)} models of up to {experiment.epochs} epochs{side}{finished}")
-        self.work = Work(experiment, list(waiting), event.jobs, event.rows)
-        if self.console.is_terminal:
-            self.progress = Progress(
-                TextColumn("{task.description}"), BarColumn(20), TextColumn("{task.fields[status]}"), console=self.console
-            )
-            self.total = self.progress.add_task("all", total=sum(self.work.steps.values()), status="starting")
-            self.progress.start()
 
-    def _speed(self, event: SpeedMeasured) -> None:
-        now = time.monotonic()
-        self.work.on_event(event, now)
-        if not self.estimated:
-            self.estimated = True
-            seconds, step = self.work.seconds_left(now), event.seconds_per_step
-            self.console.print(f"{self.name}: about {duration(seconds)} to go ({1000 * step:.0f} ms a step)")
+def _plan_line(plan: TrainingPlanned) -> str:
+    """`fast: training 3 models, at most 5 epochs, 2 in parallel (2 of 5 already trained)`."""
+    if not plan.waiting:
+        return f"{plan.run.name}: already trained, nothing to do in {plan.run}"
+    number, finished = len(plan.waiting), len(plan.members) - len(plan.waiting)
+    models = f"{number} model{'s' if number > 1 else ''}"
+    parallel = f", {min(plan.jobs, number)} in parallel" if min(plan.jobs, number) > 1 else ""
+    done = f" ({finished} of {len(plan.members)} already trained)" if finished else ""
+    return f"{plan.run.name}: training {models}, at most {plan.experiment.epochs} epochs{parallel}{done}"
 
-    def _progress(self, event: StepEnded | EpochEnded) -> None:
+
+class _Run:
+    """The display of one run's training."""
+
+    def __init__(self, console: Console, plan: TrainingPlanned) -> None:
+        self.console, self.name, self.epochs = console, plan.run.name, plan.experiment.epochs
+        self.remaining = RemainingTime(plan.experiment, plan.waiting, plan.jobs, plan.rows)
+        self.labels = {member: _label(member, len({one.seed for one in plan.members}) > 1) for member in plan.waiting}
+        self.figures: dict[Member, dict[str, str]] = {}
+        self.bars = _Bars(console, sum(self.remaining.steps.values())) if console.is_terminal else None
+
+    def on_event(self, event: ModelBuilt | SpeedMeasured | StepEnded | EpochEnded | MemberFinished) -> None:
+        """Show one event of a member."""
+        first = self.remaining.timed is None
+        self.remaining.on_event(event, time.monotonic())
+        match event:
+            case ModelBuilt():
+                self._show_total("compiling")
+            case SpeedMeasured() if first:
+                pace = f"{1000 * event.seconds_per_step:.0f} ms per step"
+                self.console.print(f"{self.name}: about {self._left()}, {pace}")
+            case StepEnded() | EpochEnded():
+                self._show_figures(event)
+            case MemberFinished():
+                self._finish(event.member)
+
+    def close(self) -> None:
+        if self.bars:
+            self.bars.stop()
+
+    def _show_figures(self, event: StepEnded | EpochEnded) -> None:
         member = event.member
-        self.work.on_event(event, time.monotonic())
-        self.latest[member] = event
-        learning_rate, images_per_second = self.rates.get(member, (None, None))
-        if isinstance(event, StepEnded):
-            self.rates[member] = learning_rate, event.images_per_second
-        else:
-            self.rates[member] = event.learning_rate, images_per_second
-        if self.progress:
-            if member not in self.bars:
-                self.bars[member] = self.progress.add_task(str(member), total=self.work.steps[member], status="")
-            self.progress.update(self.bars[member], completed=self.work.done[member], status=self._status(member))
-            self._draw_total()
+        self.figures[member] = self.figures.get(member, {}) | _figures(event, self.epochs)
+        if self.bars:
+            self.bars.show(self.labels[member], self.remaining.done[member], self.remaining.steps[member], self.figures[member])
+            self._show_total(self._left())
         elif isinstance(event, EpochEnded):
-            self.console.print(f"{self.name} {member}: {self._status(member)}{self._left()}")
+            self.console.print(f"{self.name} {self.labels[member]}: {fitting(self.figures[member], 1000)}, {self._left()}")
 
-    def _finished(self, event: MemberFinished) -> None:
-        member = event.member
-        self.work.on_event(event, time.monotonic())
-        if self.progress and member in self.latest:
-            self.progress.console.print(f"{self.name} {member}: {self._status(member)}")
-        if member in self.bars:
-            self.progress.remove_task(self.bars.pop(member))
-        self._draw_total()
+    def _finish(self, member: Member) -> None:
+        if not self.bars:
+            return
+        line = f"{self.name} {self.labels[member]}: "
+        if figures := self.figures.get(member):
+            self.bars.console.print(line + fitting(figures, self.console.width - len(line)))
+        self.bars.remove(self.labels[member])
+        self._show_total(self._left())
 
-    def _draw_total(self) -> None:
-        if self.progress:
-            steps, done = sum(self.work.steps.values()), sum(self.work.done.values())
-            status = "predicting" if done == steps else self._left().removeprefix(", ")
-            self.progress.update(self.total, total=steps, completed=done, status=status)
+    def _show_total(self, text: str) -> None:
+        if self.bars:
+            steps, done = (sum(counts.values()) for counts in (self.remaining.steps, self.remaining.done))
+            self.bars.show_total(done, steps, "predicting" if done == steps else text)
 
     def _left(self) -> str:
-        seconds = self.work.seconds_left(time.monotonic())
-        return f", {duration(seconds)} left" if seconds else ""
+        seconds = self.remaining.seconds_left()
+        return "compiling" if seconds is None else f"{duration(seconds)} left"
 
-    def _status(self, member: Member) -> str:
-        """`epoch 3/12, loss 0.0812, accuracy 0.9751, val_loss ..., learning rate 0.0012, 812 images/s`."""
-        event = self.latest[member]
-        learning_rate, images_per_second = self.rates[member]
-        figures = {"loss": event.loss, "accuracy": event.accuracy}
-        if isinstance(event, EpochEnded):
-            figures |= {"val_loss": event.val_loss, "val_accuracy": event.val_accuracy}
-        parts = [f"epoch {event.epoch + isinstance(event, StepEnded)}/{self.work.experiment.epochs}"]
-        parts += [f"{name} {value:.4f}" for name, value in figures.items() if value is not None]
-        if learning_rate is not None:
-            parts.append(f"learning rate {learning_rate:.2g}")
-        if images_per_second is not None:
-            parts.append(f"{images_per_second:,.0f} images/s")
-        return ", ".join(parts)
+
+class _Bars:
+    """A bar for each running model above one for all, as wide as the terminal allows."""
+
+    def __init__(self, console: Console, steps: int) -> None:
+        self.console = console
+        self.bar_width = 20 if console.width >= 100 else 10
+        self.progress = Progress(
+            TextColumn("{task.description}"), BarColumn(self.bar_width), TextColumn("{task.fields[status]}"), console=console
+        )
+        self.tasks: dict[str, TaskID] = {}
+        starting = f"starting {BACKENDS[backend.name()]}"
+        self.total = self.progress.add_task("total", total=steps, status=starting)
+        self.progress.start()
+
+    def show(self, label: str, done: int, steps: int, figures: dict[str, str]) -> None:
+        """Show one model's progress."""
+        if label not in self.tasks:
+            self.tasks[label] = self.progress.add_task(label, total=steps, status="")
+        width = self.console.width - max(map(len, self.tasks)) - self.bar_width - 3
+        self.progress.update(self.tasks[label], completed=done, total=steps, status=fitting(figures, width))
+
+    def show_total(self, done: int, steps: int, text: str) -> None:
+        self.progress.update(self.total, completed=done, total=steps, status=text)
+
+    def remove(self, label: str) -> None:
+        if label in self.tasks:
+            self.progress.remove_task(self.tasks.pop(label))
+
+    def stop(self) -> None:
+        self.progress.stop()
+
+
+def _label(member: Member, several_seeds: bool) -> str:
+    """`fold 3`, and the seed where there are several."""
+    rows = "all rows" if member.fold is None else f"fold {member.fold}"
+    return f"{rows}, seed {member.seed}" if several_seeds else rows
+
+
+def _figures(event: StepEnded | EpochEnded, epochs: int) -> dict[str, str]:
+    """Return an event's figures by name, as `loss 0.0812`."""
+    figures = {"epoch": f"epoch {event.epoch + isinstance(event, StepEnded)}/{epochs}"}
+    for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
+        if (value := getattr(event, name, None)) is not None:
+            figures[name] = f"{name} {value:.4f}"
+    if isinstance(event, EpochEnded):
+        return figures | {"learning rate": f"learning rate {event.learning_rate:.2g}"}
+    return figures | {"images/s": f"{event.images_per_second:,.0f} images/s"}
+
+
+def fitting(figures: dict[str, str], width: int) -> str:
+    """Return the figures, separated by commas, without the least important ones where `width` characters are too few."""
+    shown = {name: figures[name] for name in FIGURES if name in figures}
+    for name in DROPPED:
+        if len(", ".join(shown.values())) > width:
+            shown.pop(name, None)
+    return ", ".join(shown.values())

@@ -1,0 +1,75 @@
+"""How long a training will still take, estimated from its events."""
+
+from collections.abc import Sequence
+from statistics import mean
+
+from digit_recognizer.experiment import Experiment
+from digit_recognizer.training.events import EpochEnded, MemberEvent, MemberFinished, ModelBuilt, SpeedMeasured, StepEnded
+from digit_recognizer.training.members import Member, at_full_speed, steps_per_epoch
+
+ENOUGH = 5.0  # seconds of observed training, after which its pace is taken instead of the timed steps'
+
+
+class RemainingTime:
+    """The steps of a training that are done and still to do, and the time for the latter.
+
+    Times are seconds of one clock. What a member did in an earlier session counts as done, but not for the pace.
+    """
+
+    def __init__(self, experiment: Experiment, waiting: Sequence[Member], jobs: int, rows: int) -> None:
+        self.experiment = experiment
+        self.jobs = min(jobs, len(waiting)) or 1
+        self.cores_for = at_full_speed(experiment)  # members
+        self.steps = {member: experiment.epochs * _steps_per_epoch(experiment, member, rows) for member in waiting}
+        self.done = dict.fromkeys(waiting, 0)
+        self.timed: float | None = None  # seconds per step of a member that trains alone
+        self.first: dict[Member, tuple[float, int]] = {}  # time and steps done at a member's first event of this session
+        self.latest: dict[Member, tuple[float, int]] = {}
+        self.built: dict[Member, float] = {}
+        self.preparations: list[float] = []  # seconds from a built model to its first step
+
+    def on_event(self, event: MemberEvent, now: float) -> None:
+        """Take in an event at the time `now`."""
+        member = event.member
+        match event:
+            case ModelBuilt():
+                self.built[member] = now
+            case SpeedMeasured():
+                self.timed = event.seconds_per_step
+                self.preparations.append(now - self.built.get(member, now))
+            case StepEnded():  # with MINUTES a member's number of steps is only known when it starts
+                self.steps[member] = self.experiment.epochs * event.steps
+                self._count(member, event.epoch * event.steps + event.step, now)
+            case EpochEnded():
+                self._count(member, event.epoch * self.steps[member] // self.experiment.epochs, now)
+            case MemberFinished():
+                self.steps[member] = self.done[member]  # fewer than planned where it stopped early
+
+    def _count(self, member: Member, steps: int, now: float) -> None:
+        self.done[member] = steps
+        self.first.setdefault(member, (now, steps))
+        self.latest[member] = now, steps
+
+    def seconds_left(self) -> float | None:
+        """Return the time that the rest will take, or None while no pace is known."""
+        pace = self._seconds_per_step()
+        if pace is None:
+            return None
+        left = [self.steps[member] - done for member, done in self.done.items()]
+        alone = pace * min(1.0, self.cores_for / self.jobs)  # of a member that no longer shares a core
+        preparing = sum(member not in self.built for member in self.steps) * mean(self.preparations or [0.0])
+        return max(sum(left) * pace / self.jobs, max(left) * alone) + preparing / min(self.jobs, self.cores_for)
+
+    def _seconds_per_step(self) -> float | None:
+        """Return the pace of a member while `jobs` of them train."""
+        spans = [
+            (self.latest[member][0] - began, self.latest[member][1] - done) for member, (began, done) in self.first.items()
+        ]
+        seconds, steps = (sum(column) for column in zip(*spans, strict=True)) if spans else (0.0, 0)
+        if seconds > ENOUGH and steps:
+            return seconds / steps
+        return None if self.timed is None else self.timed * max(1.0, self.jobs / self.cores_for)
+
+
+def _steps_per_epoch(experiment: Experiment, member: Member, rows: int) -> int:
+    return steps_per_epoch(experiment, rows if member.fold is None else rows - rows // experiment.folds)
