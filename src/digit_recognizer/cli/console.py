@@ -1,6 +1,7 @@
 """What all commands print with: the console, a spinner, tables, and the next commands to type."""
 
 import contextlib
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,7 +19,8 @@ WIDTH_WITHOUT_TERMINAL = 200  # in a file or pipe no table is wrapped
 
 def make_console() -> Console:
     """Return a console that prints text as it is: no markup, no highlighting, no line breaks of its own."""
-    console = Console(markup=False, highlight=False, emoji=False, soft_wrap=True)
+    in_notebook = "JPY_PARENT_PID" in os.environ  # its cells give a command a terminal, but show no redrawn lines
+    console = Console(markup=False, highlight=False, emoji=False, soft_wrap=True, force_terminal=False if in_notebook else None)
     if not console.is_terminal:
         console.width = WIDTH_WITHOUT_TERMINAL
     return console

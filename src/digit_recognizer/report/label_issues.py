@@ -20,8 +20,8 @@ class LabelIssues(NamedTuple):
     highest_accuracy: metrics.Estimate
 
 
-def find_label_issues(labels: np.ndarray, probabilities: np.ndarray) -> LabelIssues:
-    """Find label issues by confident learning (Northcutt, Jiang and Chuang, 2021).
+def find_label_issues(labels: np.ndarray, probabilities: np.ndarray) -> LabelIssues | None:
+    """Find label issues by confident learning (Northcutt, Jiang and Chuang, 2021); return None where cleanlab is not installed.
 
     For `highest_accuracy`, only errors on images with a label issue count as unavoidable.
 
@@ -29,7 +29,10 @@ def find_label_issues(labels: np.ndarray, probabilities: np.ndarray) -> LabelIss
         labels: int64 (n,).
         probabilities: out of fold, float (n, classes), without NaN.
     """
-    from cleanlab import filter as cleanlab
+    try:
+        from cleanlab import filter as cleanlab
+    except ImportError:  # as in Kaggle's notebooks
+        return None
 
     probabilities = probabilities.astype(np.float64)
     probabilities /= probabilities.sum(axis=1, keepdims=True)

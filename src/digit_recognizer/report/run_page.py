@@ -61,8 +61,8 @@ def _out_of_fold(run: Run, dataset: Dataset, sheet: DigitSheet) -> dict[str, Any
         "calibration": calibration,
         "calibration_svg": figures.calibration_svg(calibration),
         "label_issues": issues,
-        "wrong_labels": gallery(run.rows[issues.wrong_labels]),
-        "ambiguous": gallery(run.rows[issues.ambiguous]),
+        "wrong_labels": gallery(run.rows[issues.wrong_labels]) if issues else [],
+        "ambiguous": gallery(run.rows[issues.ambiguous]) if issues else [],
     }
 
 
