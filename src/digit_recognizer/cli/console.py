@@ -44,6 +44,19 @@ def spinner(console: Console, text: str) -> Iterator[Callable[[str], None]]:
     yield show
 
 
+@contextlib.contextmanager
+def without_stderr() -> Iterator[None]:
+    """Discard what libraries write to standard error, past Python too, until the block ends."""
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 def table(title: str, *columns: str, rows: Iterable[Sequence[Any]]) -> Table:
     """Return a plain table; columns whose name begins with `>` are aligned to the right."""
     result = Table(title=Text(title), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))

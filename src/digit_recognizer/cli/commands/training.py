@@ -1,14 +1,18 @@
 """train: cross-validation of one or several pipelines; board: its curves in TensorBoard."""
 
+import contextlib
 import statistics
+import threading
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
 from digit_recognizer.cli import parser, selection
-from digit_recognizer.cli.console import command_line, make_console, print_next, spinner, table
+from digit_recognizer.cli.console import command_line, make_console, print_next, spinner, table, without_stderr
 from digit_recognizer.cli.parser import Command, Parser, UsageError
+from digit_recognizer.cli.serving import LOOPBACK
 from digit_recognizer.errors import UserError
 from digit_recognizer.formatting import duration, interval
 from digit_recognizer.workspace import Workspace
@@ -146,16 +150,42 @@ def budget_lines(fit: "Fit", measured: "Measured | None") -> list[str]:
     return [*lines, f"resuming the training begun before: {time}" if fit.goes_on else time]
 
 
-def board(workspace: Workspace, pipeline: str | None = None, run: str | None = None) -> None:
+def board(
+    workspace: Workspace,
+    pipeline: str | None = None,
+    run: str | None = None,
+    host: str | None = None,
+    port: int | None = None,
+) -> None:
     """Show the curves of trainings in TensorBoard."""
-    import subprocess
-    import sys
-
     selected = selection.select_runs(pipeline, run, workspace) if pipeline or run else None
     folder = workspace.run(selection.only(selected.runs)) if selected else workspace.runs
     if not folder.is_dir():
-        raise UserError(f"there is no {folder} yet: `make train` makes a run")
-    subprocess.run([sys.executable, "-m", "tensorboard.main", "--logdir", str(folder)], check=True)
+        raise UserError(f"there is no {folder} yet: `{command_line(workspace, 'train')}` makes a run")
+    console = make_console()
+    with without_stderr():  # where TensorFlow and TensorBoard's data server print
+        address = _launch_tensorboard(folder, host or LOOPBACK, port)
+        console.print(f"{address} (Ctrl-C ends it)")
+        with contextlib.suppress(KeyboardInterrupt):
+            threading.Event().wait()
+
+
+def _launch_tensorboard(folder: Path, host: str, port: int | None) -> str:
+    """Serve TensorBoard from another thread and return its address; without a port the first free one from 6006.
+
+    Raises:
+        UserError: TensorBoard is not installed, or it can't listen there.
+    """
+    try:
+        from tensorboard import default, program
+    except ImportError:
+        raise UserError("TensorBoard is not installed: pip install tensorboard") from None
+    server = program.TensorBoard(plugins=default.get_plugins())
+    server.configure(logdir=str(folder), host=host, port=port)
+    try:
+        return server.launch()
+    except program.TensorBoardServerException as error:
+        raise UserError(f"TensorBoard: {str(error).strip().partition(chr(10))[0]}; set HOST and PORT") from None
 
 
 def _add_train_options(options: Parser) -> None:
@@ -167,4 +197,9 @@ def _add_train_options(options: Parser) -> None:
     options.add_argument("--force", action="store_true", help="start again: rename the old run and train a new one")
 
 
-COMMANDS = (Command(train, _add_train_options), Command(board, parser.add_run_selection))
+def _add_board_options(options: Parser) -> None:
+    parser.add_run_selection(options)
+    parser.add_server(options)
+
+
+COMMANDS = (Command(train, _add_train_options), Command(board, _add_board_options))
