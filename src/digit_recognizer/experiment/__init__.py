@@ -399,15 +399,27 @@ def _replace(part: Any, changes: dict[str, Any], prefix: str) -> Any:
     values = {}
     for name, value in changes.items():
         if name not in names:
-            close = difflib.get_close_matches(name, names, n=1)
-            hint = f"; did you mean {close[0]}?" if close else f"; there are: {', '.join(names)}"
-            raise UserError(f"{prefix}{name}: {type(part).__name__} has no field '{name}'{hint}")
+            close = _similar(name, part)
+            hint = f"did you mean {prefix}{close}?" if close else "`digit-recognizer settings` lists all"
+            raise UserError(f"{prefix}{name}: there is no such setting; {hint}")
         nested = isinstance(value, _Group)
         values[name] = _replace(getattr(part, name), value, f"{prefix}{name}.") if nested else _as_field(part, name, value)
     try:
         return dataclasses.replace(part, **values)
     except ValueError as error:
         raise UserError(f"{prefix}{error}") from error
+
+
+def _similar(name: str, part: Any) -> str | None:
+    """Return the field of `part` or of a part of it, dotted, that `name` may mean; None where no name is close."""
+    dotted = {item.name: item.name for item in dataclasses.fields(part)}
+    for outer in list(dotted):
+        inner = getattr(part, outer)
+        names = [item.name for item in dataclasses.fields(inner)] if dataclasses.is_dataclass(inner) else inner
+        for last in names if isinstance(names, list | Mapping) else ():
+            dotted.setdefault(last, f"{outer}.{last}")
+    close = difflib.get_close_matches(name, dotted, n=1)
+    return dotted[close[0]] if close else None
 
 
 def _as_field(part: Any, name: str, value: Any) -> Any:
