@@ -21,13 +21,13 @@ CELLS = [
 # Handwritten digits: from the data to a submission
 
 This notebook trains five small convolutional networks by cross-validation, shows where they are wrong, averages them and
-writes `submission.csv`. It takes about five minutes on Kaggle's CPU.
+writes `submission.csv`. It takes some minutes and needs neither a GPU nor the internet.
 
 Before you run it, in the panel on the right:
 
 1. *Add Input*: the competition **Digit Recognizer**.
 2. *Add Input*, then *Upload*: the wheel of the digit-recognizer project, as a dataset. `pip wheel --no-deps .` in the
-   project's folder builds it. The notebook needs no internet.
+   project's folder builds it.
 3. *Session options*: a GPU if you want to train the larger pipelines; `fast` does not need one.
 """,
     ),
