@@ -86,7 +86,7 @@ def main() -> None:
     storage.HEARTBEAT, storage.GRACE = 1, 4
     pipeline = load("quick", workspace)
     try:
-        summary = tune(StudyRequest(pipeline, {}, "quick", **options), workspace, lambda event: print(event, flush=True))
+        summary = tune(StudyRequest(pipeline, "quick", **options), workspace, lambda event: print(event, flush=True))
     except UserError as error:
         sys.exit(f"error: {error}")
     print(json.dumps({"trials": summary.trials, "interrupted": summary.interrupted, "verdict": summary.verdict}))

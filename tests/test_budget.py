@@ -149,7 +149,7 @@ def test_real_steps_are_timed_and_the_same_command_goes_on_with_the_same_setting
     monkeypatch.setattr(time_budget, "_probe", lambda *_: pytest.fail("it was timed again"))
     again = time_budget.fit([request(workspace, jobs=2, only=[0, 1, 2], **PLAIN)], 3, workspace)
     assert settings(again.requests[0].pipeline.experiment) == settings(chosen)
-    assert again.requests[0].changes == fit.requests[0].changes
+    assert again.requests[0].pipeline.changes == fit.requests[0].pipeline.changes
     assert not fit.goes_on and again.goes_on and "goes on with what was begun" in budget_lines(again, None)[-1]
     for other in ({"only": [0, 1]}, {"force": True}, {"learning_rate": 0.1}):
         with pytest.raises(pytest.fail.Exception):

@@ -127,7 +127,7 @@ def test_settings_are_json():
 
     found = experiment.settings(dataclasses.replace(BASE, early_stopping=EarlyStopping(), network_options={"hidden": (8,)}))
     assert json.loads(json.dumps(found)) == found
-    assert found["network"] == "digit_recognizer.networks.mlp"
+    assert found["network"] == "digit_recognizer.models.networks.mlp"
     assert found["early_stopping"] == {"monitor": "val_loss", "patience": 10, "min_delta": 0.0}
     assert found["network_options"] == {"hidden": [8]}
 

@@ -384,7 +384,7 @@ def test_an_edited_pipeline_with_the_same_settings_only_warns(copied):
 def test_a_pipeline_edited_before_its_workers_read_it_is_not_trained(copied):
     wanted = request(copied, "edited")
     edit_pipeline(copied)
-    with pytest.raises(UserError, match=r"tiny\.py was edited while it was training: run the command again"):
+    with pytest.raises(UserError, match=r"tiny\.py was edited during the training: run the same command again"):
         train(wanted, copied)
 
 

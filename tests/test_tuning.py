@@ -42,7 +42,7 @@ def quick(monkeypatch):
 
 def search(workspace, on_event=lambda event: None, **options):
     changes = options.pop("changes", {})
-    return tune(StudyRequest(load("quick", workspace, changes), changes, "quick", **options), workspace, on_event)
+    return tune(StudyRequest(load("quick", workspace, changes), "quick", **options), workspace, on_event)
 
 
 def known_trials(workspace, name="quick"):

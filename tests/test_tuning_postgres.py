@@ -203,7 +203,7 @@ def test_a_server_that_refuses_is_named_without_its_password(workspace, server, 
 
     monkeypatch.setattr("digit_recognizer.tuning.study.load_dataset", study_worker.dataset)
     url = change(server)
-    request = StudyRequest(load("quick", workspace), {}, "quick", trials=1, storage=url)
+    request = StudyRequest(load("quick", workspace), "quick", trials=1, storage=url)
     with pytest.raises(UserError) as caught:
         tune(request, workspace)
     said = str(caught.value)

@@ -9,8 +9,6 @@ import pytest
 
 from digit_recognizer import experiment
 from digit_recognizer.data import sources
-from digit_recognizer.data.dataset import load_dataset
-from digit_recognizer.data.folds import load_folds
 from digit_recognizer.training import cross_validation, workers
 from digit_recognizer.training.cross_validation import Request
 from digit_recognizer.workspace import Workspace
@@ -65,7 +63,7 @@ def request(workspace: Workspace, run: str = "tiny", *, only=None, full=False, j
     """Return the request to train `tiny`; `only` are the FOLDS; `augmentation__rotation=5` is a field of a part."""
     changes = {name.replace("__", "."): value for name, value in changes.items()}
     pipeline = experiment.load("tiny", workspace, changes)
-    return Request(pipeline, changes, run, folds=only, full=full, jobs=jobs, force=force)
+    return Request(pipeline, run, folds=only, full=full, jobs=jobs, force=force)
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -103,16 +101,5 @@ def rehearse_here(requests, name, part, workspace):
         return rehearse.rehearse_part(requests, name, part, workspace)
 
 
-def _train_members_here(job, members, threads, jobs, on_event, length=workers.own_length):
-    from digit_recognizer.training import teacher
-    from digit_recognizer.training.member import Task, train_member
-    from digit_recognizer.training.members import split_rows
-
-    loaded = experiment.load(str(job.pipeline), job.workspace, job.changes).experiment
-    folds = load_folds(job.run / "folds.csv")
-    for member in members:
-        split, folder = split_rows(folds, member.fold), job.run / member.folder
-        taught = teacher.soft_labels(job.workspace.run(loaded.teacher), member.fold) if loaded.teacher else None
-        steps = length(member)
-        task = Task(loaded, load_dataset(job.workspace), split, member, folder, on_event, soft_labels=taught)
-        train_member(task if steps is None else task.of_length(steps))
+def _train_members_here(job, members, jobs, on_event, length=workers.own_length):
+    workers.train_here(job, ((member, length(member)) for member in members), on_event)

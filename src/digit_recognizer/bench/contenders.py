@@ -86,7 +86,7 @@ def _train(
     with tempfile.TemporaryDirectory() as folder:
         inner = Workspace(Path(folder))
         inner.input.symlink_to(workspace.input.resolve())
-        train(Request(load(str(pipeline), workspace, changes), changes, "bench", folds, jobs=jobs), inner, on_event)
+        train(Request(load(str(pipeline), workspace, changes), "bench", folds, jobs=jobs), inner, on_event)
 
 
 def plain_training(tick: Tick, pipeline: Path, changes: dict[str, Any], workspace: Workspace) -> None:

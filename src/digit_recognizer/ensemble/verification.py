@@ -62,7 +62,7 @@ def _check_retrained(workspace: Workspace, run: blending.Run, on_event: OnEvent)
     pipeline = experiment.load(record["pipeline_file"], workspace, changes)
     again = f"{run.name}.retrained"
     for full in sorted({member.fold is None for member in results.trained_members(workspace.run(run.name))}):
-        train(Request(pipeline, changes, again, folds=run.metrics["folds_done"], full=full), workspace, on_event)
+        train(Request(pipeline, again, folds=run.metrics["folds_done"], full=full), workspace, on_event)
     if not np.array_equal(files.read_npz(workspace.run(again) / "test.npz")["probabilities"], run.test):
         raise UserError(f"run '{run.name}' gives other probabilities when it is trained again: compare it with '{again}'")
     results.remove_run(workspace.run(again))

@@ -291,6 +291,7 @@ class Pipeline:
     sha256: str
     description: str
     experiment: Experiment
+    changes: Mapping[str, Any] = field(default_factory=dict)  # settings that differ from the file's, as `override` takes them
     suggest: Callable[[Any], dict[str, Any]] | None = None
     # Length of training, 1 being the experiment's own, -> out-of-fold accuracy that was measured, on how many images.
     curve: Mapping[float, tuple[float, int]] = field(default_factory=dict)
@@ -299,6 +300,15 @@ class Pipeline:
     def summary(self) -> str:
         """The docstring's first line."""
         return self.description.strip().partition("\n")[0]
+
+    def changed(self, changes: Mapping[str, Any]) -> "Pipeline":
+        """Return the pipeline with more settings changed.
+
+        Raises:
+            UserError: no such setting, or a value that it can't take.
+        """
+        experiment, together = override(self.experiment, changes), merged(self.changes, changes)
+        return dataclasses.replace(self, experiment=experiment, changes=together)
 
 
 def available(workspace: Workspace) -> dict[str, Path]:
@@ -330,6 +340,7 @@ def load(reference: str, workspace: Workspace | None = None, changes: Mapping[st
         sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
         description=inspect.cleandoc(module.__doc__ or "(no description)"),
         experiment=override(experiment, changes or {}),
+        changes=dict(changes or {}),
         suggest=getattr(module, "suggest", None),
         curve=getattr(module, "CURVE", {}),
     )

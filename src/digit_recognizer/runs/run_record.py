@@ -21,8 +21,8 @@ RECORD = "experiment.json"
 SURROUNDINGS = ("git_commit", "versions", "python", "backend", "device", "precision")
 
 
-def describe(pipeline: Pipeline, changes: dict[str, Any], dataset: Dataset, workspace: Workspace) -> dict[str, Any]:
-    """Return the content of experiment.json; `changes` are those that the pipeline was loaded with.
+def describe(pipeline: Pipeline, dataset: Dataset, workspace: Workspace) -> dict[str, Any]:
+    """Return the content of experiment.json.
 
     Raises:
         UserError: the teacher that the experiment names can't teach it.
@@ -32,7 +32,7 @@ def describe(pipeline: Pipeline, changes: dict[str, Any], dataset: Dataset, work
         "pipeline": pipeline.name,
         "pipeline_file": str(pipeline.file),
         "pipeline_sha256": pipeline.sha256,
-        "changes": changes,
+        "changes": dict(pipeline.changes),
         "description": pipeline.summary,
         "settings": experiment.settings(pipeline.experiment),
         "dataset": {

@@ -21,10 +21,9 @@ from digit_recognizer.workspace import Workspace
 
 @dataclass(frozen=True)
 class Request:
-    """What to train: the pipeline with the changes it was loaded with, and which of its members under which name."""
+    """What to train: which members of a pipeline, and the name of their run."""
 
     pipeline: Pipeline
-    changes: dict[str, Any]
     run: str
     folds: Sequence[int] | None = None  # None: all
     full: bool = False  # on all rows instead of the folds
@@ -45,7 +44,7 @@ def train(request: Request, workspace: Workspace, on_event: OnEvent = ignore) ->
     run = workspace.run(request.run)
     if experiment.teacher == request.run:
         raise UserError(f"teacher: run '{request.run}' can't learn from itself: train under another name (RUN=...)")
-    record = run_record.describe(request.pipeline, request.changes, dataset, workspace)
+    record = run_record.describe(request.pipeline, dataset, workspace)
     if request.force and run.exists():
         with run_record.locked(run):
             on_event(Warned(f"moved the old run to {run_record.move_aside(run)}"))
@@ -59,7 +58,7 @@ def train(request: Request, workspace: Workspace, on_event: OnEvent = ignore) ->
         jobs = request.jobs or default_jobs(experiment, len(waiting))
         on_event(TrainingPlanned(run, experiment, members, waiting, jobs, rows=len(folds)))
         if waiting:
-            job = workers.Job(request.pipeline.file, request.pipeline.sha256, request.changes, workspace, run)
+            job = workers.Job(request.pipeline, workspace, run)
 
             def keep_results(event: Event) -> None:
                 if isinstance(event, ModelBuilt):
@@ -68,7 +67,7 @@ def train(request: Request, workspace: Workspace, on_event: OnEvent = ignore) ->
                     results.write_results(run, experiment, dataset, folds)
                 on_event(event)
 
-            workers.train_members(job, waiting, experiment.threads, jobs, keep_results, request.length)
+            workers.train_members(job, waiting, jobs, keep_results, request.length)
         scores = results.write_results(run, experiment, dataset, folds)
         for doubt in results.doubts(scores):
             on_event(Warned(doubt))

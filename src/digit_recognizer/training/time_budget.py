@@ -164,16 +164,19 @@ def fit(requests: Sequence[Request], minutes: float, workspace: Workspace) -> Fi
 
 def _identity(request: Request) -> dict[str, Any]:
     """What the answer depends on, as JSON gives it back."""
-    wanted = {"run": request.run, "pipeline": request.pipeline.sha256, "changes": request.changes, "folds": request.folds}
+    wanted = {
+        "run": request.run,
+        "pipeline": request.pipeline.sha256,
+        "changes": dict(request.pipeline.changes),
+        "folds": request.folds,
+    }
     return json.loads(json.dumps(wanted | {"full": request.full, "jobs": request.jobs}))
 
 
 def _changed(requests: Sequence[Request], changes: Sequence[Mapping[str, Any]]) -> list[Request]:
     found = []
     for request, changed in zip(requests, changes, strict=True):
-        new = {**request.changes, **changed}
-        pipeline = dataclasses.replace(request.pipeline, experiment=override(request.pipeline.experiment, new))
-        found.append(dataclasses.replace(request, pipeline=pipeline, changes=new))
+        found.append(dataclasses.replace(request, pipeline=request.pipeline.changed(changed)))
     return found
 
 
@@ -241,12 +244,11 @@ def _seeds(experiment: Experiment, count: int) -> list[int]:
 
 def _paces(request: Request, workspace: Workspace, folds: np.ndarray, members: list[Member]) -> list[Pace]:
     """Train `members` for a few steps each and return their paces; nothing of it is kept."""
-    experiment, changes = request.pipeline.experiment, {**request.changes, **PROBE}
+    pipeline = request.pipeline.changed(PROBE)
     with tempfile.TemporaryDirectory(prefix="digit-recognizer-") as folder:
         save_folds(Path(folder) / "folds.csv", folds)
-        job = workers.Job(request.pipeline.file, request.pipeline.sha256, changes, workspace, Path(folder))
-        clock = _Clock(members, request.jobs, experiment.batch_size)
-        workers.train_members(job, members, experiment.threads, request.jobs, clock.on_event)
+        clock = _Clock(members, request.jobs, pipeline.experiment.batch_size)
+        workers.train_members(workers.Job(pipeline, workspace, Path(folder)), members, request.jobs, clock.on_event)
     return [clock.pace(member) for member in members]
 
 

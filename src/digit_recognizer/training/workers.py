@@ -9,15 +9,16 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from multiprocessing import connection, get_context
 from pathlib import Path
 from typing import Any
 
-from digit_recognizer import backend
+from digit_recognizer import backend, experiment
 from digit_recognizer.errors import DiskFullError, UserError
-from digit_recognizer.training.events import Event, MemberFinished, OnEvent
+from digit_recognizer.experiment import Pipeline
+from digit_recognizer.training.events import Event, MemberFinished, OnEvent, ignore
 from digit_recognizer.training.members import Member
 from digit_recognizer.training.processes import die_with_parent
 from digit_recognizer.workspace import Workspace
@@ -32,40 +33,64 @@ def own_length(member: Member) -> int | None:
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker needs to train members of one run."""
+    """What members of one run are trained from, and the folder that theirs are in."""
 
-    pipeline: Path
-    sha256: str  # of that file
+    pipeline: Pipeline
+    workspace: Workspace
+    run: Path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Send no loaded pipeline to another process: its functions belong to a file that is no importable module."""
+        pipeline = self.pipeline
+        return _Unloaded, (pipeline.file, pipeline.sha256, dict(pipeline.changes), self.workspace, self.run)
+
+
+@dataclass(frozen=True)
+class _Unloaded:
+    """A job as it reaches a worker."""
+
+    file: Path
+    sha256: str
     changes: dict[str, Any]
     workspace: Workspace
     run: Path
+
+    def load(self) -> Job:
+        """Return the job with its pipeline loaded.
+
+        Raises:
+            UserError: the file is gone, or it was edited.
+        """
+        pipeline = experiment.load(str(self.file), self.workspace, self.changes)
+        if pipeline.sha256 != self.sha256:
+            raise UserError(
+                f"{pipeline.file} was edited during the training: run the same command again to see which settings differ"
+            )
+        return Job(pipeline, self.workspace, self.run)
 
 
 def train_members(
     job: Job,
     members: Sequence[Member],
-    threads: int,
     jobs: int,
     on_event: OnEvent,
     length: Length = own_length,
 ) -> None:
-    """Train `members`, `jobs` at a time, each with `threads` CPU threads; `on_event` is called in this process.
+    """Train `members` in processes of their own, `jobs` at a time; `on_event` is called in this process.
 
-    `length` is asked when a member begins.
+    `length` is called when a member starts.
 
     Raises:
         UserError: a member's training failed; those running beside it keep their last epoch.
     """
     waiting = list(members)
-    backend.prepare_environment(threads)
+    backend.prepare_environment(job.pipeline.experiment.threads)
     context = get_context("spawn")
     workers: dict[connection.Connection, tuple[Any, Member]] = {}
     try:
         for _ in range(min(jobs, len(waiting))):
             mine, theirs = context.Pipe()
-            process = context.Process(
-                target=_work, args=(theirs, job, threads, jobs, os.getpid()), name="digit-recognizer member"
-            )
+            process = context.Process(target=_work, args=(theirs, job, jobs, os.getpid()), name="digit-recognizer member")
             _start(process)
             theirs.close()
             workers[mine] = (process, waiting.pop(0))
@@ -127,7 +152,7 @@ def _receive(pipe: connection.Connection, process: Any, member: Member) -> Event
     raise error
 
 
-def _work(pipe: connection.Connection, job: Job, threads: int, jobs: int, parent: int) -> None:
+def _work(pipe: connection.Connection, job: _Unloaded, jobs: int, parent: int) -> None:
     """Train each member that comes through `pipe`, with its length, until None does."""
     die_with_parent(parent)
     with (job.run / "log.txt").open("a") as log:  # libraries talk a lot, some of them past Python
@@ -140,7 +165,7 @@ def _work(pipe: connection.Connection, job: Job, threads: int, jobs: int, parent
             pipe.send(event)
 
     try:
-        _train_each(pipe, send, job, threads, jobs)
+        _train_all(job.load(), iter(pipe.recv, None), jobs, send)
     except Exception as error:
         send(_Failed(_in_one_line(error), _disk_full(error), traceback.format_exc()))
 
@@ -156,26 +181,35 @@ def _in_one_line(error: Exception) -> str:
     return message.strip().partition("\n")[0]
 
 
-def _train_each(pipe: connection.Connection, send: Callable, job: Job, threads: int, jobs: int) -> None:
-    from digit_recognizer import experiment
+def _train_all(job: Job, assignments: Iterable[tuple[Member, int | None]], jobs: int, on_event: OnEvent) -> None:
+    """Configure the backend, then train the members."""
+    threads = job.pipeline.experiment.threads
+    backend.configure(threads, job.pipeline.experiment.deterministic)
+    train_here(job, assignments, on_event, max(1, min(4, (os.cpu_count() or 1) // jobs - threads)))
+
+
+def train_here(
+    job: Job, assignments: Iterable[tuple[Member, int | None]], on_event: OnEvent = ignore, loader_workers: int = 1
+) -> None:
+    """Train members in this process, which imports Keras.
+
+    Args:
+        assignments: each member with its steps per epoch; None: those of its experiment.
+        loader_workers: threads or processes that prepare batches.
+
+    Raises:
+        UserError: a training failed.
+    """
     from digit_recognizer.data.dataset import load_dataset
     from digit_recognizer.data.folds import load_folds
-
-    pipeline = experiment.load(str(job.pipeline), job.workspace, job.changes)
-    if pipeline.sha256 != job.sha256:
-        raise UserError(f"{pipeline.file} was edited while it was training: run the command again, which says what differs")
-    loaded = pipeline.experiment
-    dataset = load_dataset(job.workspace)
-    folds = load_folds(job.run / "folds.csv")
-    backend.configure(threads, loaded.deterministic)
     from digit_recognizer.training import teacher
     from digit_recognizer.training.member import Task, train_member
     from digit_recognizer.training.members import split_rows
 
-    augmenting = max(1, min(4, (os.cpu_count() or 1) // jobs - threads))
-    while order := pipe.recv():
-        member, steps = order
+    dataset, folds = load_dataset(job.workspace), load_folds(job.run / "folds.csv")
+    wanted = job.pipeline.experiment
+    for member, steps in assignments:
         split, folder = split_rows(folds, member.fold), job.run / member.folder
-        taught = teacher.soft_labels(job.workspace.run(loaded.teacher), member.fold) if loaded.teacher else None
-        task = Task(loaded, dataset, split, member, folder, send, augmenting, taught)
+        taught = teacher.soft_labels(job.workspace.run(wanted.teacher), member.fold) if wanted.teacher else None
+        task = Task(wanted, dataset, split, member, folder, on_event, loader_workers, taught)
         train_member(task if steps is None else task.of_length(steps))

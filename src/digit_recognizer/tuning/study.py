@@ -35,13 +35,12 @@ IDENTITY = "identity"
 
 @dataclass(frozen=True)
 class StudyRequest:
-    """What to search: the pipeline with the changes it was loaded with, and for how long.
+    """What to search, and for how long.
 
     `trials` counts those of earlier commands and other machines too; `hours` are this command's own.
     """
 
     pipeline: Pipeline
-    changes: dict[str, Any]
     name: str  # the study's: its journal is studies/<name>.journal
     hours: float | None = None
     trials: int | None = None
@@ -254,7 +253,7 @@ class _Search:
             self.session.check()
             self.session.emit(events.TrialProgress(number, repeat, event))
 
-        return Trainer(self.pipeline, self.request.changes, self.dataset, self.workspace, on_event)
+        return Trainer(self.pipeline, self.dataset, self.workspace, on_event)
 
     def _folder(self, number: int) -> Path:
         return self.folder / f"trial_{number}"
@@ -276,9 +275,5 @@ class _Search:
             seconds=time.monotonic() - self.began,
         )
         report = page.write_page(self.workspace.studies / f"{study.study_name}.html", study, rounds, summary)
-        written = (
-            tuned_pipeline.write(summary, self.pipeline, self.request.changes, self.workspace)
-            if summary.winner is not None
-            else None
-        )
+        written = tuned_pipeline.write(summary, self.pipeline, self.workspace) if summary.winner is not None else None
         return summary.with_files(report, written)

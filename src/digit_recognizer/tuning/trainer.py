@@ -16,7 +16,7 @@ import numpy as np
 from digit_recognizer import files, metrics
 from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.data.folds import save_folds, stratified_folds
-from digit_recognizer.experiment import Experiment, Pipeline, merged
+from digit_recognizer.experiment import Experiment, Pipeline
 from digit_recognizer.runs import results
 from digit_recognizer.training import workers
 from digit_recognizer.training.events import EpochEnded, Event, MemberFinished, OnEvent
@@ -46,7 +46,6 @@ class Trainer:
     """What all trials of a study share. `on_event` gets the events of their trainings."""
 
     pipeline: Pipeline
-    changes: dict[str, Any]
     dataset: Dataset
     workspace: Workspace
     on_event: OnEvent
@@ -105,8 +104,7 @@ class Trainer:
             fold_done(member)
         waiting = [member for member in members if member not in finished]
         if waiting:
-            job = workers.Job(self.pipeline.file, self.pipeline.sha256, merged(self.changes, changes), self.workspace, folder)
-            workers.train_members(job, waiting, experiment.threads, 1, on_event)
+            workers.train_members(workers.Job(self.pipeline.changed(changes), self.workspace, folder), waiting, 1, on_event)
         seconds = sum(files.read_json(folder / member.folder / "metrics.json")["seconds"] for member in members)
         files.write_npz(folder / RESULT, probabilities=oof, label=labels, fold=folds, seconds=np.array(seconds))
 

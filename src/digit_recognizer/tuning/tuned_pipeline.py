@@ -1,5 +1,6 @@
 """The winner as a pipeline of its own: `pipelines/<name>_tuned.py`, small and readable."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +12,16 @@ from digit_recognizer.workspace import Workspace
 MARK = "Written by `make tune`"
 
 
-def write(summary: StudySummary, pipeline: Pipeline, changes: dict[str, Any], workspace: Workspace) -> Path | None:
-    """Write the winner of `summary` and return the file; None where a file of that name was not written by a study.
-
-    Args:
-        changes: those that the study's pipeline was loaded with.
-    """
+def write(summary: StudySummary, pipeline: Pipeline, workspace: Workspace) -> Path | None:
+    """Write the winner of `summary` and return the file; None where a file of that name was not written by a study."""
     path = workspace.root / "pipelines" / f"{pipeline.name}_tuned.py"
     if path.exists() and MARK not in path.read_text(encoding="utf-8"):
         return None
-    files.write_text(path, text(summary, _reference(pipeline, path), changes))
+    files.write_text(path, text(summary, _reference(pipeline, path), pipeline.changes))
     return path
 
 
-def text(summary: StudySummary, reference: str, changes: dict[str, Any]) -> str:
+def text(summary: StudySummary, reference: str, changes: Mapping[str, Any]) -> str:
     """Return the file's content; `reference` is the Python expression that `load` takes."""
     settings = merged(changes, summary.winning_trial.changes) if summary.winner else dict(changes)
     lines = "".join(f"        {name!r}: {value!r},\n" for name, value in settings.items())

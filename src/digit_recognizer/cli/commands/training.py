@@ -75,9 +75,7 @@ def requests_of(
 
     from digit_recognizer.training.cross_validation import Request
 
-    return [
-        Request(pipeline=loaded, changes=changes, run=name, **options) for loaded, name in zip(pipelines, names, strict=True)
-    ]
+    return [Request(pipeline=loaded, run=name, **options) for loaded, name in zip(pipelines, names, strict=True)]
 
 
 def _train(request: "Request", workspace: Workspace) -> None:

@@ -42,7 +42,6 @@ def tune(
 
     request = study.StudyRequest(
         pipeline=loaded,
-        changes=changes,
         name=name,
         hours=hours,
         trials=trials,
