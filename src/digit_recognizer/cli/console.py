@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,15 +16,45 @@ from rich.text import Text
 from digit_recognizer.workspace import PROJECT_ROOT, Workspace
 
 WIDTH_WITHOUT_TERMINAL = 200  # in a file or pipe no table is wrapped
+INDENT = len("next: ")
+
+
+class _Console(Console):
+    """A console that breaks text between words on a terminal, but never within a `command to copy`."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        if self.is_terminal:
+            objects = tuple(wrapped(item, self.width) if isinstance(item, str) else item for item in objects)
+        super().print(*objects, **options)
 
 
 def make_console() -> Console:
-    """Return a console that prints text as it is: no markup, no highlighting, no line breaks of its own."""
-    in_notebook = "JPY_PARENT_PID" in os.environ  # its cells give a command a terminal, but show no redrawn lines
-    console = Console(markup=False, highlight=False, emoji=False, soft_wrap=True, force_terminal=False if in_notebook else None)
+    """Return a console that prints text as it is, without markup and highlighting; in a file or pipe lines are not broken."""
+    console = _Console(markup=False, highlight=False, emoji=False, soft_wrap=True)
     if not console.is_terminal:
         console.width = WIDTH_WITHOUT_TERMINAL
     return console
+
+
+def wrapped(text: str, width: int) -> str:
+    """Return the text with line breaks between words and `commands` so that lines have at most `width` characters."""
+    return "\n".join(_wrapped_line(line, width) for line in text.split("\n"))
+
+
+def _wrapped_line(line: str, width: int) -> str:
+    if len(line) <= width:
+        return line
+    lines = [re.match(" *", line)[0]]
+    for word in re.findall(r"[^\s`]*`[^`]*`\S*|\S+", line):
+        if lines[-1].strip() and len(lines[-1]) + len(word) > width:
+            lines.append("  ")
+        lines[-1] += f"{word} "
+    return "\n".join(one.rstrip() for one in lines)
+
+
+def shown(path: Path) -> str:
+    """Return the path as a person would type it: relative to the current folder where it lies below."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 @contextlib.contextmanager
@@ -71,8 +102,15 @@ def table(title: str, *columns: str, rows: Iterable[Sequence[Any]]) -> Table:
 def print_next(console: Console, *steps: tuple[str, str]) -> None:
     """Print the commands that a person may type next, each with what it does."""
     width = max(len(command) for command, _ in steps)
+    purpose_width = max(len(purpose) for _, purpose in steps)
+    two_lines = console.is_terminal and INDENT + width + 2 + purpose_width > console.width
     for number, (command, purpose) in enumerate(steps):
-        console.print(f"{'' if number else 'next:':<5} {command:<{width}}  {purpose}")
+        lead = f"{'' if number else 'next:':<{INDENT}}"
+        if two_lines:  # a command that is broken could not be copied
+            console.print(f"{lead}{purpose}:")
+            console.print(Text(f"{' ' * INDENT}  {command}"))
+        else:
+            console.print(f"{lead}{command:<{width}}  {purpose}")
 
 
 def command_line(workspace: Workspace, command: str, **options: Any) -> str:

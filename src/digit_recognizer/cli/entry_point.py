@@ -5,11 +5,13 @@ digit-recognizer [--workspace DIR | --demo] COMMAND [options]
 
 import errno
 import os
+import shutil
 import sys
 import traceback
 from collections.abc import Sequence
 
 from digit_recognizer.cli.commands import COMMANDS
+from digit_recognizer.cli.console import wrapped
 from digit_recognizer.cli.parser import UsageError, make_parser
 from digit_recognizer.errors import UserError
 from digit_recognizer.workspace import Workspace
@@ -60,5 +62,6 @@ def _in_one_line(error: Exception) -> str:
 
 
 def _report(message: str, status: int) -> int:
-    print(f"digit-recognizer: {message}", file=sys.stderr)
+    line = f"digit-recognizer: {message}"
+    print(wrapped(line, shutil.get_terminal_size().columns) if sys.stderr.isatty() else line, file=sys.stderr)
     return status

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from digit_recognizer import backend
+from digit_recognizer.cli.console import shown
 from digit_recognizer.cli.remaining_time import RemainingTime
 from digit_recognizer.formatting import duration
 from digit_recognizer.training.events import (
@@ -66,7 +67,7 @@ class TrainingDisplay:
 def _plan_line(plan: TrainingPlanned) -> str:
     """`fast: training 3 models, at most 5 epochs, 2 in parallel (2 of 5 already trained)`."""
     if not plan.waiting:
-        return f"{plan.run.name}: already trained, nothing to do in {plan.run}"
+        return f"{plan.run.name}: already trained, nothing to do in {shown(plan.run)}"
     number, finished = len(plan.waiting), len(plan.members) - len(plan.waiting)
     models = f"{number} model{'s' if number > 1 else ''}"
     parallel = f", {min(plan.jobs, number)} in parallel" if min(plan.jobs, number) > 1 else ""

@@ -4,7 +4,7 @@ from digit_recognizer.cli.commands.data import fetch_data
 from digit_recognizer.cli.commands.runs import write_reports
 from digit_recognizer.cli.commands.submission import submit_file, write_blend
 from digit_recognizer.cli.commands.training import train_pipeline
-from digit_recognizer.cli.console import command_line, make_console, print_next
+from digit_recognizer.cli.console import command_line, make_console, print_next, shown
 from digit_recognizer.cli.parser import Command, Parser
 from digit_recognizer.cli.selection import Selection
 from digit_recognizer.workspace import Workspace
@@ -28,9 +28,9 @@ def demo(workspace: Workspace, force: bool = False) -> None:
     console.print()
     print_next(
         console,
-        (f"open {inner.run(NAME) / 'report.html'}", "see the wrong images"),
         (command_line(inner, "draw"), "draw your own digit"),
-        (command_line(workspace, "data"), "get Kaggle's data; then train, ensemble and submit"),
+        (shown(inner.run(NAME) / "report.html"), "the report, to open in a browser"),
+        (command_line(workspace, "data"), "get Kaggle's data"),
     )
 
 

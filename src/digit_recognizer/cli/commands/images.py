@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from digit_recognizer.cli import selection
-from digit_recognizer.cli.console import make_console, table
+from digit_recognizer.cli.console import make_console, shown, table
 from digit_recognizer.cli.parser import Command, Parser, add_run_selection, add_server
 from digit_recognizer.cli.serving import serve
 from digit_recognizer.errors import UserError
@@ -41,7 +41,7 @@ def predict(
     digit_images.write_predictions(folder / "predictions.csv", predictions)
     console.print(predictions_table(predictions))
     console.print(f"image files were {'prepared as MNIST was (--as-is: only scaled)' if prepare else 'only scaled'}")
-    console.print(f"all probabilities: {folder / 'predictions.csv'}")
+    console.print(f"all probabilities: {shown(folder / 'predictions.csv')}")
 
 
 def draw(
@@ -65,7 +65,7 @@ def draw(
         page = drawing.export(prediction.load_models(folder), folder / "draw")
 
     def on_address(address: str) -> None:
-        make_console().print(f"{address} (Ctrl-C ends it; any web server can serve {page.parent})")
+        make_console().print(f"{address} (Ctrl-C ends it; any web server can serve {shown(page.parent)})")
         webbrowser.open(address)
 
     serve(partial(drawing.make_server, page.parent), host, port, 8000, on_address)

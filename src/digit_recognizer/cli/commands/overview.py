@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from digit_recognizer.cli.commands.submission import print_submissions
-from digit_recognizer.cli.console import command_line, make_console, table
+from digit_recognizer.cli.console import command_line, make_console, shown, table
 from digit_recognizer.cli.parser import Command, add_run_selection
 from digit_recognizer.cli.selection import select_runs
 from digit_recognizer.formatting import duration, interval
@@ -28,7 +28,7 @@ def status(workspace: Workspace, pipeline: str | None = None, run: str | None = 
         names = select_runs(pipeline, run, workspace).runs
         console.print(runs_table([one for one in runs if one.name in names]))
         return
-    console.print(runs_table(runs) if runs else f"no runs in {workspace.runs} yet: `{command_line(workspace, 'train')}`")
+    console.print(runs_table(runs) if runs else f"no runs in {shown(workspace.runs)} yet: `{command_line(workspace, 'train')}`")
     if studies := study_statuses(workspace):
         console.print(studies_table(studies))
     print_submissions(workspace)

@@ -64,15 +64,14 @@ def rehearsal_table(name: str, results: Sequence["PartResult"]) -> Table:
     return table(name, "", ">right", "rehearsed accuracy (95 %)", ">out of fold", ">training", rows=rows)
 
 
-def expectation_line(workspace: Workspace, runs: Sequence[str], name: str) -> str:
-    """Return what a blend of these runs is expected to score on Kaggle, or how to find out."""
+def expected_accuracy(workspace: Workspace, runs: Sequence[str]) -> str:
+    """Return what a blend of these runs is expected to score on Kaggle; empty where it was not rehearsed."""
     from digit_recognizer.rehearsal.parts import PARTS
     from digit_recognizer.rehearsal.rehearse import expectation
 
-    if expected := expectation(workspace, runs):
-        return f"expect {interval(expected.accuracy)} on Kaggle, rehearsed on {expected.parts} of {PARTS} parts"
-    rehearse = command_line(workspace, "rehearse", pipeline=name.replace("+", " "))
-    return f"out-of-fold accuracy judges single models, not the average that is submitted: `{rehearse}` measures the average"
+    if not (expected := expectation(workspace, runs)):
+        return ""
+    return f"expected on Kaggle: {interval(expected.accuracy)}, rehearsed on {expected.parts} of {PARTS} parts"
 
 
 def _add_options(options: Parser) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from digit_recognizer.cli import selection
-from digit_recognizer.cli.console import command_line, make_console, print_next, table
+from digit_recognizer.cli.console import command_line, make_console, print_next, shown, table
 from digit_recognizer.cli.parser import Command, Parser, UsageError, add_run_selection
 from digit_recognizer.formatting import interval
 from digit_recognizer.workspace import Workspace
@@ -30,10 +30,10 @@ def write_reports(workspace: Workspace, names: Sequence[str]) -> None:
     console, dataset = make_console(), load_dataset(workspace)
     folders = [workspace.run(name) for name in names]
     for folder in folders:
-        console.print(f"report: {write_report(folder, dataset)}")
+        console.print(f"report: {shown(write_report(folder, dataset))}")
     if len(folders) > 1:
         page = workspace.runs / f"{'+'.join(names)}.html"
-        console.print(f"comparison: {write_comparison(folders, dataset, page)}")
+        console.print(f"comparison: {shown(write_comparison(folders, dataset, page))}")
 
 
 def compare(

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from digit_recognizer.cli import selection
-from digit_recognizer.cli.commands.rehearsal import expectation_line
-from digit_recognizer.cli.console import command_line, make_console, print_next, spinner, table
+from digit_recognizer.cli.commands.rehearsal import expected_accuracy
+from digit_recognizer.cli.console import command_line, make_console, print_next, shown, spinner, table
 from digit_recognizer.cli.parser import Command, Parser, UsageError, add_run_selection
 from digit_recognizer.errors import UserError
 from digit_recognizer.formatting import interval
@@ -22,9 +22,14 @@ if TYPE_CHECKING:
 
 def ensemble(workspace: Workspace, pipeline: str | None = None, run: str | None = None) -> None:
     """Blend a run's models, or several runs, into submissions/<name>.csv."""
-    write_blend(workspace, selection.select_runs(pipeline, run, workspace))
+    selected = selection.select_runs(pipeline, run, workspace)
+    write_blend(workspace, selected)
     chosen = selection.options_of(pipeline, run)
-    print_next(make_console(), (command_line(workspace, "submit", **chosen), "upload it and wait for the score"))
+    steps = [(command_line(workspace, "submit", **chosen), "upload it and wait for the score")]
+    if not expected_accuracy(workspace, selected.runs):
+        rehearse = command_line(workspace, "rehearse", **selection.options_of(pipeline, None))
+        steps.append((rehearse, "measure what the average of the models scores"))
+    print_next(make_console(), *steps)
 
 
 def write_blend(workspace: Workspace, selected: selection.Selection) -> None:
@@ -38,12 +43,13 @@ def write_blend(workspace: Workspace, selected: selection.Selection) -> None:
         blend = blending.blend(workspace, selected.runs, selected.name)
     for line in blend_lines(blend):
         console.print(line)
-    console.print(expectation_line(workspace, selected.runs, selected.name))
+    if expected := expected_accuracy(workspace, selected.runs):
+        console.print(expected)
     if len(selected.runs) > 1:
         folders, page = [workspace.run(name) for name in selected.runs], blend.csv.with_suffix(".html")
         data, weights = load_dataset(workspace), blend.weights or {}
         report.write_blend(folders, data, page, weights=weights, oof=blend.oof, test=blend.test)
-        console.print(f"report: {page}")
+        console.print(f"report: {shown(page)}")
 
 
 def submit(
@@ -59,7 +65,7 @@ def submit(
     path = file or workspace.submissions / f"{selection.select_runs(pipeline, run, workspace).name}.csv"
     if not path.exists():
         chosen = selection.options_of(pipeline, run)
-        raise UserError(f"there is no {path}: `{command_line(workspace, 'ensemble', **chosen)}` writes it")
+        raise UserError(f"there is no {shown(path)}: `{command_line(workspace, 'ensemble', **chosen)}` writes it")
     submit_file(workspace, path, message or "")
 
 
@@ -135,17 +141,18 @@ def blend_lines(blend: "Blend") -> Iterator[str | Table]:
         yield f"the blend {blend.against_best}"
     if look:
         yield f"second look at {look.doubtful} doubtful images, {'used' if look.better else 'not used'}: {look}"
-    yield f"submission: {blend.csv}"
+    yield f"submission: {shown(blend.csv)}"
 
 
 def submission_lines(path: Path, result: "SubmissionResult") -> Iterator[str]:
     """Yield the result of a submission."""
     if result.local:
-        yield f"{path}: {result.local.accuracy:.5f} on the test labels ({result.local.right:,} of {result.local.n:,} right)"
+        right = f"{result.local.right:,} of {result.local.n:,} right"
+        yield f"{shown(path)}: {result.local.accuracy:.5f} on the test labels ({right})"
     elif result.public_score is None:
-        yield f"{path}: uploaded, no score yet: `digit-recognizer ledger --refresh` asks for it later"
+        yield f"{shown(path)}: uploaded, no score yet: `digit-recognizer ledger --refresh` asks for it later"
     else:
-        yield f"{path}: public score {result.public_score:.5f}, best so far {result.best_score:.5f}"
+        yield f"{shown(path)}: public score {result.public_score:.5f}, best so far {result.best_score:.5f}"
     if result.oof_accuracy is not None:
         yield f"out-of-fold accuracy: {result.oof_accuracy:.5f}"
     if result.not_sent:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from digit_recognizer.cli import parser, selection
-from digit_recognizer.cli.console import command_line, make_console, print_next, spinner, table, without_stderr
+from digit_recognizer.cli.console import command_line, make_console, print_next, shown, spinner, table, without_stderr
 from digit_recognizer.cli.parser import Command, Parser, UsageError
 from digit_recognizer.cli.serving import LOOPBACK
 from digit_recognizer.errors import UserError
@@ -159,7 +159,7 @@ def board(
     selected = selection.select_runs(pipeline, run, workspace) if pipeline or run else None
     folder = workspace.run(selection.only(selected.runs)) if selected else workspace.runs
     if not folder.is_dir():
-        raise UserError(f"there is no {folder} yet: `{command_line(workspace, 'train')}` makes a run")
+        raise UserError(f"there is no {shown(folder)} yet: `{command_line(workspace, 'train')}` makes a run")
     console = make_console()
     with without_stderr():  # where TensorFlow and TensorBoard's data server print
         address = _launch_tensorboard(folder, host or LOOPBACK, port)

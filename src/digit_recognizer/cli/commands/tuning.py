@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from digit_recognizer.cli import parser, selection
-from digit_recognizer.cli.console import command_line, make_console, print_next, table
+from digit_recognizer.cli.console import command_line, make_console, print_next, shown, table
 from digit_recognizer.cli.parser import Command, Parser
 from digit_recognizer.errors import UserError
 from digit_recognizer.formatting import duration, interval
@@ -92,9 +92,9 @@ def study_lines(summary: "StudySummary") -> Iterator[str | Table]:
     yield table("The best trials", ">trial", ">log loss", "accuracy (95 %)", "settings", rows=rows)
     yield summary.verdict
     if summary.report:
-        yield f"report: {summary.report}"
+        yield f"report: {shown(summary.report)}"
     if summary.tuned:
-        yield f"pipeline: {summary.tuned}"
+        yield f"pipeline: {shown(summary.tuned)}"
 
 
 def _settings(changes: dict[str, Any]) -> str:
