@@ -1,26 +1,33 @@
-"""Studies whose trainings take no time, for tests of what surrounds the training; run as a program, one machine's share of one.
+"""Studies whose trainings take no time, for tests of everything around the training.
 
-    python tests/study_worker.py WORKSPACE '{"trials": 6, "storage": "postgresql://..."}' SECONDS_A_FOLD
+Run as a program, it is one machine's command:
+
+    python tests/study_worker.py WORKSPACE '{"trials": 6, "storage": "postgresql://..."}' SECONDS_PER_FOLD
 
 Each fold that is trained adds a line `folder fold` to WORKSPACE/trained.txt.
 """
 
 import json
+import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import optuna
+from optuna.trial import FrozenTrial
 
 from digit_recognizer import metrics
 from digit_recognizer.data.dataset import DIGITS, Dataset
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import load
 from digit_recognizer.runs.member import Member
-from digit_recognizer.training.events import EpochEnded
-from digit_recognizer.tuning import storage, study
+from digit_recognizer.training.events import EpochEnded, OnEvent, ignore
+from digit_recognizer.tuning import database, journal, study, trial_loop, trials
 from digit_recognizer.tuning.study import StudyRequest, tune
-from digit_recognizer.tuning.trainer import Evaluation, Trainer
+from digit_recognizer.tuning.summary import StudySummary
+from digit_recognizer.tuning.trainer import Trainer, TrialResult
 from digit_recognizer.workspace import Workspace
 
 ROWS = 1000
@@ -48,13 +55,13 @@ def workspace_with_pipeline(root: Path, text: str = PIPELINE) -> Workspace:
 
 
 def dataset(workspace: Workspace) -> Dataset:
-    """Return data that nothing looks at."""
+    """Return data that is not used."""
     images = np.zeros((ROWS, 28, 28, 1), dtype=np.uint8)
     return Dataset(images, np.arange(ROWS) % 10, images[:10], DIGITS, "0" * 64, "bundled", False)
 
 
 def quick_evaluate(seconds: float):
-    """Return what stands in for `Trainer.evaluate`: the best learning rate is 1e-3, one above 0.05 fails."""
+    """Return a replacement of `Trainer.evaluate`: the best learning rate is 1e-3, one above 0.05 fails."""
 
     def evaluate(self, experiment, changes, folder, on_epoch=lambda *_: None, on_fold=lambda *_: None):
         folder.mkdir(parents=True, exist_ok=True)
@@ -75,15 +82,58 @@ def quick_evaluate(seconds: float):
                 with (self.workspace.root / "trained.txt").open("a") as file:
                     file.write(f"{folder.name} {fold}\n")
             on_fold(fold + 1, float(np.mean(losses[: fold + 1])))
-        return Evaluation(float(np.mean(losses)), metrics.proportion(ROWS * (1 - loss), ROWS), losses, 3 * seconds, ROWS)
+        return TrialResult(float(np.mean(losses)), metrics.proportion(ROWS * (1 - loss), ROWS), losses, 3 * seconds, ROWS)
 
     return evaluate
+
+
+def search(workspace: Workspace, on_event: OnEvent = ignore, **options: Any) -> StudySummary:
+    """Run or resume the study of `quick` in this process."""
+    changes = options.pop("changes", {})
+    return tune(StudyRequest(load("quick", workspace, changes), "quick", **options), workspace, on_event)
+
+
+def known_trials(workspace: Workspace, study_name: str = "quick") -> list[FrozenTrial]:
+    """Return all trials of a study in the journal of `quick`."""
+    storage = journal.open_journal(journal.path_of("quick", workspace))
+    return optuna.load_study(study_name=study_name, storage=storage).get_trials()
+
+
+def counted_trials(workspace: Workspace) -> list[FrozenTrial]:
+    """Return the trials that count for TRIALS."""
+    return [trial for trial in known_trials(workspace) if trials.counts(trial)]
+
+
+def start(workspace: Workspace, seconds: float, **options: Any) -> subprocess.Popen:
+    """Start this file as a program."""
+    return start_program([__file__, workspace.root, json.dumps(options), str(seconds)])
+
+
+def start_program(arguments: list[Any]) -> subprocess.Popen:
+    """Start Python with these arguments; its output is one stream."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    return subprocess.Popen([sys.executable, *arguments], **pipes, text=True, bufsize=1, start_new_session=True)
+
+
+def read_until(worker: subprocess.Popen, text: str, times: int = 1) -> None:
+    """Read the worker's output until so many lines contain `text`.
+
+    Raises:
+        AssertionError: the worker ended before.
+    """
+    lines = []
+    for line in worker.stdout:
+        lines.append(line)
+        times -= text in line
+        if not times:
+            return
+    raise AssertionError("the worker ended: " + "".join(lines))
 
 
 def main() -> None:
     workspace, options, seconds = Workspace(Path(sys.argv[1])), json.loads(sys.argv[2]), float(sys.argv[3])
     study.load_dataset, Trainer.evaluate = dataset, quick_evaluate(seconds)
-    storage.HEARTBEAT, storage.GRACE = 1, 4
+    database.HEARTBEAT_INTERVAL, database.GRACE_PERIOD, trial_loop.POLL_INTERVAL = 1, 4, 0.1
     pipeline = load("quick", workspace)
     try:
         summary = tune(StudyRequest(pipeline, "quick", **options), workspace, lambda event: print(event, flush=True))

@@ -13,6 +13,7 @@ from digit_recognizer.metrics import Estimate
 from digit_recognizer.runs.status import run_statuses
 from digit_recognizer.submission import ledger
 from digit_recognizer.submission.ledger import Entry
+from digit_recognizer.tuning.overview import StudyStatus
 from digit_recognizer.workspace import Workspace
 
 
@@ -66,23 +67,6 @@ def test_ledger_shows_cross_validation_against_the_leaderboard(console):
     assert "[bold]first" in shown(console)
 
 
-def test_status_shows_studies_with_their_best_trial(tmp_path, console):
-    import optuna
-
-    from digit_recognizer.tuning import storage
-    from digit_recognizer.tuning.overview import study_statuses
-
-    workspace = Workspace(tmp_path)
-    assert study_statuses(workspace) == []
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study = optuna.create_study(study_name="fast", storage=storage.journal(workspace, "fast"))
-    for value in (0.05, 0.03):
-        trial = study.ask()
-        for name, figure in {"accuracy": 1 - value, "accuracy_low": 0.9, "accuracy_high": 1.0}.items():
-            trial.set_user_attr(name, figure)
-        study.tell(trial, value)
-    study.ask()
-    (found,) = study_statuses(workspace)
-    assert (found.name, found.trials, found.complete, found.log_loss) == ("fast", 2, 2, 0.03)
-    console.print(studies_table([found]))
+def test_status_shows_studies_with_their_best_trial(console):
+    console.print(studies_table([StudyStatus("fast", 2, 2, 0.03, Estimate(0.97, 0.9, 1.0), age=60.0)]))
     assert "0.97000 (0.90000 to 1.00000)" in shown(console)

@@ -97,7 +97,7 @@ def boxes_svg(groups: Mapping[str, Sequence[float]], x_label: str) -> str:
     """Draw a box plot with a point for each value, a box a group, as an SVG for the inside of an HTML page."""
     figure = new_figure(6.4, 1.1 + 0.55 * len(groups))
     axes = figure.subplots()
-    ink = {"color": _INK}
+    ink = {"color": INK}
     style = {"boxprops": ink, "whiskerprops": ink, "capprops": ink, "medianprops": {"color": SERIES[0], "linewidth": 2}}
     values = [np.asarray(group) for group in groups.values()]
     axes.boxplot(values, orientation="horizontal", tick_labels=list(groups), widths=0.5, showfliers=False, **style)
@@ -113,7 +113,7 @@ def calibration_svg(calibration: Calibration) -> str:
     """Draw a reliability diagram, with the 95 % interval of each bin, as an SVG for the inside of an HTML page."""
     figure = new_figure(4.4, 3.4)
     axes = figure.subplots()
-    axes.plot([0, 1], [0, 1], linestyle=":", color=_INK, linewidth=1)
+    axes.plot([0, 1], [0, 1], linestyle=":", color=INK, linewidth=1)
     for confidence, right, count in zip(calibration.confidence, calibration.accuracy, calibration.count, strict=True):
         if count:
             _, low, high = proportion(right * count, count)
@@ -124,7 +124,7 @@ def calibration_svg(calibration: Calibration) -> str:
 
 
 # Ink stands for the page's own colour of text and the series' for its CSS variables, so that one drawing suits light and dark.
-_INK = "#000000"
+INK = "#000000"
 SERIES = ("#2563eb", "#d9480f", "#16803c", "#a21caf", "#a16207", "#0e7490", "#be123c", "#525252")
 
 
@@ -151,7 +151,7 @@ def to_svg(figure: "Figure") -> str:
 
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(alpha=0.15, color=_INK)
+        axes.grid(alpha=0.15, color=INK)
         axes.patch.set_visible(False)
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "digit-recognizer"}):
@@ -171,4 +171,4 @@ def _for_page(svg: str) -> str:
     svg = re.sub(r"'DejaVu Sans'[^;\"]*sans-serif", "system-ui, sans-serif", svg)
     for number, colour in enumerate(SERIES):
         svg = svg.replace(colour, f"var(--series-{number}, {colour})")
-    return svg.replace(_INK, "currentColor")
+    return svg.replace(INK, "currentColor")

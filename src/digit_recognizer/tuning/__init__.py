@@ -1,6 +1,7 @@
-"""Studies: the only room that knows Optuna. `study.tune` runs one; everything else here serves it.
+"""Studies: the only package that knows Optuna. `study.tune` runs one.
 
-space.py: what may vary. storage.py: where a study is kept. trials.py: which trials count. session.py: the workers.
-trainer.py: one trial's folds. pruning.py: which trials are stopped. confirmation.py: the best few, trained again.
-summary.py, page.py, tuned_pipeline.py: what is left in the morning.
+space.py: what is searched. journal.py, database.py: where a study is stored. trials.py: which trials count and are resumed.
+trial_loop.py: the threads that run trials. trainer.py: one trial's folds. pruner.py: which trials are pruned.
+confirmation.py: the best trials, trained again. summary.py, page.py, charts.py, tuned_pipeline.py: the results.
+overview.py: all studies in one list. dashboard.py: optuna-dashboard. events.py: what a running study reports.
 """

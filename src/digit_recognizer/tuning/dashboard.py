@@ -6,8 +6,10 @@ from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
+from optuna.storages import BaseStorage
+
 from digit_recognizer.errors import UserError
-from digit_recognizer.tuning import storage
+from digit_recognizer.tuning import database, journal
 from digit_recognizer.workspace import Workspace
 
 
@@ -27,14 +29,14 @@ def dashboard_server(name: str, workspace: Workspace, url: str | None) -> Callab
         from optuna_dashboard import wsgi
     except ImportError:
         raise UserError("the dashboard needs a package: pip install optuna-dashboard") from None
-    path = workspace.studies / f"{name}.journal"
+    path = journal.path_of(name, workspace)
     if url:
-        opened = storage._server(url, storage.Patience(threading.Event(), lambda message: None))
-    elif not path.exists():
-        raise UserError(f"there is no study {name} in {workspace.studies}: start one with `make tune`")
+        storage: BaseStorage = database.open_database(url, threading.Event(), lambda message: None)
+    elif path.exists():
+        storage = journal.open_journal(path)
     else:
-        opened = storage.journal(workspace, name)
-    application = wsgi(opened)
+        raise UserError(f"there is no study {name} in {workspace.studies}: start one with `make tune`")
+    application = wsgi(storage)
     return lambda host, port: make_server(host, port, application, _ThreadingServer, _QuietHandler)
 
 

@@ -1,76 +1,120 @@
-"""The search space: what a pipeline's `suggest(trial)` may vary, and the pipeline's own settings as a point in it.
+"""The search space: what a study varies, and the pipeline's own settings as a point in it.
 
 Trial parameters are named like the settings they stand for (`learning_rate`, `augmentation.rotation`,
-`network_options.dropout`), so that the pipeline's own values can be read back from its experiment.
+`network_options.dropout`), so that the pipeline's own values can be read from its experiment.
 """
 
 import ast
 import hashlib
 import inspect
+import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from optuna.distributions import distribution_to_json
+from optuna.trial import BaseTrial, FixedTrial
 
 from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import Experiment, Pipeline, override, settings
 
-# Trials differing in these could not be compared, or would take another share of the machine.
-FIXED = ("folds", "fold_seed", "seeds", "members", "threads", "teacher")
+# With other values of these, trials could not be compared, or would use another share of the machine.
+FIXED = ("folds", "fold_seed", "seeds", "members", "threads")
+
+# Of the default space: the upper limits of augmentation. Where a pipeline has more, its own value is the limit.
+ALWAYS_SEARCHED = {"rotation": 20.0, "zoom": 0.2, "shift": 0.15}
+SEARCHED_WHERE_USED = {"shear": 10.0, "elastic": 1.5}
+
+Suggest = Callable[[BaseTrial], dict[str, Any]]
 
 
-def own_parameters(pipeline: Pipeline) -> dict[str, Any]:
-    """Return the trial parameters that stand for the pipeline as it is, by running `suggest` on the pipeline's own values.
+@dataclass(frozen=True)
+class SearchSpace:
+    """What a study of a pipeline varies. `suggest(trial)` returns changes of settings, as `override` takes them."""
+
+    suggest: Suggest
+    baseline: Mapping[str, Any]  # the parameters that stand for the pipeline as it is
+    definition: Mapping[str, Any]  # range of each of these parameters, as JSON values
+
+    def changes(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the changes that a trial with these parameters makes."""
+        return self.suggest(FixedTrial(dict(parameters)))
+
+
+def search_space(pipeline: Pipeline) -> SearchSpace:
+    """Return the space of the pipeline's `suggest`, or the default one, after trying it with the pipeline's own values.
 
     Raises:
-        UserError: there is no `suggest`, the pipeline has a teacher, a parameter is no setting, the pipeline's value is outside
-            its range, or `suggest` changes the pipeline when it is given its own values.
+        UserError: the pipeline only names members, a parameter is no setting, the pipeline's value is outside its range, or
+            `suggest` changes the pipeline when it is given its own values.
     """
-    from optuna.trial import FixedTrial
-
-    if pipeline.suggest is None:
-        raise UserError(
-            f"{pipeline.file} can't be tuned: it has no suggest(trial), a function that returns changes such as "
-            '{"learning_rate": trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True)}'
-        )
-    if pipeline.experiment.teacher:
-        raise UserError(
-            f"{pipeline.file} can't be tuned with a teacher, which knows the rows of the fresh folds that the best trials "
-            "are trained on again: search without (SET=teacher=)"
-        )
-    trial = FixedTrial(_OwnValues(pipeline.experiment))
+    experiment = pipeline.experiment
+    if experiment.members:
+        raise UserError(f"{pipeline.file} has no network: tune one of its members ({', '.join(experiment.members)})")
+    suggest = pipeline.suggest or default_suggest(experiment)
+    trial = FixedTrial(_OwnValues(experiment))
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", UserWarning)  # Optuna's words for a value outside its range
-            changes = pipeline.suggest(trial)
-        changed = override(pipeline.experiment, changes)
+            warnings.simplefilter("error", UserWarning)  # Optuna only warns about a value outside its range
+            changes = suggest(trial)
+        changed = override(experiment, changes)
     except UserError as error:
         raise UserError(f"{pipeline.file}: suggest(trial): {error}") from error
     except Exception as error:
-        raise UserError(f"{pipeline.file}: suggest(trial), given the pipeline's own values: {_said(error)}") from error
+        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+        raise UserError(f"{pipeline.file}: suggest(trial), given the pipeline's own values: {reason}") from error
     if fixed := sorted({*changes, *trial.params} & {*FIXED}):
-        raise UserError(f"{pipeline.file}: suggest(trial) can't vary {', '.join(fixed)}: all trials must share them")
-    before, after = _OwnValues(pipeline.experiment), _OwnValues(changed)
+        raise UserError(f"{pipeline.file}: suggest(trial) can't vary {', '.join(fixed)}: all trials must have the same")
+    before, after = _OwnValues(experiment), _OwnValues(changed)
     if moved := [f"{name}: {before[name]!r} -> {after[name]!r}" for name in changes if after[name] != before[name]]:
         raise UserError(
-            f"{pipeline.file}: suggest(trial) given the pipeline's own values must give the pipeline back, but it changes "
+            f"{pipeline.file}: suggest(trial) given the pipeline's own values must not change the pipeline, but it changes "
             + ", ".join(moved)
         )
-    return dict(trial.params)
+    definition = {name: json.loads(distribution_to_json(one)) for name, one in trial.distributions.items()}
+    return SearchSpace(suggest, dict(trial.params), definition)
 
 
-def identity(pipeline: Pipeline, dataset: Dataset) -> dict[str, Any]:
-    """Return what all trials of a study must share, as JSON values: data, settings, and code."""
-    code = _without_words(pipeline.file) + inspect.getsource(pipeline.experiment.network)
+def default_suggest(experiment: Experiment) -> Suggest:
+    """Return the `suggest` of a pipeline without one.
+
+    Searched are learning rate, batch size, label smoothing and augmentation, and dropout where the network has that option.
+    """
+    rate, batch, policy = experiment.learning_rate, experiment.batch_size, experiment.augmentation
+    used = {name: high for name, high in SEARCHED_WHERE_USED.items() if getattr(policy, name)}
+    augmentation = {name: max(high, getattr(policy, name)) for name, high in {**ALWAYS_SEARCHED, **used}.items()}
+    dropout = _network_option(experiment, "dropout")
+
+    def suggest(trial: BaseTrial) -> dict[str, Any]:
+        changes = {
+            "learning_rate": trial.suggest_float("learning_rate", rate / 5, rate * 5, log=True),
+            "batch_size": trial.suggest_categorical("batch_size", sorted({max(1, batch // 2), batch, 2 * batch})),
+            "label_smoothing": trial.suggest_float("label_smoothing", 0.0, max(0.15, experiment.label_smoothing)),
+        }
+        if isinstance(dropout, float | int):
+            changes["network_options.dropout"] = trial.suggest_float("network_options.dropout", 0.0, max(0.6, dropout))
+        for name, high in augmentation.items():
+            changes[f"augmentation.{name}"] = trial.suggest_float(f"augmentation.{name}", 0.0, high)
+        return changes
+
+    return suggest
+
+
+def identity(pipeline: Pipeline, space: SearchSpace, dataset: Dataset) -> dict[str, Any]:
+    """Return what all trials of a study must share, as JSON values: data, settings, search space and code."""
+    code = _without_comments(pipeline.file) + inspect.getsource(pipeline.experiment.network)
     return {
         "data": dataset.sha256,
         "settings": settings(pipeline.experiment),
+        "search space": dict(space.definition),
         "code of the pipeline and its network": hashlib.sha256(code.encode()).hexdigest()[:12],
     }
 
 
-def _without_words(file: Path) -> str:
+def _without_comments(file: Path) -> str:
     """Return a module's code without its docstring and comments."""
     module = ast.parse(file.read_text(encoding="utf-8"))
     if ast.get_docstring(module):
@@ -79,7 +123,7 @@ def _without_words(file: Path) -> str:
 
 
 class _OwnValues(dict):
-    """An experiment as Optuna's FixedTrial asks for it: a value for each parameter's name."""
+    """An experiment as Optuna's FixedTrial reads it: a value for each parameter's name."""
 
     def __init__(self, experiment: Experiment) -> None:
         super().__init__()
@@ -92,7 +136,7 @@ class _OwnValues(dict):
         part: Any = self.experiment
         for key in name.split("."):
             if isinstance(part, Mapping):
-                part = part[key] if key in part else _default_option(self.experiment, key)
+                part = part[key] if key in part else _network_option(self.experiment, key, required=True)
             elif hasattr(part, key):
                 part = getattr(part, key)
             else:
@@ -100,12 +144,11 @@ class _OwnValues(dict):
         return part
 
 
-def _default_option(experiment: Experiment, name: str) -> Any:
+def _network_option(experiment: Experiment, name: str, *, required: bool = False) -> Any:
+    """Return the option's value, or else its default in the network; None where the network has no such option."""
     option = inspect.signature(experiment.network).parameters.get(name)
-    if option is None or option.default is inspect.Parameter.empty:
+    default = None if option is None or option.default is inspect.Parameter.empty else option.default
+    value = experiment.network_options.get(name, default)
+    if value is None and required:
         raise UserError(f"'network_options.{name}' is neither set nor has a default in {experiment.network.__qualname__}")
-    return option.default
-
-
-def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".partition("\n")[0]
+    return value

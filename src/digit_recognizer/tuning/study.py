@@ -1,14 +1,12 @@
-"""A study from its beginning, or from where it stopped, to its summary, page and tuned pipeline.
+"""A study: search, confirmation, summary, page and tuned pipeline; an interrupted one is resumed.
 
-    make tune PIPELINE=fast HOURS=8
-
-Imported only where Optuna is.
+make tune PIPELINE=fast HOURS=8
 """
 
 import contextlib
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,20 +15,22 @@ from typing import Any
 import optuna
 from optuna import Study, Trial, TrialPruned
 from optuna.exceptions import ExperimentalWarning
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from digit_recognizer.data.dataset import load_dataset
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import Pipeline, differences, override
-from digit_recognizer.training.events import Event, OnEvent, ignore
-from digit_recognizer.tuning import confirmation, events, page, space, storage, trials, tuned_pipeline
-from digit_recognizer.tuning.pruning import Axis, hopeless
-from digit_recognizer.tuning.session import Interrupted, Session, reason_of
-from digit_recognizer.tuning.summary import SHARE, StudySummary, attributes, summarize
-from digit_recognizer.tuning.trainer import Evaluation, Trainer, discard
+from digit_recognizer.runs.run_record import locked
+from digit_recognizer.training.events import Event, OnEvent, Warned, ignore
+from digit_recognizer.tuning import confirmation, database, events, journal, page, space, trials, tuned_pipeline
+from digit_recognizer.tuning.pruner import CrossValidationPruner
+from digit_recognizer.tuning.summary import StudySummary, summarize
+from digit_recognizer.tuning.trainer import Trainer, TrialResult, discard
+from digit_recognizer.tuning.trial_loop import Interrupted, Next, Surplus, TrialLoop, reason_of
 from digit_recognizer.workspace import Workspace
 
-IDENTITY = "identity"
+IDENTITY = "identity"  # user attribute of a study: space.identity
 
 
 @dataclass(frozen=True)
@@ -41,116 +41,143 @@ class StudyRequest:
     """
 
     pipeline: Pipeline
-    name: str  # the study's: its journal is studies/<name>.journal
+    name: str
     hours: float | None = None
     trials: int | None = None
-    workers: int = 1
-    storage: str | None = None  # postgresql://..., or None for the journal
+    workers: int = 1  # trials in parallel
+    storage: str | None = None  # postgresql://..., or None for the journal studies/<name>.journal
 
 
 def tune(request: StudyRequest, workspace: Workspace, on_event: OnEvent = ignore) -> StudySummary:
-    """Run the study, train its best trials again, and write its page and the tuned pipeline; return its summary.
+    """Run or resume the study, confirm its best trials, write its page and, after a gain, the tuned pipeline.
 
     `on_event` gets the events of `tuning.events`, `StudyStarted` first. After Ctrl-C the summary has `interrupted=True`.
 
     Raises:
-        UserError: neither hours nor trials, no or a wrong `suggest`, no data, a study of other data or settings, a storage that
-            can't be reached or is away at the end, or trials that fail one after another.
+        UserError: neither hours nor trials, a wrong `suggest`, no data, a study of other data or settings, a study that another
+            process runs, a database that can't be reached or is away at the end, or trials that fail one after another.
     """
     if not (request.hours or request.trials) or min(request.hours or 1, request.trials or 1, request.workers) <= 0:
-        raise UserError("say how long to search: HOURS=8, or TRIALS=50 for so many trials in total (WORKERS from 1)")
-    own = space.own_parameters(request.pipeline)
+        raise UserError("set how long to search: HOURS=8, or TRIALS=50 for that many trials in total (WORKERS from 1)")
+    searched = space.search_space(request.pipeline)
     deadline = time.monotonic() + request.hours * 3600 if request.hours else None
-    session = Session(request.workers, deadline, on_event)
+    loop = TrialLoop(request.workers, deadline, on_event)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(warnings.catch_warnings())
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        patience = storage.Patience(session.stop, session.warn)
-        kept = stack.enter_context(storage.opened(request.name, workspace, request.storage, patience))
+        with _opened(request, workspace, loop) as storage:
+            try:
+                return _StudyRun(request, workspace, loop, storage, searched).run()
+            except Exception as error:
+                if not (request.storage and database.is_connection_error(error)):
+                    raise
+                raise UserError(
+                    f"{database.without_password(request.storage)} does not answer, so there is no summary. Trained folds are "
+                    "kept: repeat the command when the server is back"
+                ) from error
+
+
+@contextlib.contextmanager
+def _opened(request: StudyRequest, workspace: Workspace, loop: TrialLoop) -> Iterator[BaseStorage]:
+    """Yield the study's storage: its journal, locked for this process, or the database."""
+    if request.storage:
+        storage = database.open_database(request.storage, loop.stop, lambda message: loop.emit(Warned(message)))
         try:
-            return _Search(request, workspace, session, kept, own).run()
-        except Exception as error:
-            if not (request.storage and storage.gone(error)):
-                raise
-            raise UserError(
-                f"{storage.address(request.storage)} does not answer, so there is no summary. What is trained is kept: "
-                "the same command goes on when the server is back"
-            ) from error
+            yield storage
+        finally:
+            storage.engine.dispose()
+    else:
+        with locked(workspace.studies / request.name):
+            yield journal.open_journal(journal.path_of(request.name, workspace))
 
 
-class _Search:
-    """A study while it runs."""
+class _StudyRun:
+    """One command's work on a study."""
 
-    def __init__(self, request: StudyRequest, workspace: Workspace, session: Session, kept: Any, own: dict[str, Any]) -> None:
-        self.request, self.workspace, self.session, self.kept, self.own = request, workspace, session, kept, own
+    def __init__(
+        self,
+        request: StudyRequest,
+        workspace: Workspace,
+        loop: TrialLoop,
+        storage: BaseStorage,
+        searched: space.SearchSpace,
+    ) -> None:
+        self.request, self.workspace, self.loop, self.storage, self.space = request, workspace, loop, storage, searched
         self.pipeline = request.pipeline
         self.experiment = override(self.pipeline.experiment, {"seeds": self.pipeline.experiment.seeds[:1]})
-        self.axis = Axis(self.experiment.epochs, self.experiment.folds)
+        self.pruner = CrossValidationPruner(self.experiment.epochs, self.experiment.folds)
         self.dataset = load_dataset(workspace)
         self.folder = workspace.studies / request.name
-        self.began = time.monotonic()
+        self.started = time.monotonic()
 
     def run(self) -> StudySummary:
-        study = self._join()
-        rounds = self._open(f"{study.study_name} confirmation")
-        if not self.request.storage:
-            trials.tidy(study, alone=True)
-            trials.tidy(rounds, alone=True)
-        self._announce(study)
-        self.session.run(partial(self._open, study.study_name), self._wanted, self._in_time, self._objective)
-        if not self.session.interrupted and self.session.time_left() > 0:
-            self._train_again(study, rounds)
-        return self._finish(study, rounds)
+        search, confirming = self._create(self.request.name), self._create(f"{self.request.name} confirmation")
+        self._check_identity(search)
+        for study in (search, confirming):
+            trials.recover(study, self.storage, alone=not self.request.storage)
+        self._enqueue_baseline(search)
+        self._report_start(search)
+        self.loop.run(partial(self._load, search.study_name), self.storage, self._next_in_search, self._train_trial)
+        if not self.loop.interrupted and self.loop.seconds_left() > 0:
+            self._confirm(search, confirming)
+        return self._finish(search, confirming)
 
-    def _train_again(self, study: Study, rounds: Study) -> None:
-        confirmation.enqueue(study, rounds)
-        if waiting := rounds.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-            self.session.emit(events.ConfirmationStarted(len(waiting)))
-        self.session.run(
-            partial(self._open, rounds.study_name), trials.any_waiting, lambda known: True, partial(self._confirm, study)
-        )
+    def _confirm(self, search: Study, confirming: Study) -> None:
+        confirmation.enqueue(search, confirming)
+        if waiting := confirming.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            self.loop.emit(events.ConfirmationStarted(len(waiting)))
+        open_study, train = partial(self._load, confirming.study_name), partial(self._train_candidate, search)
+        self.loop.run(open_study, self.storage, _next_in_confirmation, train)
 
-    def _open(self, name: str) -> Study:
-        return optuna.create_study(
-            storage=self.kept, study_name=name, direction="minimize", load_if_exists=True, sampler=optuna.samplers.TPESampler()
-        )
+    def _create(self, name: str) -> Study:
+        return optuna.create_study(storage=self.storage, study_name=name, direction="minimize", load_if_exists=True)
 
-    def _join(self) -> Study:
-        """Open the study, or begin it with the pipeline's own settings, which get another try where they failed.
+    def _load(self, name: str) -> Study:
+        sampler = optuna.samplers.TPESampler()
+        return optuna.load_study(study_name=name, storage=self.storage, sampler=sampler, pruner=self.pruner)
+
+    def _check_identity(self, search: Study) -> None:
+        """Record what the study is about, or compare it with what was recorded.
 
         Raises:
-            UserError: it was begun on other data or settings.
+            UserError: the study was started with other data, settings or code.
         """
-        study = self._open(self.request.name)
-        mine = space.identity(self.pipeline, self.dataset)
-        begun = study.user_attrs.get(IDENTITY)
-        if begun is None:
-            study.set_user_attr(IDENTITY, mine)
-        elif changed := differences(begun, mine):
+        identity = space.identity(self.pipeline, self.space, self.dataset)
+        recorded = search.user_attrs.get(IDENTITY)
+        if recorded is None:
+            search.set_user_attr(IDENTITY, identity)
+        elif not isinstance(recorded, dict):
+            raise UserError(f"study {search.study_name} is damaged: search under another name (RUN=...)")
+        elif changed := differences(recorded, identity):
             raise UserError(
-                f"study {study.study_name} was begun with other {'; '.join(changed)}. Trials of the two can't be compared: "
-                "search under another name (RUN=...), or undo the change"
+                f"study {search.study_name} was started with other {'; '.join(changed)}. Its trials can't be compared with new "
+                "ones: search under another name (RUN=...), or undo the change"
             )
-        if not any(map(trials.is_start, study.get_trials(deepcopy=False))):
-            study.enqueue_trial(self.own, user_attrs={trials.CONTINUES: trials.START})
-        return study
 
-    def _announce(self, study: Study) -> None:
-        known = study.get_trials(deepcopy=False)
-        self.session.emit(
+    def _enqueue_baseline(self, search: Study) -> None:
+        """Make the pipeline's own settings the first trial; one that failed is repeated."""
+        parameters = dict(self.space.baseline)
+        if not trials.is_planned(parameters, search.get_trials(deepcopy=False)):
+            search.enqueue_trial(parameters, user_attrs={trials.BASELINE: True})
+
+    def _report_start(self, search: Study) -> None:
+        known = search.get_trials(deepcopy=False)
+        self.loop.emit(
             events.StudyStarted(
-                study.study_name,
+                search.study_name,
                 trials_done=sum(trial.state.is_finished() and trials.counts(trial) for trial in known),
                 trials_wanted=self.request.trials,
-                parameters=list(self.own),
+                parameters=list(self.space.baseline),
                 seconds_left=self._seconds_left(),
             )
         )
 
-    def _wanted(self, known: Sequence[FrozenTrial]) -> bool:
-        """Whether there is another trial to begin, or to go on with."""
-        return trials.any_waiting(known) or sum(trials.counts(trial) for trial in known) < self._limit
+    def _next_in_search(self, known: Sequence[FrozenTrial]) -> Next:
+        if not self._in_time(known):
+            return Next.STOP
+        if trials.any_waiting(known) or sum(map(trials.counts, known)) < self._limit:
+            return Next.TRAIN
+        return _wait_for_running(known)
 
     @property
     def _limit(self) -> float:
@@ -159,121 +186,117 @@ class _Search:
     def _in_time(self, known: Sequence[FrozenTrial]) -> bool:
         """Whether another trial, and then the confirmation, can be over by the deadline.
 
-        The confirmation gets a third of HOURS at most; what doesn't fit into that is left to the next command.
+        At most a third of HOURS is kept for the confirmation; what doesn't fit is left to the next command.
         """
-        durations = [trial.duration.total_seconds() for trial in trials.complete(known)]
+        durations = [trials.seconds_of(trial) for trial in trials.complete(known)]
         if not durations or not self.request.hours:
             return True
         typical = sum(durations) / len(durations)
         reserve = min(confirmation.trainings_after(known) * typical / self.request.workers, self.request.hours * 3600 / 3)
-        return self.session.time_left() >= typical + reserve
+        return self.loop.seconds_left() >= typical + reserve
 
-    def _objective(self, trial: Trial, others: Sequence[FrozenTrial]) -> float:
-        me = next(other for other in others if other.number == trial.number)
-        if trials.superseded(me, others) or trials.surplus(me, others, self._limit):
-            trial.set_user_attr(trials.SURPLUS, True)
-            raise Interrupted
-        number = trials.root(me)
+    def _train_trial(self, trial: Trial, known: Sequence[FrozenTrial]) -> float:
+        """Train a trial of the search; return its log loss."""
+        before = known[trial.number]
+        if trials.is_surplus(before, known, self._limit):
+            raise Surplus
+        number = trials.number_of(before)
+        folder = self.folder / f"trial_{number}"
         try:
-            result = self._evaluate(trial, me, others)
+            result = self._evaluate(trial, before, number, folder)
         except TrialPruned:
-            discard(self._folder(number))
-            self._ended(number, None, "pruned")
+            discard(folder)
+            self._report_end(number, None, "pruned")
             raise
         except Exception as error:
-            if not self.session.ended(error):
-                discard(self._folder(number), but="log.txt")
-                self._ended(number, None, "failed", reason=reason_of(error))
+            if not self.loop.is_interruption(error):
+                discard(folder, keep="log.txt")
+                self._report_end(number, None, "failed", reason=reason_of(error))
             raise
-        self._ended(number, None, "complete", log_loss=result.log_loss, accuracy=result.accuracy)
+        trials.set_result(trial, result)
+        self._report_end(number, None, "complete", log_loss=result.log_loss, accuracy=result.accuracy)
         return result.log_loss
 
-    def _evaluate(self, trial: Trial, me: FrozenTrial, others: Sequence[FrozenTrial]) -> Evaluation:
-        """Train the folds until the trial turns out hopeless.
+    def _evaluate(self, trial: Trial, before: FrozenTrial, number: int, folder: Path) -> TrialResult:
+        """Train the folds.
 
         Raises:
-            TrialPruned: it did.
+            TrialPruned: it is not worth finishing.
         """
-        number = trials.root(me)
-        changes = {**self.pipeline.suggest(trial), "seeds": list(self.experiment.seeds)}
+        changes = {**self.space.suggest(trial), "seeds": list(self.experiment.seeds)}
         experiment = override(self.experiment, changes)
-        self.session.emit(events.TrialStarted(number, None, trial.params, self._seconds_left()))
-        curve = self._restore(trial, me)
-        finished = [other.intermediate_values for other in trials.complete(others)]
+        self.loop.emit(events.TrialStarted(number, None, trial.params, self._seconds_left()))
+        reported = {*before.intermediate_values}  # before it was interrupted
 
-        def report(step: int, value: float) -> None:
-            if step in curve or step < 1:
-                return
-            curve[step] = value
-            trial.report(value, step)
-            if number != trials.START and hopeless(value, step, finished, self.axis):
-                trial.set_user_attr(SHARE, self.axis.cost(step))
+        def prune_if_worse() -> None:
+            if trial.should_prune():
                 raise TrialPruned
 
-        result = self._trainer(number).evaluate(
+        def report(step: int, value: float) -> None:
+            if step >= 1 and step not in reported:
+                reported.add(step)
+                trial.report(value, step)
+                prune_if_worse()
+
+        prune_if_worse()
+        return self._trainer(number, None).evaluate(
             experiment,
             changes,
-            self._folder(number),
-            on_epoch=lambda epoch, loss: report(self.axis.epoch_step(epoch, experiment.epochs), loss),
-            on_fold=lambda folds, loss: report(self.axis.fold_step(folds), loss),
+            folder,
+            on_epoch=lambda epoch, loss: report(self.pruner.epoch_step(epoch, experiment.epochs), loss),
+            on_fold=lambda folds, loss: report(self.pruner.fold_step(folds), loss),
         )
-        for name, value in attributes(result, changes).items():
-            trial.set_user_attr(name, value)
-        return result
 
-    def _restore(self, trial: Trial, me: FrozenTrial) -> dict[int, float]:
-        """Report again what the trial that is continued had reported, if its training lies on this machine."""
-        if not self._folder(trials.root(me)).exists():
-            return {}
-        curve = {int(step): value for step, value in me.user_attrs.get(trials.CURVE, {}).items()}
-        for step, value in curve.items():
-            trial.report(value, step)
-        return curve
-
-    def _confirm(self, study: Study, trial: Trial, others: Sequence[FrozenTrial]) -> float:
-        """Train a finalist, or the start, on a fresh seed and fresh folds."""
-        me = next(other for other in others if other.number == trial.number)
-        if "fixed_params" not in me.system_attrs or trials.superseded(me, others):
-            trial.set_user_attr(trials.SURPLUS, True)
-            raise Interrupted
-        candidate, repeat = confirmation.suggest(trial)
-        source = next(one for one in trials.complete(study.get_trials(deepcopy=False)) if trials.root(one) == candidate)
-        changes = {**source.user_attrs["changes"], **confirmation.fresh(self.experiment, repeat)}
-        self.session.emit(events.TrialStarted(candidate, repeat, source.params, self._seconds_left()))
-        result = self._trainer(candidate, repeat).evaluate(
-            override(self.experiment, changes), changes, self.folder / f"confirm_{candidate}_{repeat}"
-        )
-        for name, value in attributes(result, changes).items():
-            trial.set_user_attr(name, value)
-        self._ended(candidate, repeat, "complete", log_loss=result.log_loss, accuracy=result.accuracy)
+    def _train_candidate(self, search: Study, trial: Trial, known: Sequence[FrozenTrial]) -> float:
+        """Train a candidate on a new seed and new folds; return its log loss."""
+        before = known[trial.number]
+        if trials.enqueued_parameters(before) is None or trials.is_surplus(before, known, float("inf")):
+            raise Surplus
+        candidate, repeat = confirmation.candidate_and_repeat(trial)
+        complete = trials.complete(search.get_trials(deepcopy=False))
+        source = next(one for one in complete if trials.number_of(one) == candidate)
+        changes = self.space.changes(source.params) | confirmation.new_seeds(self.experiment, repeat)
+        self.loop.emit(events.TrialStarted(candidate, repeat, source.params, self._seconds_left()))
+        experiment, folder = override(self.experiment, changes), self.folder / f"confirm_{candidate}_{repeat}"
+        result = self._trainer(candidate, repeat).evaluate(experiment, changes, folder)
+        trials.set_result(trial, result)
+        self._report_end(candidate, repeat, "complete", log_loss=result.log_loss, accuracy=result.accuracy)
         return result.log_loss
 
-    def _trainer(self, number: int, repeat: int | None = None) -> Trainer:
+    def _trainer(self, number: int, repeat: int | None) -> Trainer:
         def on_event(event: Event) -> None:
-            self.session.check()
-            self.session.emit(events.TrialProgress(number, repeat, event))
+            if self.loop.stop.is_set():
+                raise Interrupted
+            self.loop.emit(events.TrialProgress(number, repeat, event))
 
         return Trainer(self.pipeline, self.dataset, self.workspace, on_event)
 
-    def _folder(self, number: int) -> Path:
-        return self.folder / f"trial_{number}"
-
-    def _ended(self, trial: int, repeat: int | None, state: str, **figures: Any) -> None:
-        self.session.emit(events.TrialEnded(trial, repeat, state, self._seconds_left(), **figures))
+    def _report_end(self, number: int, repeat: int | None, state: str, **figures: Any) -> None:
+        self.loop.emit(events.TrialEnded(number, repeat, state, self._seconds_left(), **figures))
 
     def _seconds_left(self) -> float | None:
-        return None if self.session.deadline is None else self.session.time_left()
+        return None if self.loop.deadline is None else self.loop.seconds_left()
 
-    def _finish(self, study: Study, rounds: Study) -> StudySummary:
+    def _finish(self, search: Study, confirming: Study) -> StudySummary:
         summary = summarize(
-            study.get_trials(deepcopy=False),
-            rounds.get_trials(deepcopy=False),
-            name=study.study_name,
+            search.get_trials(deepcopy=False),
+            confirming.get_trials(deepcopy=False),
+            self.space,
+            self.pruner,
+            name=search.study_name,
             pipeline=self.pipeline.name,
-            axis=self.axis,
-            interrupted=self.session.interrupted,
-            seconds=time.monotonic() - self.began,
+            interrupted=self.loop.interrupted,
+            seconds=time.monotonic() - self.started,
         )
-        report = page.write_page(self.workspace.studies / f"{study.study_name}.html", study, rounds, summary)
-        written = tuned_pipeline.write(summary, self.pipeline, self.workspace) if summary.winner is not None else None
-        return summary.with_files(report, written)
+        report = page.write_page(self.workspace.studies / f"{search.study_name}.html", search, confirming, summary)
+        tuned = tuned_pipeline.write(summary, self.pipeline, self.workspace)
+        return summary.with_files(report, tuned)
+
+
+def _next_in_confirmation(known: Sequence[FrozenTrial]) -> Next:
+    return Next.TRAIN if trials.any_waiting(known) else _wait_for_running(known)
+
+
+def _wait_for_running(known: Sequence[FrozenTrial]) -> Next:
+    """A running trial may be interrupted on its machine, and then be resumed here."""
+    return Next.WAIT if any(trial.state == TrialState.RUNNING for trial in known) else Next.STOP

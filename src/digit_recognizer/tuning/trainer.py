@@ -1,7 +1,7 @@
-"""One trial's training: all folds of an experiment in a process of their own, and its out-of-fold figures.
+"""One trial's training: all folds of an experiment in a process of their own, and the out-of-fold figures.
 
-Whatever ends it, finished folds and the last epoch stay in its folder; a second call goes on from them. When it is complete,
-only `oof.npz` is kept.
+When it is interrupted, finished folds and the last epoch's checkpoint stay in its folder; a second call resumes from them. When
+it is complete, only `oof.npz` is kept.
 """
 
 import contextlib
@@ -23,21 +23,21 @@ from digit_recognizer.training.events import EpochEnded, Event, MemberFinished, 
 from digit_recognizer.training.members import choose_members
 from digit_recognizer.workspace import Workspace
 
-RESULT = "oof.npz"
+RESULT_FILE = "oof.npz"
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class TrialResult:
     """Figures over all training rows, each predicted by a model that didn't train on it.
 
-    A study minimises `log_loss`, which is less noisy than the accuracy. It is that at the best temperature: label smoothing
-    makes all probabilities less sure, for which the plain one would drop it whatever it does for the accuracy.
+    A study minimises `log_loss`, which is less noisy than the accuracy. It is the log loss at the best temperature: label
+    smoothing makes all probabilities less sure, so the plain log loss would reject it whatever it does for the accuracy.
     """
 
     log_loss: float  # nats
     accuracy: metrics.Estimate
     fold_losses: list[float]
-    seconds: float  # spent training
+    seconds: float  # of training
     rows: int
 
 
@@ -57,25 +57,25 @@ class Trainer:
         folder: Path,
         on_epoch: Callable[[int, float], None] = lambda epoch, loss: None,
         on_fold: Callable[[int, float], None] = lambda folds, loss: None,
-    ) -> Evaluation:
+    ) -> TrialResult:
         """Train what is not trained yet of `experiment` (the pipeline with `changes`) and return its figures.
 
         Args:
-            on_epoch: called with each epoch of the first fold (from 1) and its validation log loss.
+            on_epoch: called after each epoch of the first fold, with its number (from 1) and its validation log loss.
             on_fold: called with the number of folds done and the log loss of all rows predicted so far.
 
         Raises:
             UserError: a training failed.
-            Anything that a callback raises: the training is ended.
+            BaseException: whatever a callback raises; it ends the training.
         """
-        if not (folder / RESULT).exists():
+        if not (folder / RESULT_FILE).exists():
             self._train(experiment, changes, folder, on_epoch, on_fold)
-        result = files.read_npz(folder / RESULT)
-        discard(folder, but=RESULT)
+        result = files.read_npz(folder / RESULT_FILE)
+        discard(folder, keep=RESULT_FILE)
         labels, fold, oof = result["label"], result["fold"], result["probabilities"]
         losses = [metrics.calibrated_log_loss(labels[fold == one], oof[fold == one]) for one in range(experiment.folds)]
         loss, accuracy = metrics.calibrated_log_loss(labels, oof), metrics.accuracy(labels, oof)
-        return Evaluation(loss, accuracy, losses, float(result["seconds"]), len(labels))
+        return TrialResult(loss, accuracy, losses, float(result["seconds"]), len(labels))
 
     def _train(
         self, experiment: Experiment, changes: dict[str, Any], folder: Path, on_epoch: Callable, on_fold: Callable
@@ -106,15 +106,15 @@ class Trainer:
         if waiting:
             workers.train_members(workers.Job(self.pipeline.changed(changes), self.workspace, folder), waiting, 1, on_event)
         seconds = sum(files.read_json(folder / member.folder / "metrics.json")["seconds"] for member in members)
-        files.write_npz(folder / RESULT, probabilities=oof, label=labels, fold=folds, seconds=np.array(seconds))
+        files.write_npz(folder / RESULT_FILE, probabilities=oof, label=labels, fold=folds, seconds=np.array(seconds))
 
 
-def discard(folder: Path, but: str = "") -> None:
-    """Delete what lies in a trial's folder, and the folder, but for one file."""
+def discard(folder: Path, keep: str = "") -> None:
+    """Delete a trial's folder, but for the file of that name."""
     for path in folder.iterdir() if folder.exists() else ():
         if path.is_dir():
             shutil.rmtree(path)
-        elif path.name != but:
+        elif path.name != keep:
             path.unlink()
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # it is not empty, or not there
         folder.rmdir()

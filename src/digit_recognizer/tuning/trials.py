@@ -1,107 +1,147 @@
 """What became of a study's trials, and the rules by which none is lost and none counts twice.
 
-A trial that was interrupted (killed, Ctrl-C, deadline) ends as failed without a reason, and another one *continues* it with the
-same parameters in the same folder; the first that was begun of those that continue the same trial counts, any other is surplus.
-A trial that failed by itself has its reason. All rules are read from the trials alone, so they hold for several machines too.
+- A trial that is interrupted (Ctrl-C, deadline, full disk) waits again, with its parameters; who takes it resumes its training.
+- A trial whose process was killed does so too: that of a journal when the next command starts; that of a server when no
+  heartbeat has arrived for a while, as a copy with a new number (Optuna's RetryHeartbeatStaleTrialCallback).
+- A trial that failed by itself has a reason, and is not repeated.
+
+All rules are read from the trials alone, so they hold for several machines too.
 """
 
+import contextlib
+import dataclasses
 import datetime
+import functools
 from collections.abc import Sequence
 from typing import Any
 
-from optuna import Study
+from optuna import Study, Trial
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from digit_recognizer.tuning import storage
+from digit_recognizer.errors import UserError
+from digit_recognizer.tuning import database
+from digit_recognizer.tuning.trainer import TrialResult
 
-CURVE = "curve"  # what an interrupted trial had reported, {step: value}
-CONTINUES = "continues"  # number of the trial that was begun first with these parameters
-OWNER = "owner"  # host and process that trains it
-REASON = "reason"  # why it failed
-SURPLUS = "surplus"  # it was begun by one machine while another had begun the last one
-
-START = 0  # the pipeline's own settings are always the first trial
+BASELINE = "baseline"  # user attribute: the pipeline's own settings
+REASON = "reason"  # user attribute: why the trial failed
 
 
-def root(trial: FrozenTrial) -> int:
-    """Return the number that the trial goes by: its own, or that of the trial it continues."""
-    return trial.user_attrs.get(CONTINUES, trial.number)
+def number_of(trial: FrozenTrial) -> int:
+    """Return the number that the trial is shown by: its own, or that of the trial it is a copy of.
+
+    Raises:
+        UserError: the study is damaged.
+    """
+    number = trial.system_attrs.get("failed_trial", trial.number)
+    if not isinstance(number, int):
+        raise UserError(f"the study is damaged: trial {trial.number} is a copy of trial {number!r}")
+    return number
 
 
 def counts(trial: FrozenTrial) -> bool:
-    """Whether the trial is one of TRIALS: it is planned, runs or has come to an end of its own."""
-    return trial.state != TrialState.FAIL or REASON in trial.user_attrs
+    """Whether the trial counts for TRIALS: it is planned, runs, is complete or pruned, or failed by itself."""
+    return trial.state != TrialState.FAIL or failed(trial)
 
 
-def is_start(trial: FrozenTrial) -> bool:
-    """Whether the trial is the pipeline's own settings, and hasn't failed by itself."""
-    return root(trial) == START and REASON not in trial.user_attrs
+def failed(trial: FrozenTrial) -> bool:
+    """Whether the trial failed by itself, not because its process was killed."""
+    return REASON in trial.user_attrs
+
+
+def is_baseline(trial: FrozenTrial) -> bool:
+    """Whether the trial is the pipeline with its own settings."""
+    return bool(trial.user_attrs.get(BASELINE))
 
 
 def complete(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     """Return those that trained all folds, best first."""
-    return sorted(
-        (trial for trial in trials if trial.state == TrialState.COMPLETE), key=lambda trial: (trial.value, trial.number)
-    )
+    found = (trial for trial in trials if trial.state == TrialState.COMPLETE)
+    return sorted(found, key=lambda trial: (trial.value, trial.number))
+
+
+def set_result(trial: Trial, result: TrialResult) -> None:
+    """Store the figures of a complete trial beside its value, the log loss."""
+    for name, value in dataclasses.asdict(result).items():
+        trial.set_user_attr(name, value)
+
+
+def result_of(trial: FrozenTrial) -> TrialResult:
+    """Return the figures of a complete trial.
+
+    Raises:
+        UserError: the study is damaged.
+    """
+    import pydantic
+
+    try:
+        return _result_reader().validate_python({**trial.user_attrs, "log_loss": trial.value})
+    except pydantic.ValidationError as error:
+        field = ".".join(map(str, error.errors()[0]["loc"]))
+        raise UserError(f"the study is damaged: trial {trial.number} has no valid {field}") from None
+
+
+@functools.cache
+def _result_reader() -> Any:
+    import pydantic
+
+    return pydantic.TypeAdapter(TrialResult)
+
+
+def seconds_of(trial: FrozenTrial) -> float:
+    """Return how long a complete trial took, the time before an interruption included."""
+    return max(trial.duration.total_seconds(), result_of(trial).seconds)
 
 
 def any_waiting(trials: Sequence[FrozenTrial]) -> bool:
-    """Whether a planned trial is not begun yet."""
+    """Whether a planned or interrupted trial waits to be trained."""
     return any(trial.state == TrialState.WAITING for trial in trials)
 
 
-def parameters(trial: FrozenTrial) -> dict[str, Any]:
-    """Return what the trial was to be run with, as far as it is known."""
-    return {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+def enqueued_parameters(trial: FrozenTrial) -> dict[str, Any] | None:
+    """Return the parameters that the trial was enqueued with; None of one that the sampler chose."""
+    return trial.system_attrs.get("fixed_params")
 
 
-def superseded(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:
-    """Whether an earlier trial counts for the same parameters."""
-    return any(
-        other.number < trial.number and counts(other) and REASON not in other.user_attrs and root(other) == root(trial)
-        for other in trials
-    )
+def is_planned(parameters: dict[str, Any], trials: Sequence[FrozenTrial]) -> bool:
+    """Whether a trial was enqueued with these parameters and has not failed."""
+    return any(enqueued_parameters(trial) == parameters and counts(trial) and not failed(trial) for trial in trials)
 
 
-def surplus(trial: FrozenTrial, trials: Sequence[FrozenTrial], wanted: float) -> bool:
-    """Whether `wanted` trials were begun before this one."""
-    return CONTINUES not in trial.user_attrs and sum(counts(other) for other in trials if other.number < trial.number) >= wanted
+def is_surplus(trial: FrozenTrial, trials: Sequence[FrozenTrial], wanted: float) -> bool:
+    """Whether another machine did the same at the same moment: enqueued these parameters, or started the last wanted trial."""
+    earlier = [other for other in trials if other.number < trial.number]
+    parameters = enqueued_parameters(trial)
+    if parameters is not None:
+        return is_planned(parameters, earlier)
+    return number_of(trial) == trial.number and sum(map(counts, earlier)) >= wanted
 
 
-def tidy(study: Study, alone: bool = False) -> list[FrozenTrial]:
-    """Fail the trials whose process is gone, have all interrupted ones continued, and return the trials as they then stand.
+def requeue(study: Study, number: int, storage: BaseStorage) -> None:
+    """Let an interrupted trial wait until it is resumed, unless another machine has ended it."""
+    study_id = storage.get_study_id_from_name(study.study_name)
+    trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, number)
+    with contextlib.suppress(UpdateFinishedTrialError):
+        storage.set_trial_state_values(trial_id, state=TrialState.WAITING)
 
-    `alone`: no other process can be at work on the study, so that every running trial is a killed one.
+
+def recover(study: Study, storage: BaseStorage, *, alone: bool = False) -> list[FrozenTrial]:
+    """Requeue the trials whose process was killed, and return all trials.
+
+    Args:
+        alone: no other process works on the study, so every running trial is a killed one.
     """
     from optuna.storages import fail_stale_trials
 
     fail_stale_trials(study)
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if alone or _never_began(trial):
-            study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
-    trials = study.get_trials(deepcopy=False)
-    waiting = to_continue(trials)
-    for trial in waiting:
-        study.enqueue_trial(parameters(trial), user_attrs={**_kept(trial), CONTINUES: root(trial)})
-    return study.get_trials(deepcopy=False) if waiting else trials
+        if alone or _never_started(trial):
+            requeue(study, trial.number, storage)
+    return study.get_trials(deepcopy=False)
 
 
-def _never_began(trial: FrozenTrial) -> bool:
-    """Killed between being taken and its first sign of life, which Optuna's own check overlooks."""
+def _never_started(trial: FrozenTrial) -> bool:
+    """Whether the process was killed between taking the trial and its first heartbeat, which Optuna's check overlooks."""
     age = datetime.datetime.now() - (trial.datetime_start or datetime.datetime.now())
-    return OWNER not in trial.user_attrs and age.total_seconds() > storage.GRACE
-
-
-def to_continue(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """Return the interrupted trials, the latest of each root, that nothing continues; one without parameters left nothing."""
-    taken = {root(trial) for trial in trials if counts(trial)}
-    interrupted = {
-        root(trial): trial
-        for trial in trials
-        if not counts(trial) and SURPLUS not in trial.user_attrs and parameters(trial) and root(trial) not in taken
-    }
-    return list(interrupted.values())
-
-
-def _kept(trial: FrozenTrial) -> dict[str, Any]:
-    return {CURVE: {str(step): value for step, value in trial.intermediate_values.items()}} if trial.intermediate_values else {}
+    return not trial.params and age.total_seconds() > database.GRACE_PERIOD

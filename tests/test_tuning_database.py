@@ -1,4 +1,4 @@
-"""A study shared by several machines: two processes on a real PostgreSQL server, one killed, and the server going away."""
+"""A study that several machines share: two processes on a real PostgreSQL server, one killed, and the server stopped."""
 
 import collections
 import contextlib
@@ -8,19 +8,20 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import pytest
 import study_worker
+from study_worker import read_until, start
 
+from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import load
 from digit_recognizer.tuning import trials
 from digit_recognizer.tuning.study import StudyRequest, tune
 
-WORKER = Path(__file__).with_name("study_worker.py")
+STARTED = "TrialStarted("
 PASSWORD = "marked-secret-7261"
 
 
@@ -92,25 +93,6 @@ def database(server, request):
     return server.url(database=name)
 
 
-def start_worker(workspace, url, trials, seconds, hours=None):
-    options = {"trials": trials, "hours": hours, "storage": url}
-    command = [sys.executable, WORKER, workspace.root, json.dumps(options), str(seconds)]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True, bufsize=1
-    )
-
-
-def wait_for_trial(worker, number_of_trials=1):
-    """Read the worker's lines until it has begun so many trials."""
-    begun, lines = 0, []
-    for line in worker.stdout:
-        lines.append(line)
-        begun += "'began'" in line
-        if begun == number_of_trials:
-            return
-    pytest.fail("the worker ended: " + "".join(lines))
-
-
 def study_of(url):
     import optuna
 
@@ -118,22 +100,20 @@ def study_of(url):
 
 
 @pytest.mark.slow
-def test_two_machines_share_a_study_and_one_killed_in_the_middle_loses_and_doubles_nothing(workspace, database):
-    first, second = (start_worker(workspace, database, 6, 0.3) for _ in range(2))
-    wait_for_trial(first, 2)
+def test_two_machines_share_a_study_and_one_killed_loses_and_repeats_nothing(workspace, database):
+    first, second = (start(workspace, 0.3, trials=6, storage=database) for _ in range(2))
+    read_until(first, STARTED, 2)
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
     output, _ = second.communicate(timeout=120)
 
     assert second.returncode == 0, output
     known = study_of(database).get_trials()
-    roots = [trials.root(trial) for trial in known if trials.counts(trial)]
-    assert len(roots) == len(set(roots)) == 6
+    numbers = [trials.number_of(trial) for trial in known if trials.counts(trial)]
+    assert len(numbers) == len(set(numbers)) == 6
     assert all(trial.state.is_finished() for trial in known)
-    continued = [trial for trial in known if trial.user_attrs.get(trials.CONTINUES)]
-    assert len(continued) == 1
-    original = known[trials.root(continued[0])]
-    assert continued[0].params == original.params
+    (resumed,) = (trial for trial in known if trials.number_of(trial) != trial.number)
+    assert resumed.params == known[trials.number_of(resumed)].params
     trained = collections.Counter((workspace.root / "trained.txt").read_text().splitlines())
     assert set(trained.values()) == {1}, "a finished fold was trained twice"
     assert PASSWORD not in output
@@ -141,9 +121,9 @@ def test_two_machines_share_a_study_and_one_killed_in_the_middle_loses_and_doubl
 
 
 @pytest.mark.slow
-def test_study_goes_on_when_the_server_is_back(workspace, database, server):
-    worker = start_worker(workspace, database, 2, 0.6)
-    wait_for_trial(worker, 2)
+def test_study_continues_when_the_server_is_back(workspace, database, server):
+    worker = start(workspace, 0.6, trials=2, storage=database)
+    read_until(worker, STARTED, 2)
     server.stop()
     time.sleep(3)
     server.start()
@@ -151,15 +131,15 @@ def test_study_goes_on_when_the_server_is_back(workspace, database, server):
 
     assert worker.returncode == 0, output
     assert output.count("does not answer") == 1
-    assert output.count("is back") == 1
+    assert output.count("answers again") == 1
     assert json.loads(output.splitlines()[-1])["trials"] == 2
     assert PASSWORD not in output
 
 
 @pytest.mark.slow
-def test_ctrl_c_while_the_server_is_away_ends_with_clear_words(workspace, database, server):
-    worker = start_worker(workspace, database, 2, 0.6)
-    wait_for_trial(worker)
+def test_ctrl_c_while_the_server_is_away_ends_with_one_line(workspace, database, server):
+    worker = start(workspace, 0.6, trials=2, storage=database)
+    read_until(worker, STARTED)
     server.stop()
     try:
         assert any("does not answer" in line for line in worker.stdout)
@@ -169,28 +149,42 @@ def test_ctrl_c_while_the_server_is_away_ends_with_clear_words(workspace, databa
         server.start()
 
     assert worker.returncode == 1
-    assert "the same command goes on when the server is back" in output.splitlines()[-1]
+    assert "repeat the command when the server is back" in output.splitlines()[-1]
     assert "Traceback" not in output
     assert PASSWORD not in output
 
 
 @pytest.mark.slow
-def test_time_runs_out_for_the_search_while_another_machine_still_trains(workspace, database):
-    """A machine whose HOURS end does not wait for the others, but trains the best again."""
-    worker = start_worker(workspace, database, 1, 0)
-    worker.communicate(timeout=60)
+def test_interrupted_trial_is_resumed_by_the_other_machine_at_once(workspace, database):
+    """It does not wait until heartbeats are missing."""
+    first = start(workspace, 0.4, trials=3, storage=database)
+    read_until(first, STARTED, 2)
+    first.send_signal(signal.SIGINT)
+    first.communicate(timeout=30)
+    assert [trial.state.name for trial in study_of(database).get_trials()] == ["COMPLETE", "WAITING"]
+    second = start(workspace, 0, trials=3, storage=database)
+    output, _ = second.communicate(timeout=60)
+
+    assert second.returncode == 0, output
+    assert [trials.number_of(trial) for trial in study_of(database).get_trials()] == [0, 1, 2]
+    assert set(collections.Counter((workspace.root / "trained.txt").read_text().splitlines()).values()) == {1}
+
+
+@pytest.mark.slow
+def test_machine_whose_hours_are_over_confirms_without_waiting_for_others(workspace, database):
+    start(workspace, 0, trials=1, storage=database).communicate(timeout=60)
     study = study_of(database)
-    study.ask().set_user_attr(trials.OWNER, "another:1")
-    worker = start_worker(workspace, database, None, 0.1, hours=6 / 3600)
+    load("quick", workspace).suggest(study.ask())  # another machine trains this one
+    worker = start(workspace, 0.1, hours=6 / 3600, storage=database)
     output, _ = worker.communicate(timeout=60)
 
     assert worker.returncode == 0, output
-    assert output.count("'confirmed'") >= 2
+    assert output.count("repeat=1, state='complete'") >= 2
     assert study.get_trials()[1].state.name == "RUNNING"
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         (lambda server: server.url(password="wrong-secret-1"), "password authentication failed"),
         (lambda server: server.url(database="nowhere"), 'database "nowhere" does not exist'),
@@ -198,16 +192,14 @@ def test_time_runs_out_for_the_search_while_another_machine_still_trains(workspa
         (lambda server: server.url().replace("127.0.0.1", "no-such-host.invalid"), "no-such-host.invalid"),
     ],
 )
-def test_a_server_that_refuses_is_named_without_its_password(workspace, server, monkeypatch, change, words):
-    from digit_recognizer.errors import UserError
-
+def test_a_server_that_refuses_is_named_without_its_password(workspace, server, monkeypatch, change, message):
     monkeypatch.setattr("digit_recognizer.tuning.study.load_dataset", study_worker.dataset)
     url = change(server)
     request = StudyRequest(load("quick", workspace), "quick", trials=1, storage=url)
     with pytest.raises(UserError) as caught:
         tune(request, workspace)
-    said = str(caught.value)
-    assert words in said
-    assert "\n" not in said
-    assert "***" in said
-    assert PASSWORD not in said and "wrong-secret-1" not in said
+    text = str(caught.value)
+    assert message in text
+    assert "\n" not in text
+    assert "***" in text
+    assert PASSWORD not in text and "wrong-secret-1" not in text

@@ -1,0 +1,120 @@
+"""A study in a file of this machine: Optuna's journal, one JSON object a line, with a checksum in each line."""
+
+import errno
+import fcntl
+import json
+import os
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from optuna.storages import JournalStorage
+from optuna.storages.journal import BaseJournalBackend
+
+from digit_recognizer.errors import DiskFullError, UserError
+from digit_recognizer.workspace import Workspace
+
+CHECKSUM = "crc32"  # a field that Optuna's own tools ignore
+
+
+def path_of(name: str, workspace: Workspace) -> Path:
+    """Return where the journal of study `name` is."""
+    return workspace.studies / f"{name}.journal"
+
+
+def open_journal(path: Path) -> JournalStorage:
+    """Return the Optuna storage of a journal. Reading needs no rights to write; the first entry makes the file.
+
+    Raises:
+        UserError: the file is damaged or can't be read.
+    """
+    try:
+        return JournalStorage(JournalFile(path))
+    except UserError:
+        raise
+    except Exception as error:  # entries that are none of Optuna's raise anything from KeyError to AssertionError
+        raise UserError(_damaged(path, f"{type(error).__name__}: {error}")) from error
+
+
+class JournalFile(BaseJournalBackend):
+    """A journal as Optuna's JournalFileBackend writes it, with three differences.
+
+    Its lock is the kernel's, which ends with the process, where Optuna's lock file is left behind by a killed one. A line that
+    was being written when its writer was killed is cut off by the next writer. Blank lines are skipped, damaged ones refused.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._offsets = [0]  # of each entry that was read, and of the next one
+
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+        """Yield the entries from that number on, up to the last whole line."""
+        number, offset = log_number_from, self._offsets[log_number_from]
+        try:
+            with self.path.open("rb") as file:
+                file.seek(offset)
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        return  # it is still being written
+                    offset += len(line)
+                    if line.strip():
+                        entry = self._parsed(line)
+                        number += 1
+                        self._offsets[number:] = [offset]
+                        yield entry
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise UserError(f"{self.path} can't be read: {error.strerror}") from error
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Write entries and wait until they are on the disk.
+
+        Raises:
+            UserError: the file can't be written; DiskFullError: the disk is full.
+        """
+        lines = [json.dumps({**log, CHECKSUM: _checksum(log)}, separators=(",", ":")) + "\n" for log in logs]
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("ab+") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)  # until the file is closed
+                _cut_unfinished_line(file)
+                file.write("".join(lines).encode())
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            kind = DiskFullError if error.errno == errno.ENOSPC else UserError
+            raise kind(f"{self.path} can't be written: {error.strerror}; the same command resumes the study") from error
+
+    def _parsed(self, line: bytes) -> dict[str, Any]:
+        try:
+            entry = json.loads(line)
+            if entry.pop(CHECKSUM, None) in (None, _checksum(entry)):  # Optuna's own tools write none
+                return entry
+            problem = "its content doesn't match its checksum"
+        except (ValueError, AttributeError) as error:
+            problem = str(error)
+        raise UserError(_damaged(self.path, f"line {line[:40].decode(errors='replace')!r}...: {problem}"))
+
+
+def _damaged(path: Path, problem: str) -> str:
+    return f"{path} is damaged ({problem}): restore it from a copy, or move it away to begin a new study"
+
+
+def _checksum(entry: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(entry, separators=(",", ":")).encode())
+
+
+def _cut_unfinished_line(file: BinaryIO, chunk: int = 4096) -> None:
+    end = position = file.seek(0, os.SEEK_END)
+    while position:
+        start = max(position - chunk, 0)
+        file.seek(start)
+        newline = file.read(position - start).rfind(b"\n")
+        if newline >= 0:
+            position = start + newline + 1
+            break
+        position = start
+    if position < end:
+        file.truncate(position)
