@@ -112,7 +112,6 @@ def test_wrong_usage_is_one_line_and_status_2(run, words, said):
         (["draw", "--run=x"], "there is no run x"),
         (["board"], "train` makes a run"),
         (["data", "--source=nowhere.zip"], "there is no such file or folder"),
-        (["tune", "--pipeline=a", "--trials=1"], "suggest"),
     ],
 )
 def test_error_is_one_line_and_status_1(run, words, said):
@@ -232,22 +231,3 @@ def test_path_with_spaces_is_one_pipeline(workspace, tmp_path):
     file.parent.mkdir()
     file.write_text(PIPELINE.format(summary="mine", settings="network=networks.mlp"))
     assert [one.name for one in selection.load_pipelines(str(file), workspace, {})] == ["net 1"]
-
-
-def test_readmes_pipeline_loads(workspace):
-    from digit_recognizer import experiment
-
-    readme = (Workspace.default().root / "README.md").read_text()
-    file = workspace.root / "pipelines" / "mine.py"
-    file.write_text(readme.partition("```python\n")[2].partition("```")[0])
-    pipeline = experiment.load("mine", workspace)
-    assert pipeline.experiment.augmentation.rotation == 15
-    assert pipeline.suggest is not None
-
-
-def test_readmes_commands_exist():
-    root = Workspace.default().root
-    targets = set(re.findall(r"^([a-z-]+):", (root / "Makefile").read_text(), re.M))
-    typed = re.findall(r"^ {4}make ([a-z ]+)", (root / "README.md").read_text(), re.M)
-    assert typed
-    assert {word for words in typed for word in words.split()} <= targets

@@ -6,17 +6,20 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
+import rich.table
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from digit_recognizer.workspace import PROJECT_ROOT, Workspace
 
 WIDTH_WITHOUT_TERMINAL = 200  # in a file or pipe no table is wrapped
 INDENT = len("next: ")
+GAP = 2  # spaces between a table's columns
+WORDS = 30  # characters; a longer cell is text that may be wrapped
 
 
 class _Console(Console):
@@ -88,15 +91,42 @@ def without_stderr() -> Iterator[None]:
         os.close(kept)
 
 
-def table(title: str, *columns: str, rows: Iterable[Sequence[Any]]) -> Table:
-    """Return a plain table; columns whose name begins with `>` are aligned to the right."""
-    result = Table(title=Text(title), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in columns:
-        right = column.startswith(">")
-        result.add_column(Text(column.lstrip(">")), justify="right" if right else "left", overflow="fold")
-    for row in rows:
-        result.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
-    return result
+@dataclass(frozen=True)
+class Table:
+    """A plain table that leaves out its least important columns where the terminal is too narrow for all."""
+
+    title: str
+    columns: Sequence[str]  # aligned to the right where the name begins with `>`
+    rows: Sequence[Sequence[str]]
+    dropped: Sequence[str]  # columns in the order in which they are left out
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        names = [column.lstrip(">") for column in self.columns]
+        places = list(range(len(names)))
+        for name in self.dropped:
+            if self._width(places) > options.max_width:
+                places.remove(names.index(name))
+        yield self._drawn(places)
+
+    def _width(self, places: Sequence[int]) -> int:
+        lines = [self.columns, *self.rows]
+        widths = [max(len(line[place]) for line in lines) for place in places]
+        return sum(min(width, WORDS) for width in widths) + GAP * (len(places) - 1)
+
+    def _drawn(self, places: Sequence[int]) -> rich.table.Table:
+        drawn = rich.table.Table(title=Text(self.title), title_justify="left", box=None, pad_edge=False, padding=(0, GAP, 0, 0))
+        for place in places:
+            column = self.columns[place]
+            right = column.startswith(">")
+            drawn.add_column(Text(column.lstrip(">")), justify="right" if right else "left", overflow="fold")
+        for row in self.rows:
+            drawn.add_row(*(Text(row[place]) for place in places))
+        return drawn
+
+
+def table(title: str, *columns: str, rows: Iterable[Sequence[Any]], dropped: Sequence[str] = ()) -> Table:
+    """Return a table; a cell that is None stays empty. See `Table` for the names of columns."""
+    return Table(title, columns, [["" if cell is None else str(cell) for cell in row] for row in rows], dropped)
 
 
 def print_next(console: Console, *steps: tuple[str, str]) -> None:
@@ -122,8 +152,6 @@ def command_line(workspace: Workspace, command: str, **options: Any) -> str:
     given = {name: value for name, value in options.items() if value not in (None, "", False)}
     default = Workspace.default().root
     demo = workspace.root == default / "demo"
-    if demo and given.get("pipeline") == "demo":
-        del given["pipeline"]
     if _run_by_make() and (demo or workspace.root == default):
         words = [f"{name.upper()}={_quoted_for_make(value)}" for name, value in given.items()]
         return " ".join(["make", command, *words, *(["DEMO=1"] if demo else [])])

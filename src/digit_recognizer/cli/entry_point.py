@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from digit_recognizer.cli.commands import COMMANDS
 from digit_recognizer.cli.console import wrapped
 from digit_recognizer.cli.parser import UsageError, make_parser
+from digit_recognizer.cli.selection import DEMO
 from digit_recognizer.errors import UserError
 from digit_recognizer.workspace import Workspace
 
@@ -28,9 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     folder, demo = options.pop("workspace"), options.pop("demo")
     workspace = Workspace(folder.expanduser().resolve()) if folder else Workspace.default()
     if demo:
-        workspace = Workspace(workspace.root / "demo")
-        if "pipeline" in options and not options["pipeline"] and not options.get("run"):
-            options["pipeline"] = "demo"
+        workspace = Workspace(workspace.root / DEMO)
     try:
         command.function(workspace, **options)
         sys.stdout.flush()

@@ -12,7 +12,7 @@ from digit_recognizer.experiment import Pipeline
 from digit_recognizer.formatting import interval
 from digit_recognizer.workspace import Workspace
 
-DEFAULT = "fast"
+DEFAULT, DEMO = "fast", "demo"
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,11 @@ def words(text: str) -> list[str]:
     return [text] if Path(text).expanduser().exists() else text.split()
 
 
+def references(pipeline: str | None, workspace: Workspace) -> list[str]:
+    """Return what PIPELINE names; by default the pipeline `fast`, and in the demo's workspace that of the demo."""
+    return words(pipeline) if pipeline else [DEMO if workspace.root.name == DEMO else DEFAULT]
+
+
 def load_pipelines(text: str | None, workspace: Workspace, changes: Mapping[str, Any]) -> list[Pipeline]:
     """Load the pipelines that are to be trained, the members of a pipeline in its place, each once.
 
@@ -35,7 +40,7 @@ def load_pipelines(text: str | None, workspace: Workspace, changes: Mapping[str,
         UserError: there is no such pipeline, or one can't be loaded.
     """
     found: dict[str, Pipeline] = {}
-    for reference in words(text or DEFAULT):
+    for reference in references(text, workspace):
         for pipeline in _with_members(reference, workspace, changes, ()):
             other = found.setdefault(pipeline.name, pipeline)
             if other.file != pipeline.file:
@@ -65,18 +70,18 @@ def select_runs(pipeline: str | None, run: str | None, workspace: Workspace) -> 
         names = [check_name(name) for name in run.split()]
         return Selection(names, "+".join(names))
     names = []
-    for reference in words(pipeline or DEFAULT):
+    for reference in references(pipeline, workspace):
         if _is_only_a_run(reference, workspace):
             make_console().print(f"PIPELINE={reference}: no pipeline has this name, taking the run {reference}")
             names.append(reference)
         else:
             names += [loaded.name for loaded in load_pipelines(reference, workspace, {})]
-    return Selection(list(dict.fromkeys(names)), blend_name(pipeline))
+    return Selection(list(dict.fromkeys(names)), blend_name(pipeline, workspace))
 
 
-def blend_name(pipeline: str | None) -> str:
+def blend_name(pipeline: str | None, workspace: Workspace) -> str:
     """Return what a blend of these pipelines' runs is called."""
-    return "+".join(Path(reference).stem for reference in words(pipeline or DEFAULT))
+    return "+".join(Path(reference).stem for reference in references(pipeline, workspace))
 
 
 def options_of(pipeline: str | None, run: str | None) -> dict[str, str | None]:

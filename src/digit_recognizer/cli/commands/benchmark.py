@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-
-from digit_recognizer.cli.console import make_console, spinner, table
+from digit_recognizer.cli.console import Table, make_console, spinner, table
 from digit_recognizer.cli.parser import Command, Parser
 from digit_recognizer.workspace import Workspace
 

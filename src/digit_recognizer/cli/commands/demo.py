@@ -6,21 +6,19 @@ from digit_recognizer.cli.commands.submission import submit_file, write_blend
 from digit_recognizer.cli.commands.training import train_pipeline
 from digit_recognizer.cli.console import command_line, make_console, print_next, shown
 from digit_recognizer.cli.parser import Command, Parser
-from digit_recognizer.cli.selection import Selection
+from digit_recognizer.cli.selection import DEMO, Selection
 from digit_recognizer.workspace import Workspace
-
-NAME = "demo"
 
 
 def demo(workspace: Workspace, force: bool = False) -> None:
     """Run all steps on bundled digits, in demo/, in about two minutes."""
-    inner, console = Workspace(workspace.root / NAME), make_console()
-    submission = inner.submissions / f"{NAME}.csv"
+    inner, console = Workspace(workspace.root / DEMO), make_console()
+    submission = inner.submissions / f"{DEMO}.csv"
     for command, options, step in (
         ("data", {"source": "bundled"}, lambda: fetch_data(inner, "bundled", False)),
-        ("train", {"force": force}, lambda: train_pipeline(inner, NAME, force)),
-        ("report", {}, lambda: write_reports(inner, [NAME])),
-        ("ensemble", {}, lambda: write_blend(inner, Selection([NAME], NAME))),
+        ("train", {"force": force}, lambda: train_pipeline(inner, DEMO, force)),
+        ("report", {}, lambda: write_reports(inner, [DEMO])),
+        ("ensemble", {}, lambda: write_blend(inner, Selection([DEMO], DEMO))),
         ("submit", {}, lambda: submit_file(inner, submission, "")),
     ):
         console.print(f"\n$ {command_line(inner, command, **options)}")
@@ -29,7 +27,7 @@ def demo(workspace: Workspace, force: bool = False) -> None:
     print_next(
         console,
         (command_line(inner, "draw"), "draw your own digit"),
-        (shown(inner.run(NAME) / "report.html"), "the report, to open in a browser"),
+        (shown(inner.run(DEMO) / "report.html"), "the report, to open in a browser"),
         (command_line(workspace, "data"), "get Kaggle's data"),
     )
 

@@ -3,10 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-
 from digit_recognizer.cli import selection
-from digit_recognizer.cli.console import make_console, shown, table
+from digit_recognizer.cli.console import Table, make_console, shown, table
 from digit_recognizer.cli.parser import Command, Parser, add_run_selection, add_server
 from digit_recognizer.cli.serving import serve
 from digit_recognizer.errors import UserError
@@ -84,6 +82,7 @@ def predictions_table(predictions: "pd.DataFrame") -> Table:
             (row.file, row.digit, f"{row.probability:.4f}", row.runner_up, row.flag)
             for row in predictions[["file", "digit", "probability", "runner_up", "flag"]].itertuples()
         ),
+        dropped=("runner-up", "probability"),
     )
 
 

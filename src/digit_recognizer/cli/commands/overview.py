@@ -3,12 +3,10 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-
 from digit_recognizer.cli.commands.submission import print_submissions
-from digit_recognizer.cli.console import command_line, make_console, shown, table
+from digit_recognizer.cli.console import Table, command_line, make_console, shown, table
 from digit_recognizer.cli.parser import Command, add_run_selection
-from digit_recognizer.cli.selection import select_runs
+from digit_recognizer.cli.selection import DEMO, select_runs
 from digit_recognizer.formatting import duration, interval
 from digit_recognizer.workspace import Workspace
 
@@ -29,6 +27,9 @@ def status(workspace: Workspace, pipeline: str | None = None, run: str | None = 
         console.print(runs_table([one for one in runs if one.name in names]))
         return
     console.print(runs_table(runs) if runs else f"no runs in {shown(workspace.runs)} yet: `{command_line(workspace, 'train')}`")
+    demo = Workspace(workspace.root / DEMO)
+    if demo.run(DEMO).exists():
+        console.print(f"the demo's run: `{command_line(demo, 'status')}`")
     if studies := study_statuses(workspace):
         console.print(studies_table(studies))
     print_submissions(workspace)
@@ -59,6 +60,7 @@ def runs_table(runs: Sequence["RunStatus"]) -> Table:
             )
             for run in runs
         ),
+        dropped=("data", "training", "score", "age", "models"),
     )
 
 
@@ -74,7 +76,16 @@ def studies_table(studies: Sequence["StudyStatus"]) -> Table:
         )
         for study in studies
     )
-    return table("Studies", "study", "best OOF accuracy (95 %)", ">log loss", ">complete/trials", ">age", rows=rows)
+    return table(
+        "Studies",
+        "study",
+        "best OOF accuracy (95 %)",
+        ">log loss",
+        ">complete/trials",
+        ">age",
+        rows=rows,
+        dropped=("age", "complete/trials"),
+    )
 
 
 COMMANDS = (Command(status, add_run_selection),)

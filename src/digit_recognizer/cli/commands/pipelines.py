@@ -4,7 +4,7 @@ from typing import Any
 
 from digit_recognizer.cli.console import command_line, make_console, print_next, table
 from digit_recognizer.cli.parser import Command, Parser, UsageError
-from digit_recognizer.cli.selection import DEFAULT
+from digit_recognizer.cli.selection import only, references
 from digit_recognizer.workspace import Workspace
 
 WIDTH_OF_TABLE = 140  # characters of a terminal on which the table of settings can be read
@@ -25,7 +25,7 @@ def settings(workspace: Workspace, name: str | None = None, pipeline: str | None
 
     if name and pipeline and name != pipeline:
         raise UsageError(f"PIPELINE is given twice, as {name} and as {pipeline}")
-    loaded = load(name or pipeline or DEFAULT, workspace)
+    loaded = load(only(references(name or pipeline, workspace)), workspace)
     console, listed = make_console(), describe_settings(loaded.experiment)
     if console.width < WIDTH_OF_TABLE:
         for setting in listed:
@@ -34,7 +34,7 @@ def settings(workspace: Workspace, name: str | None = None, pipeline: str | None
     else:
         rows = ((one.name, one.type, _text(one.default), _text(one.value), one.meaning) for one in listed)
         console.print(table("", "setting", "type", "default", loaded.name, "meaning", rows=rows))
-    change = command_line(workspace, "train", pipeline=loaded.name, run="try", set="epochs=2 augmentation.rotation=15")
+    change = command_line(workspace, "train", pipeline=name or pipeline, run="try", set="epochs=2 augmentation.rotation=15")
     print_next(console, (change, "change settings for one run"))
 
 

@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-
 from digit_recognizer.cli import parser, selection
 from digit_recognizer.cli.commands.training import changes_of, requests_of
-from digit_recognizer.cli.console import command_line, make_console, print_next, table
+from digit_recognizer.cli.console import Table, command_line, make_console, print_next, table
 from digit_recognizer.cli.parser import Command, Parser
 from digit_recognizer.formatting import duration, interval
 from digit_recognizer.workspace import Workspace
@@ -32,7 +30,7 @@ def rehearse(
     parts = [0] if parts is None else parts
     check_parts(parts)
     requests = requests_of(workspace, pipeline, run, changes_of(set, seeds), jobs=jobs)
-    name = run or selection.blend_name(pipeline)
+    name = run or selection.blend_name(pipeline, workspace)
 
     from digit_recognizer.cli.training_display import training_display
     from digit_recognizer.rehearsal.rehearse import rehearse_part

@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-
 from digit_recognizer.cli import selection
-from digit_recognizer.cli.console import command_line, make_console, print_next, shown, table
+from digit_recognizer.cli.console import Table, command_line, make_console, print_next, shown, table
 from digit_recognizer.cli.parser import Command, Parser, UsageError, add_run_selection
 from digit_recognizer.formatting import interval
 from digit_recognizer.workspace import Workspace

@@ -4,11 +4,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-
 from digit_recognizer.cli import selection
 from digit_recognizer.cli.commands.rehearsal import expected_accuracy
-from digit_recognizer.cli.console import command_line, make_console, print_next, shown, spinner, table
+from digit_recognizer.cli.console import Table, command_line, make_console, print_next, shown, spinner, table
 from digit_recognizer.cli.parser import Command, Parser, UsageError, add_run_selection
 from digit_recognizer.errors import UserError
 from digit_recognizer.formatting import interval
@@ -184,6 +182,7 @@ def submissions_table(entries: Sequence["Entry"]) -> Table:
             )
             for entry in entries
         ),
+        dropped=("message", "time", "LB - CV", "status"),
     )
 
 

@@ -7,10 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
 from digit_recognizer.cli import parser, selection
-from digit_recognizer.cli.console import command_line, make_console, print_next, shown, spinner, table, without_stderr
+from digit_recognizer.cli.console import Table, command_line, make_console, print_next, shown, spinner, table, without_stderr
 from digit_recognizer.cli.parser import Command, Parser, UsageError
 from digit_recognizer.cli.serving import LOOPBACK
 from digit_recognizer.errors import UserError
@@ -107,7 +105,7 @@ def _measured_curve(pipelines: str | None, workspace: Workspace) -> Mapping[floa
     from digit_recognizer.data.dataset import load_dataset
     from digit_recognizer.experiment import load
 
-    references = selection.words(pipelines or selection.DEFAULT)
+    references = selection.references(pipelines, workspace)
     return load(references[0], workspace).curve if len(references) == 1 and load_dataset(workspace).competition else {}
 
 

@@ -4,10 +4,8 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
 from digit_recognizer.cli import parser, selection
-from digit_recognizer.cli.console import command_line, make_console, print_next, shown, table
+from digit_recognizer.cli.console import Table, command_line, make_console, print_next, shown, table
 from digit_recognizer.cli.parser import Command, Parser
 from digit_recognizer.errors import UserError
 from digit_recognizer.formatting import duration, interval
@@ -32,7 +30,7 @@ def tune(
     from digit_recognizer.experiment import load, parse_settings
 
     console, changes = make_console(), parse_settings(set or "")
-    references = selection.words(pipeline or selection.DEFAULT)
+    references = selection.references(pipeline, workspace)
     if len(references) > 1:
         raise UserError(f"PIPELINE={pipeline}: a study is of one pipeline, not of {len(references)}")
     loaded = load(references[0], workspace, changes)
