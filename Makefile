@@ -117,7 +117,7 @@ PYTHON = $(shell for python in python3.13 python3.12 python3.11 python3; do $$py
 REQUIREMENTS = requirements$(if $(shell nvidia-smi -L 2>/dev/null),-gpu).txt
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
 
-$(READY): requirements.txt requirements-gpu.txt pyproject.toml
+$(READY): requirements.txt requirements-gpu.txt pyproject.toml setup.py
 	@test -n "$(PYTHON)" || { echo "no Python 3.11 to 3.13 with venv found (python3 is $$(python3 --version 2>&1)): install one, or make PYTHON=path/to/it" >&2; exit 1; }
 	@echo "setting up .venv from $(REQUIREMENTS): once, some minutes, about 3 GB"
 	@$(PYTHON) -m venv .venv && $(PIP) -r $(REQUIREMENTS) && $(PIP) --no-deps --editable . && touch $@
