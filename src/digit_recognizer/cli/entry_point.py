@@ -32,7 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         workspace = Workspace(workspace.root / DEMO)
     try:
         command.function(workspace, **options)
-        sys.stdout.flush()
+        if sys.stdout:  # None where it was closed before the start
+            sys.stdout.flush()
     except BrokenPipeError:  # as in `digit-recognizer pipelines | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
