@@ -123,8 +123,21 @@ def test_the_time_is_used_but_not_exceeded(probe, seconds, members):
 
 
 def test_too_short_a_time_is_refused(probe):
-    with pytest.raises(UserError, match="too short for tiny on this machine: give 1 more"):
+    with pytest.raises(UserError, match=r"MINUTES is too short for tiny on this machine: at least \d more needed"):
         time_budget._fitting([probe], 20)
+
+
+def test_too_short_a_time_is_refused_at_the_first_timed_steps(workspace, monkeypatch):
+    """Not after a minute of timing."""
+
+    def paces(request, workspace, folds, members, on_speed):
+        on_speed(0.1)
+        on_speed(10.0)
+        pytest.fail("the timing did not end")
+
+    monkeypatch.setattr(time_budget, "_paces", paces)
+    with pytest.raises(UserError, match=r"MINUTES is too short for tiny on this machine: at least \d more needed"):
+        time_budget.fit([request(workspace, **PLAIN)], 1, workspace)
 
 
 def test_a_pipeline_that_stops_early_is_refused(workspace):
@@ -160,7 +173,7 @@ def test_real_steps_are_timed_and_the_same_command_goes_on_with_the_same_setting
 def test_as_many_are_timed_side_by_side_as_will_train_and_then_those_left(workspace, monkeypatch, only, full, timed):
     found = []
 
-    def paces(request, workspace, folds, members):
+    def paces(request, workspace, folds, members, on_speed):
         found.extend(members)
         return [Pace(step=0.01 * (place + 1), validation=0.1, rest=1.0) for place in range(len(members))]
 

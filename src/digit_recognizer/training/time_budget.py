@@ -10,7 +10,7 @@ import math
 import statistics
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from digit_recognizer.experiment import Experiment, override
 from digit_recognizer.runs import run_record
 from digit_recognizer.training import teacher, workers
 from digit_recognizer.training.cross_validation import Request
-from digit_recognizer.training.events import EpochEnded, Event, MemberFinished, StepEnded
+from digit_recognizer.training.events import EpochEnded, Event, MemberFinished, SpeedMeasured, StepEnded
 from digit_recognizer.training.members import Member, at_full_speed, choose_members, split_rows, steps_per_epoch
 from digit_recognizer.workspace import Workspace
 
@@ -33,6 +33,7 @@ from digit_recognizer.workspace import Workspace
 PROBE = {"epochs": 3, "steps_per_epoch": 40, "validate_every": 2, "checkpoint": None}
 STRETCH = 2.0  # times its planned length at most, or that part of it at least, is what a member gets
 LEAST = 0.4  # of a pipeline's own epochs: with less its schedule makes no sense
+CERTAIN = 0.7  # of the time that the first timed steps predict is surely needed
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ def fit(requests: Sequence[Request], minutes: float, workspace: Workspace) -> Fi
                 f"{workspace.run(request.run)} is there, begun without these MINUTES: train under another name (RUN=...), "
                 "or start anew (FORCE=1, which moves this run aside)"
             )
-    probes = [_probe(request, workspace, dataset) for request in requests]
+    probes = [_probe(request, workspace, dataset, began + 60 * minutes) for request in requests]
     factor = _fitting(probes, 60 * minutes - (time.monotonic() - began))
     changes = [probe.scaled(factor) for probe in probes]
     seconds = time.monotonic() - began + _seconds(probes, factor)
@@ -201,9 +202,7 @@ def _fitting(probes: Sequence[Probe], budget: float) -> float:
     """
     low = max(LEAST / len(probe.request.pipeline.experiment.seeds) for probe in probes)
     if _seconds(probes, low) > budget:
-        names = " ".join(probe.request.pipeline.name for probe in probes)
-        missing = math.ceil((_seconds(probes, low) - budget) / 60)
-        raise UserError(f"MINUTES: too short for {names} on this machine: give {missing} more, or take another PIPELINE")
+        raise _too_short([probe.request for probe in probes], _seconds(probes, low) - budget)
     high = 2 * low
     while _seconds(probes, high) <= budget:
         low, high = high, 2 * high
@@ -213,11 +212,18 @@ def _fitting(probes: Sequence[Probe], budget: float) -> float:
     return low
 
 
-def _probe(request: Request, workspace: Workspace, dataset: Dataset) -> Probe:
+def _too_short(requests: Sequence[Request], missing: float) -> UserError:
+    names = " ".join(request.pipeline.name for request in requests)
+    more = f"at least {math.ceil(missing / 60)} more needed"
+    return UserError(f"MINUTES is too short for {names} on this machine: {more}, or another PIPELINE")
+
+
+def _probe(request: Request, workspace: Workspace, dataset: Dataset, end: float = math.inf) -> Probe:
     """Time a few steps of as many members as train side by side, then of as many as are left for a last round.
 
     Raises:
-        UserError: the pipeline's epochs are not fixed, its teacher can't teach it, or its training fails.
+        UserError: the pipeline's epochs are not fixed, its teacher can't teach it, its training fails, or the first steps show
+            that it can't end by `end` (of time.monotonic()).
     """
     experiment = request.pipeline.experiment
     if experiment.early_stopping or experiment.reduce_lr_on_plateau or experiment.keep != "last":
@@ -231,8 +237,15 @@ def _probe(request: Request, workspace: Workspace, dataset: Dataset) -> Probe:
     enough = override(experiment, {"seeds": _seeds(experiment, len(experiment.seeds) + request.jobs)})
     members = choose_members(enough, request.folds, request.full)[: request.jobs + left]
     folds = stratified_folds(dataset.labels, experiment.folds, experiment.fold_seed)
-    paces = _paces(request, workspace, folds, members)
     steps = steps_per_epoch(experiment, len(split_rows(folds, members[0].fold).train))
+
+    def refuse_if_hopeless(seconds_per_step: float) -> None:
+        least = LEAST * experiment.epochs * steps * len(choose_members(experiment, request.folds, request.full))
+        needed = CERTAIN * least * seconds_per_step / len(experiment.seeds) / request.jobs
+        if time.monotonic() + needed > end:
+            raise _too_short([request], time.monotonic() + needed - end)
+
+    paces = _paces(request, workspace, folds, members, refuse_if_hopeless)
     return Probe(request, steps, _typical(paces[: request.jobs]), _typical(paces[request.jobs :] or paces))
 
 
@@ -242,13 +255,24 @@ def _seeds(experiment: Experiment, count: int) -> list[int]:
     return [*own, *(seed for seed in range(count + len(own)) if seed not in own)][:count]
 
 
-def _paces(request: Request, workspace: Workspace, folds: np.ndarray, members: list[Member]) -> list[Pace]:
-    """Train `members` for a few steps each and return their paces; nothing of it is kept."""
+def _paces(
+    request: Request, workspace: Workspace, folds: np.ndarray, members: list[Member], on_speed: Callable[[float], None]
+) -> list[Pace]:
+    """Train `members` for a few steps each and return their paces; nothing of it is kept.
+
+    `on_speed` gets the seconds per step of each when it has made the first ones; what it raises ends the timing.
+    """
     pipeline = request.pipeline.changed(PROBE)
     with tempfile.TemporaryDirectory(prefix="digit-recognizer-") as folder:
         save_folds(Path(folder) / "folds.csv", folds)
         clock = _Clock(members, request.jobs, pipeline.experiment.batch_size)
-        workers.train_members(workers.Job(pipeline, workspace, Path(folder)), members, request.jobs, clock.on_event)
+
+        def on_event(event: Event) -> None:
+            if isinstance(event, SpeedMeasured):
+                on_speed(event.seconds_per_step)
+            clock.on_event(event)
+
+        workers.train_members(workers.Job(pipeline, workspace, Path(folder)), members, request.jobs, on_event)
     return [clock.pace(member) for member in members]
 
 
