@@ -67,14 +67,6 @@ def test_the_libraries_are_quiet_and_share_a_gpu(monkeypatch):
     assert os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
 
 
-def test_a_hidden_gpu_is_no_gpu(monkeypatch):
-    backend.gpu_present.cache_clear()
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-    assert not backend.gpu_present()
-    assert backend.device().startswith("CPU, ")
-    backend.gpu_present.cache_clear()
-
-
 @pytest.mark.parametrize(
     ("flags", "keras_backend", "policy"),
     [
@@ -85,7 +77,7 @@ def test_a_hidden_gpu_is_no_gpu(monkeypatch):
     ],
 )
 def test_a_cpu_trains_in_bfloat16_only_where_it_has_instructions_for_it(monkeypatch, flags, keras_backend, policy):
-    monkeypatch.setattr(backend, "gpu_present", lambda: False)
+    monkeypatch.setattr(backend, "gpus", lambda: ())
     monkeypatch.setattr(backend, "cpu_flags", lambda: flags)
     monkeypatch.setenv("KERAS_BACKEND", keras_backend)
     assert backend.precision("auto") == policy

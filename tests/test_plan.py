@@ -24,6 +24,6 @@ from digit_recognizer.training.members import default_jobs
     ],
 )
 def test_as_many_members_train_side_by_side_as_leave_no_core_idle(monkeypatch, members, cores, threads, jobs):
-    monkeypatch.setattr(backend, "gpu_present", lambda: False)
+    monkeypatch.setattr(backend, "gpus", lambda: ())
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(cores)))
     assert default_jobs(Experiment(network=mlp, threads=threads), members) == jobs

@@ -1,11 +1,12 @@
 """The one module that knows Keras's backends apart: TensorFlow by default, JAX and PyTorch by KERAS_BACKEND."""
 
+import collections
+import contextlib
 import functools
 import importlib.metadata
 import os
-import re
-import shutil
 import subprocess
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,67 @@ def name() -> str:
     return backend
 
 
+@dataclass(frozen=True)
+class Gpu:
+    """An NVIDIA GPU, or a MIG slice of one."""
+
+    uuid: str
+    name: str
+    memory: int  # bytes; 0 where the driver doesn't tell
+    used: int  # bytes, by all processes
+    capability: float  # CUDA compute capability
+
+    @property
+    def free(self) -> float:
+        """Free memory in bytes; infinite where the driver doesn't tell."""
+        return self.memory - self.used if self.memory else float("inf")
+
+
+def query_gpus() -> tuple[Gpu, ...]:
+    """Return the GPUs that `nvidia-smi` lists and CUDA_VISIBLE_DEVICES leaves visible; asks no framework, so it is quick."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        return ()
+    fields = "uuid,name,memory.total,memory.used,compute_cap"
+    command = ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader,nounits"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    return _visible([_parse_gpu(line) for line in answer.stdout.splitlines() if line.count(",") == fields.count(",")])
+
+
 @functools.cache
-def gpu_present() -> bool:
-    """Whether `nvidia-smi` answers and the GPU is not hidden; asks no framework, so it is quick."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1") or not shutil.which("nvidia-smi"):
-        return False
-    return subprocess.run(["nvidia-smi", "-L"], capture_output=True, check=False).returncode == 0
+def gpus() -> tuple[Gpu, ...]:
+    """Return `query_gpus()` as of the first call in this process."""
+    return query_gpus()
+
+
+def _parse_gpu(line: str) -> Gpu:
+    uuid, name, memory, used, capability = (field.strip() for field in line.split(","))
+    return Gpu(uuid, name, int(2**20 * _number(memory)), int(2**20 * _number(used)), _number(capability))
+
+
+def _number(text: str) -> float:
+    """Return the number, 0 where the driver writes [N/A]."""
+    with contextlib.suppress(ValueError):
+        return float(text)
+    return 0.0
+
+
+def _visible(found: list[Gpu]) -> tuple[Gpu, ...]:
+    """Return what CUDA_VISIBLE_DEVICES names, by number or UUID; as in CUDA, an unknown entry ends the list."""
+    wanted = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if wanted is None:
+        return tuple(found)
+    chosen: list[Gpu] = []
+    for word in map(str.strip, wanted.split(",")):
+        matching = [gpu for index, gpu in enumerate(found) if word == str(index) or gpu.uuid.startswith(word or " ")]
+        if word.startswith("MIG-") and found:  # nvidia-smi's query lists no slices
+            matching = [replace(found[0], uuid=word, name=f"{found[0].name} MIG", memory=0)]
+        if len(matching) != 1 or matching[0] in chosen:
+            break
+        chosen += matching
+    return tuple(chosen)
 
 
 def library_versions() -> dict[str, str]:
@@ -99,24 +155,25 @@ def configure(threads: int, deterministic: bool) -> None:
 
 
 def device() -> str:
-    """Return the device that models are trained on, as a person would call it."""
-    if not gpu_present():
-        return f"CPU, {os.cpu_count()} cores"
-    return _nvidia_smi("name") or "GPU"
+    """Return the devices that models are trained on, such as `2 x Tesla T4` or `CPU, 8 cores`."""
+    counts = collections.Counter(gpu.name for gpu in gpus())
+    names = [name if count == 1 else f"{count} x {name}" for name, count in counts.items()]
+    return ", ".join(names) or f"CPU, {os.cpu_count()} cores"
 
 
 def precision(wanted: str) -> str:
     """Return the Keras dtype policy for an experiment's `precision`; "auto" is mixed only where half precision is fast.
 
-    That is on a GPU since NVIDIA's Volta, and for TensorFlow on a CPU that multiplies bfloat16 in hardware.
+    On NVIDIA GPUs that is float16 (with loss scaling) from compute capability 7, and bfloat16 from 8; where GPUs differ, the
+    oldest one decides, so that all members of a run are trained alike. On a CPU it is bfloat16 where TensorFlow has
+    instructions for it.
     """
     if wanted != "auto":
         return wanted
-    if not gpu_present():
+    if not gpus():
         return "mixed_bfloat16" if name() == "tensorflow" and BFLOAT16_FLAGS & cpu_flags() else "float32"
-    answer = _nvidia_smi("compute_cap")
-    generation = float(answer) if re.fullmatch(r"\d+\.\d+", answer) else 0
-    return "mixed_bfloat16" if generation >= 8 else "mixed_float16" if generation >= 7 else "float32"
+    oldest = min(gpu.capability for gpu in gpus())
+    return "mixed_bfloat16" if oldest >= 8 else "mixed_float16" if oldest >= 7 else "float32"
 
 
 @functools.cache
@@ -129,15 +186,9 @@ def cpu_flags() -> frozenset[str]:
     return frozenset(next((line.split() for line in lines if line.startswith("flags")), ()))
 
 
-def _nvidia_smi(field: str) -> str:
-    command = ["nvidia-smi", f"--query-gpu={field}", "--format=csv,noheader"]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
-    return "" if answer.returncode else answer.stdout.strip().partition("\n")[0]
-
-
 def steps_per_execution() -> int:
     """Return how many steps to run between two callbacks: more where a step is shorter than a callback's overhead."""
-    return 16 if gpu_present() and name() != "torch" else 1
+    return 16 if gpus() and name() != "torch" else 1
 
 
 def synchronize(model: Any) -> None:

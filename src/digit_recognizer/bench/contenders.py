@@ -152,7 +152,7 @@ def matrix_products(tick: Tick) -> None:
     backend.configure(len(os.sched_getaffinity(0)), deterministic=False)
     import keras
 
-    side = 4 * SIDE if backend.gpu_present() else SIDE
+    side = 4 * SIDE if backend.gpus() else SIDE
     kind = keras.DTypePolicy(backend.precision("auto")).compute_dtype
     matrix = keras.ops.cast(keras.random.normal((side, side)), kind)
 

@@ -32,7 +32,7 @@ def choose_members(experiment: Experiment, folds: Sequence[int] | None, full: bo
 
 def at_full_speed(experiment: Experiment) -> int:
     """Return how many members fill the machine: one for each `threads` of its cores, or some that share a GPU."""
-    if backend.gpu_present():
+    if backend.gpus():
         return max(1, min(5, (os.cpu_count() or 2) // 2))
     return max(1, len(os.sched_getaffinity(0)) // experiment.threads)
 
@@ -44,7 +44,7 @@ def default_jobs(experiment: Experiment, members: int) -> int:
     rounds two by two, and of two and a half if three begin.
     """
     fitting = at_full_speed(experiment)
-    if backend.gpu_present():
+    if backend.gpus():
         return fitting
     return min(range(fitting, 2 * fitting), key=lambda jobs: _rounds(members, jobs, fitting))
 
