@@ -13,6 +13,8 @@ from digit_recognizer import backend, files
 from digit_recognizer.data.dataset import load_dataset
 from digit_recognizer.errors import UserError
 from digit_recognizer.models import prediction
+from digit_recognizer.runs.evaluation import load_models
+from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.workspace import PROJECT_ROOT
 
 
@@ -39,7 +41,7 @@ def test_smoke_leaves_the_same_files_on_another_backend(name, tmp_path):
     assert files.read_json(run / "experiment.json")["backend"] == name
     assert np.isfinite(files.read_npz(run / "oof.npz")["probabilities"]).all()
     data = load_dataset(workspace)  # its models work on this process's backend, too
-    for number, model in enumerate(prediction.load_models(run)):
+    for number, model in enumerate(load_models(RunFolder(run))):
         stored = files.read_npz(run / f"seed_0/fold_{number}/predictions.npz")
         assert prediction.predict(model, data.test_images) == pytest.approx(stored["test"], abs=1e-4)
 

@@ -1,15 +1,20 @@
 """The tables that commands print."""
 
 import io
-import json
+import shutil
 
 import pytest
 from rich.console import Console
+from synthetic_run import make_dataset, make_run
 
+from digit_recognizer import files
 from digit_recognizer.cli.commands.overview import runs_table, studies_table
 from digit_recognizer.cli.commands.submission import submissions_table
 from digit_recognizer.cli.commands.training import training_summary
+from digit_recognizer.formatting import interval
 from digit_recognizer.metrics import Estimate
+from digit_recognizer.runs.folder import RunFolder
+from digit_recognizer.runs.records import RunMetrics, read_run_metrics
 from digit_recognizer.runs.status import run_statuses
 from digit_recognizer.submission import ledger
 from digit_recognizer.submission.ledger import Entry
@@ -27,9 +32,23 @@ def shown(console) -> str:
 
 
 def test_summary_shows_folds_mean_sd_interval_and_the_published_figure(console):
-    scores = {"folds_done": [0, 2], "folds": 5, "fold_accuracy": [0.99, 0.98], "oof_accuracy": 0.985, "oof_accuracy_low": 0.98}
-    scores |= {"oof_accuracy_high": 0.99, "epoch_selected_on_fold": False, "published": "0.99757", "seconds": 7500.0}
-    console.print(training_summary("x", {**scores, "members": 2, "images_per_second": 1234, "peak_memory": 1.2e9}))
+    scores = RunMetrics(
+        oof_accuracy=0.985,
+        oof_accuracy_low=0.98,
+        oof_accuracy_high=0.99,
+        fold_accuracy=[0.99, 0.98],
+        folds_done=[0, 2],
+        folds=5,
+        members=2,
+        members_planned=5,
+        copies_across_folds=0,
+        epoch_selected_on_fold=False,
+        seconds=7500.0,
+        images_per_second=1234,
+        peak_memory=1_200_000_000,
+        published="0.99757",
+    )
+    console.print(training_summary("x", scores))
     text = " ".join(shown(console).split())
     assert "fold 0 0.99000 fold 2 0.98000 mean of folds 0.98500, sd 0.00707" in text
     assert "out of fold, 2 of 5 folds 0.98500 (0.98000 to 0.99000)" in text
@@ -38,25 +57,21 @@ def test_summary_shows_folds_mean_sd_interval_and_the_published_figure(console):
 
 
 def test_status_shows_whole_partial_and_damaged_runs(tmp_path, console):
-    workspace = Workspace(tmp_path)
-    record = {"pipeline": "fast", "dataset": {"source": "kaggle"}, "settings": {"folds": 5}}
-    scores = {"oof_accuracy": 0.995, "oof_accuracy_low": 0.994, "oof_accuracy_high": 0.996, "seconds": 60}
-    for name, files in {
-        "fast": {"experiment.json": record, "metrics.json": scores, "seed_0/fold_0/metrics.json": {}},
-        "begun": {"experiment.json": record},
-        "torn": {"experiment.json": []},
-    }.items():
-        for path, content in files.items():
-            (tmp_path / "runs" / name / path).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / "runs" / name / path).write_text(json.dumps(content))
+    workspace, dataset = Workspace(tmp_path), make_dataset(200)
+    make_run(workspace.run("fast"), dataset, finished=[0])
+    begun = make_run(workspace.run("begun"), dataset, finished=[0])
+    shutil.rmtree(begun.path / "seed_0")
+    begun.metrics.unlink()
+    files.write_json(make_run(workspace.run("torn"), dataset, finished=[0]).record, [])
+    make_run(workspace.run("moved"), dataset, finished=[0]).record.unlink()
     runs = {run.name: run for run in run_statuses(workspace, ledger.best_scores_by_run(workspace))}
-    assert runs["fast"].accuracy == Estimate(0.995, 0.994, 0.996)
+    assert runs["fast"].accuracy == read_run_metrics(RunFolder.of(workspace, "fast")).accuracy
     assert (runs["fast"].folds_done, runs["fast"].members) == (1, 1)
     assert runs["begun"].accuracy is None
-    assert "damaged" in runs["torn"].problem
+    assert "experiment.json is damaged" in runs["torn"].problem
+    assert "experiment.json is missing" in runs["moved"].problem
     console.print(runs_table(list(runs.values())))
-    assert "0.99500 (0.99400 to 0.99600)" in shown(console)
-    assert "begun (fast)" in shown(console)
+    assert interval(runs["fast"].accuracy) in shown(console)
 
 
 def test_ledger_shows_cross_validation_against_the_leaderboard(console):

@@ -8,11 +8,16 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from bad_disk import on_a_read_only_disk
+
+from digit_recognizer import files
+from digit_recognizer.runs.folder import RunFolder
+from digit_recognizer.runs.records import read_run_record
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -114,9 +119,9 @@ def clothes(trained):
     """The workspace with the same run once more, as if it had been trained on Fashion-MNIST."""
     workspace, _ = trained
     run = shutil.copytree(workspace / "runs" / "smoke", workspace / "runs" / "clothes")
-    record = json.loads((run / "experiment.json").read_text())
-    record["dataset"] |= {"source": "fashion_mnist", "classes": ["T-shirt", "Trouser", *map(str, range(8))]}
-    (run / "experiment.json").write_text(json.dumps(record))
+    record = read_run_record(RunFolder(run))
+    fashion = replace(record.dataset, source="fashion_mnist", classes=("T-shirt", "Trouser", *map(str, range(8))))
+    files.write_record(RunFolder(run).record, replace(record, dataset=fashion))
     return workspace
 
 

@@ -1,18 +1,21 @@
 """Blending: which runs go together, which method is chosen, and figures from rows that the weights were not fitted on."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+import synthetic_run
 from tiny_run import make_workspace
 
 from digit_recognizer import files, metrics
 from digit_recognizer.cli import console
 from digit_recognizer.data.dataset import load_dataset
-from digit_recognizer.data.folds import stratified_folds
 from digit_recognizer.ensemble import blending, neighbours
 from digit_recognizer.errors import UserError
+from digit_recognizer.runs.folder import RunFolder
+from digit_recognizer.runs.records import read_run_record
 
 
 @pytest.fixture
@@ -29,20 +32,12 @@ def guesses(labels, accuracy, seed):
     return (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def make_run(workspace, name, accuracy=0.9, seed=0, folds=5, fold_seed=0, trained=None, planned=5):
-    """Write a run that was made up, with `trained` folds (default: all)."""
-    data, run = load_dataset(workspace), workspace.run(name)
-    assigned = stratified_folds(data.labels, folds, fold_seed)
+def make_run(workspace, name, accuracy=0.9, seed=0, trained=None, **options):
+    """Write a run with invented predictions and `trained` folds (default: all); return its out-of-fold probabilities."""
+    data = load_dataset(workspace)
     oof = guesses(data.labels, accuracy, seed)
-    if trained is not None:
-        oof[~np.isin(assigned, trained)] = np.nan
-    files.write_npz(run / "oof.npz", probabilities=oof, label=data.labels, fold=assigned)
-    files.write_npz(run / "test.npz", probabilities=guesses(np.arange(40) % 10, accuracy, seed + 1))
-    files.write_json(run / "experiment.json", {"dataset": {"sha256": data.sha256, "source": data.source}})
-    members = folds if trained is None else len(trained)
-    scores = {f"oof_accuracy{part}": accuracy for part in ("", "_low", "_high")}
-    files.write_json(run / "metrics.json", {"members": members, "members_planned": planned} | scores)
-    return oof
+    run = synthetic_run.make_run(workspace.run(name), data, oof=oof, finished=trained, **options)
+    return files.read_npz(run.oof)["probabilities"]
 
 
 def test_one_run_is_averaged_and_written(workspace):
@@ -211,7 +206,9 @@ def test_runs_of_other_folds_are_not_mixed(workspace):
 def test_a_run_of_other_data_is_refused(workspace):
     make_run(workspace, "a")
     make_run(workspace, "b")
-    files.write_json(workspace.run("b") / "experiment.json", {"dataset": {"sha256": "other", "source": "mnist"}})
+    run = RunFolder.of(workspace, "b")
+    record = read_run_record(run)
+    files.write_record(run.record, replace(record, dataset=replace(record.dataset, sha256="other", source="mnist")))
     with pytest.raises(UserError, match="run 'b' was trained on mnist, but input/ holds "):
         blending.blend(workspace, ["a", "b"], "a+b")
 
@@ -219,13 +216,13 @@ def test_a_run_of_other_data_is_refused(workspace):
 def test_runs_without_a_common_row_cannot_be_blended(workspace):
     make_run(workspace, "a", trained=[0])
     make_run(workspace, "b", trained=[1])
-    with pytest.raises(UserError, match="no training row is predicted by all of these runs"):
+    with pytest.raises(UserError, match="no training image is predicted by all of them"):
         blending.blend(workspace, ["a", "b"], "a+b")
 
 
 def test_a_missing_run_lists_those_that_there_are(workspace):
     make_run(workspace, "a")
-    with pytest.raises(UserError, match=r"there is no trained run 'x'; there are: a\. "):
+    with pytest.raises(UserError, match=r"there is no run 'x' in .*; there are: a\. "):
         blending.blend(workspace, ["x"], "x")
 
 

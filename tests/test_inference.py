@@ -38,24 +38,16 @@ def test_views_are_averaged_and_the_same_at_each_call(model):
     assert two == pytest.approx((plain + moved) / 2, abs=1e-6)
 
 
-def test_a_runs_models_are_all_loaded(model, tmp_path):
-    for member in ("seed_0/fold_0", "seed_0/fold_1", "full/seed_0"):
-        (tmp_path / member).mkdir(parents=True)
-        model.save(tmp_path / member / "model.keras")
-    loaded = prediction.load_models(tmp_path)
-    assert len(loaded) == 3
-    assert np.array_equal(prediction.predict(loaded[0], IMAGES), prediction.predict(model, IMAGES))
-
-
-def test_a_run_without_models_is_named(tmp_path):
-    with pytest.raises(UserError, match="holds no trained model: run `make train` first"):
-        prediction.load_models(tmp_path)
+def test_a_saved_model_predicts_the_same(model, tmp_path):
+    model.save(tmp_path / "model.keras")
+    loaded = prediction.load_model(tmp_path / "model.keras")
+    assert np.array_equal(prediction.predict(loaded, IMAGES), prediction.predict(model, IMAGES))
 
 
 def test_a_damaged_model_is_named(tmp_path):
     (tmp_path / "model.keras").write_bytes(b"PK damaged")
     with pytest.raises(UserError, match=r"model\.keras can't be loaded .*delete its folder and train again"):
-        prediction.load_models(tmp_path)
+        prediction.load_model(tmp_path / "model.keras")
 
 
 def test_a_model_that_brings_code_is_not_loaded(tmp_path):
@@ -64,4 +56,4 @@ def test_a_model_that_brings_code_is_not_loaded(tmp_path):
     inputs = keras.Input((4,))
     keras.Model(inputs, keras.layers.Lambda(lambda x: x + 1)(inputs)).save(tmp_path / "model.keras")
     with pytest.raises(UserError, match="can't be loaded"):
-        prediction.load_models(tmp_path)
+        prediction.load_model(tmp_path / "model.keras")

@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from synthetic_run import make_dataset, make_full_run, make_history, make_run
+from synthetic_run import make_dataset, make_run
 
 from digit_recognizer import metrics
 from digit_recognizer.errors import UserError
 from digit_recognizer.report import write_blend, write_comparison, write_report
+from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.runs.run import read_run
 
 
@@ -39,7 +40,7 @@ def cells(page: str) -> pd.DataFrame:
 def test_report_is_one_file_that_needs_no_network(run, dataset):
     path = write_report(run, dataset)
     page = path.read_text("utf-8")
-    assert path == run / "report.html"
+    assert path == run.report
     addresses = re.findall(r'(?:src|href)="([^"]*)"|url\(([^)]*)\)', page)
     assert all(address.startswith(("data:", "#")) for pair in addresses for address in pair if address)
     assert "@import" not in page
@@ -59,7 +60,7 @@ def test_data_from_a_file_are_named_without_its_folders(run, dataset):
 
 def test_cells_hold_all_errors_and_the_least_confident_hits(run, dataset):
     digits = cells(write_report(run, dataset).read_text("utf-8"))
-    errors = pd.read_csv(run / "errors.csv")
+    errors = pd.read_csv(run.errors)
     shown = digits[digits["label"] != digits["prediction"]]
     assert shown["row"].tolist() == errors["row"].tolist()
     assert shown["probability"].to_numpy() == pytest.approx(errors["probability"].to_numpy(), abs=1e-4)
@@ -101,7 +102,7 @@ def test_partial_run_is_reported_as_such(tmp_path, dataset):
 
 
 def test_run_without_folds_shows_curves_and_test_digits(tmp_path, dataset):
-    page = write_report(make_full_run(tmp_path / "full_run", dataset), dataset).read_text("utf-8")
+    page = write_report(make_run(tmp_path / "full_run", dataset, full=True), dataset).read_text("utf-8")
     assert "trained on all training images, so it has no out-of-fold accuracy" in page
     assert "Learning curves" in page
     assert "Test digits" in page
@@ -128,8 +129,7 @@ def test_several_seeds_are_reported_by_their_mean(tmp_path, dataset):
 
 
 def test_accuracy_within_epochs_is_drawn_where_it_was_measured(tmp_path, dataset):
-    directory = make_run(tmp_path / "browser_cnn", dataset)
-    (directory / "seed_0/fold_0/steps.csv").write_text("step,loss,val_accuracy\n5,2,0.3\n10,1,0.6\n15,1,0.8\n")
+    directory = make_run(tmp_path / "browser_cnn", dataset, steps=True)
     assert "1,000 validation images" in write_report(directory, dataset).read_text("utf-8")
 
 
@@ -188,8 +188,7 @@ def test_blend_of_one_model_a_fold_has_no_size_curve(tmp_path, run, dataset):
 
 
 def test_history_of_a_single_epoch_can_be_drawn(tmp_path, dataset):
-    directory = make_run(tmp_path / "short", dataset, finished=[0])
-    make_history(1, 0).to_csv(directory / "seed_0/fold_0/history.csv", index=False)
+    directory = make_run(tmp_path / "short", dataset, finished=[0], epochs=1)
     assert write_report(directory, dataset).exists()
 
 
@@ -197,8 +196,8 @@ def test_unknown_empty_and_foreign_runs_are_refused_in_one_line(tmp_path, run, d
     (tmp_path / "empty").mkdir()
     foreign = make_dataset(1300)
     for attempt, words in (
-        (lambda: write_report(tmp_path / "none", dataset), "no such run"),
-        (lambda: write_report(tmp_path / "empty", dataset), "no results yet"),
+        (lambda: write_report(RunFolder(tmp_path / "none"), dataset), "there is no run 'none'"),
+        (lambda: write_report(RunFolder(tmp_path / "empty"), dataset), "experiment.json is missing"),
         (lambda: write_report(run, foreign), "was trained on bundled"),
         (lambda: write_comparison([run], dataset, tmp_path / "page.html"), "two runs"),
     ):
@@ -209,6 +208,6 @@ def test_unknown_empty_and_foreign_runs_are_refused_in_one_line(tmp_path, run, d
 
 def test_damaged_file_is_named(tmp_path, dataset):
     directory = make_run(tmp_path / "damaged", dataset)
-    (directory / "oof.npz").write_bytes(b"PK not a zip")
+    directory.oof.write_bytes(b"PK not a zip")
     with pytest.raises(UserError, match=r"oof\.npz"):
         write_report(directory, dataset)

@@ -19,7 +19,7 @@ from tiny_run import environment, make_workspace, probabilities
 from digit_recognizer import files
 from digit_recognizer.ensemble import blending
 from digit_recognizer.errors import UserError
-from digit_recognizer.runs import run_record
+from digit_recognizer.runs import lifecycle
 
 EPOCHS = 40
 SETTINGS = (
@@ -133,7 +133,7 @@ def kill(command, process, run, old):
 
 def free(run):
     try:
-        with run_record.locked(run):
+        with lifecycle.locked(run):
             return True
     except UserError:
         return False

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from tiny_run import make_workspace, probabilities, request, train_here
 from digit_recognizer import files
 from digit_recognizer.data.dataset import load_dataset
 from digit_recognizer.errors import UserError
+from digit_recognizer.runs.folder import MemberFolder, RunFolder
+from digit_recognizer.runs.records import read_run_record
 from digit_recognizer.training import teacher
 from digit_recognizer.training.member import Task
 from digit_recognizer.training.members import Member, split_rows
@@ -42,29 +45,32 @@ def train_student(workspace, **changes):
 
 
 def test_soft_labels_are_the_mean_of_the_folds_own_models(workspace):
+    run = RunFolder(workspace.run("tiny"))
     for fold in (0, 1):
         both = [files.read_npz(predictions(workspace, seed, fold))["test"] for seed in (0, 1)]
-        np.testing.assert_allclose(teacher.soft_labels(workspace.run("tiny"), fold), np.mean(both, axis=0), atol=1e-7)
+        np.testing.assert_allclose(teacher.soft_labels(run, fold), np.mean(both, axis=0), atol=1e-7)
 
 
 def test_a_fold_hears_nothing_of_models_that_have_seen_it(workspace):
-    before = teacher.soft_labels(workspace.run("tiny"), 0)
+    before = teacher.soft_labels(RunFolder(workspace.run("tiny")), 0)
     path = predictions(workspace, 1, 1)
     files.write_npz(path, **files.read_npz(path) | {"test": np.zeros((40, 10), np.float32)})
-    np.testing.assert_array_equal(teacher.soft_labels(workspace.run("tiny"), 0), before)
-    assert not np.array_equal(teacher.soft_labels(workspace.run("tiny"), 1), before)
+    np.testing.assert_array_equal(teacher.soft_labels(RunFolder(workspace.run("tiny")), 0), before)
+    assert not np.array_equal(teacher.soft_labels(RunFolder(workspace.run("tiny")), 1), before)
 
 
 def test_a_model_on_all_rows_learns_from_all_folds(workspace):
     with np.load(workspace.run("tiny") / "test.npz") as archive:
-        np.testing.assert_allclose(teacher.soft_labels(workspace.run("tiny"), None), archive["probabilities"], atol=1e-7)
+        np.testing.assert_allclose(
+            teacher.soft_labels(RunFolder(workspace.run("tiny")), None), archive["probabilities"], atol=1e-7
+        )
 
 
 def test_the_test_images_are_learned_with_these_labels(workspace):
     wanted, dataset = request(workspace, "student", teacher="tiny", **SMALL), load_dataset(workspace)
     split = split_rows(np.arange(160) % 2, 0)
-    soft = teacher.soft_labels(workspace.run("tiny"), 0)
-    task = Task(wanted.pipeline.experiment, dataset, split, Member(0, 0), workspace.root, soft_labels=soft)
+    soft = teacher.soft_labels(RunFolder(workspace.run("tiny")), 0)
+    task = Task(wanted.pipeline.experiment, dataset, split, Member(0, 0), MemberFolder(workspace.root), soft_labels=soft)
     images, targets = task.examples
     np.testing.assert_array_equal(images, np.concatenate([dataset.images[split.train], dataset.test_images]))
     np.testing.assert_array_equal(targets[:80].argmax(axis=1), dataset.labels[split.train])
@@ -122,9 +128,8 @@ def test_an_unfinished_teacher_is_refused(workspace):
 
 
 def test_a_teacher_of_other_data_is_refused(workspace):
-    path = workspace.run("tiny") / "experiment.json"
-    record = files.read_json(path)
-    record["dataset"]["sha256"] = "0" * 64
-    files.write_json(path, record)
+    run = RunFolder(workspace.run("tiny"))
+    record = read_run_record(run)
+    files.write_record(run.record, replace(record, dataset=replace(record.dataset, sha256="0" * 64)))
     with pytest.raises(UserError, match="run 'tiny' was trained on other data"):
         train_student(workspace)

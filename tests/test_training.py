@@ -2,7 +2,6 @@
 
 import dataclasses
 import io
-import json
 import multiprocessing
 import os
 import shutil
@@ -22,8 +21,11 @@ from digit_recognizer.data.dataset import load_dataset
 from digit_recognizer.data.folds import load_folds
 from digit_recognizer.errors import UserError
 from digit_recognizer.models import prediction
-from digit_recognizer.runs import results, run_record
+from digit_recognizer.runs import lifecycle, results
+from digit_recognizer.runs.evaluation import load_models
+from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.runs.member import Member
+from digit_recognizer.runs.records import read_run_record
 from digit_recognizer.training.cross_validation import train
 from digit_recognizer.training.events import EpochEnded, MemberFinished, SpeedMeasured, StepEnded, Warned
 from digit_recognizer.workspace import Workspace
@@ -116,7 +118,7 @@ def test_test_probabilities_are_the_mean_over_members(trained):
 
 def test_the_saved_model_predicts_as_predictions_npz_says(trained, workspace):
     data = load_dataset(workspace)
-    for member, model in zip(MEMBERS, prediction.load_models(trained), strict=True):
+    for member, model in zip(MEMBERS, load_models(RunFolder(trained)), strict=True):
         predictions = files.read_npz(trained / member / "predictions.npz")
         assert prediction.predict(model, data.images[predictions["rows"]]) == pytest.approx(predictions["valid"], abs=1e-6)
         assert prediction.predict(model, data.test_images) == pytest.approx(predictions["test"], abs=1e-6)
@@ -339,26 +341,38 @@ def test_changed_data_are_refused(copied, tmp_path):
         trained_again(copied)
 
 
-@pytest.mark.parametrize(
-    ("finished", "refusal"),
-    [(True, r"seed_0/fold_\d: its rows are not those of its fold in folds\.csv"), (False, r"folds\.csv holds other folds")],
-)
-def test_changed_folds_are_refused(copied, finished, refusal):
+@pytest.mark.parametrize("finished", [True, False])
+def test_changed_folds_are_refused(copied, finished):
     if not finished:
         shutil.rmtree(copied.run("trained") / "seed_1/fold_1")
     path = copied.run("trained") / "folds.csv"
     lines = path.read_text().splitlines()
     lines[1] = f"0,{1 - load_folds(path)[0]}"
     path.write_text("\n".join(lines) + "\n")
-    with pytest.raises(UserError, match=refusal + r".*: use RUN=\.\.\. or FORCE=1"):
+    with pytest.raises(UserError, match=r"folds\.csv holds other folds than the run was begun with: .*RUN=\.\.\. or FORCE=1"):
+        trained_again(copied)
+
+
+def test_lost_folds_are_written_again(copied):
+    path = copied.run("trained") / "folds.csv"
+    before = path.read_bytes()
+    path.unlink()
+    assert not trained_in(trained_again(copied))
+    assert path.read_bytes() == before
+
+
+def test_members_without_the_runs_record_are_not_resumed(copied):
+    """A run that is moved while it trains leaves a folder with members but no experiment.json."""
+    (copied.run("trained") / "experiment.json").unlink()
+    with pytest.raises(UserError, match=r"trained holds models but no experiment\.json .*RUN=.*FORCE=1"):
         trained_again(copied)
 
 
 def test_changed_versions_only_warn(copied):
-    path = copied.run("trained") / "experiment.json"
-    record = json.loads(path.read_text())
-    record["versions"]["keras"], record["git_commit"], record["precision"] = "2.0", "abc", "mixed_float16"
-    path.write_text(json.dumps(record))
+    run = RunFolder(copied.run("trained"))
+    record = read_run_record(run)
+    older = {"versions": {**record.versions, "keras": "2.0"}, "git_commit": "abc", "precision": "mixed_float16"}
+    files.write_record(run.record, dataclasses.replace(record, **older))
     warnings = " ".join(warnings_in(trained_again(copied)))
     assert "keras: '2.0' -> " in warnings and "git_commit: 'abc' -> " in warnings
     assert "precision: 'mixed_float16' -> " in warnings
@@ -367,7 +381,7 @@ def test_changed_versions_only_warn(copied):
 def test_a_damaged_record_of_the_run_is_named(copied):
     path = copied.run("trained") / "experiment.json"
     path.write_text("{}")
-    with pytest.raises(UserError, match=r"experiment\.json is damaged: .*RUN=.*FORCE=1"):
+    with pytest.raises(UserError, match=r"experiment\.json is damaged .*RUN=.*FORCE=1"):
         trained_again(copied)
 
 
@@ -498,7 +512,7 @@ def test_predictions_of_rows_that_were_trained_on_are_refused(copied):
     files.write_npz(path, **predictions | {"trained_rows": np.append(predictions["trained_rows"], predictions["rows"][0])})
     with pytest.raises(UserError, match="trained on rows that it predicts"):
         results.write_results(
-            run, request(copied, folds=2).pipeline.experiment, load_dataset(copied), load_folds(run / "folds.csv")
+            RunFolder(run), request(copied, folds=2).pipeline.experiment, load_dataset(copied), load_folds(run / "folds.csv")
         )
 
 
@@ -527,11 +541,11 @@ def test_copies_across_folds_and_a_score_too_good_are_reported(tmp_path):
     sources.fetch(str(tmp_path / "some"), workspace, force=True)
     events = []
     found = train_here(request(workspace, only=[0], epochs=1), workspace, events.append)
-    assert 80 < found["copies_across_folds"] < 160
-    assert any(f"{found['copies_across_folds']} training images have an exact copy" in line for line in warnings_in(events))
-    assert results.doubts({"copies_across_folds": 0, "oof_accuracy": 0.9985}) == []
-    (doubt,) = results.doubts({"copies_across_folds": 0, "oof_accuracy": 0.9987})
-    assert "0.9987" in doubt and "leak" in doubt
+    assert 80 < found.copies_across_folds < 160
+    assert any(f"{found.copies_across_folds} training images have an exact copy" in line for line in warnings_in(events))
+    assert results.score_warnings(dataclasses.replace(found, copies_across_folds=0, oof_accuracy=0.9985)) == []
+    (warning,) = results.score_warnings(dataclasses.replace(found, copies_across_folds=0, oof_accuracy=0.9987))
+    assert "0.9987" in warning and "leak" in warning
 
 
 # --- processes
@@ -601,17 +615,17 @@ def test_ctrl_c_ends_all_processes_with_one_line(workspace):
 
 def test_a_second_process_on_the_same_run_is_refused_until_the_first_is_dead(tmp_path):
     hold = (
-        "import sys, time; from pathlib import Path; from digit_recognizer.runs.run_record import locked\n"
+        "import sys, time; from pathlib import Path; from digit_recognizer.runs.lifecycle import locked\n"
         "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
     )
     run = tmp_path / "run"
     holder = subprocess.Popen([sys.executable, "-c", hold, str(run)], stdout=subprocess.PIPE, text=True)
     assert holder.stdout.readline() == "held\n"
-    with pytest.raises(UserError, match=f"{run} is being written by process {holder.pid}: wait for it"), run_record.locked(run):
+    with pytest.raises(UserError, match=f"{run} is being written by process {holder.pid}: wait for it"), lifecycle.locked(run):
         pass
     holder.kill()
     holder.wait()
-    with run_record.locked(run):
+    with lifecycle.locked(run):
         assert (run / ".lock").read_text() == str(os.getpid())
 
 

@@ -14,7 +14,7 @@ from study_worker import counted_trials, known_trials, read_until, search, start
 from digit_recognizer.data import sources
 from digit_recognizer.errors import DiskFullError, UserError
 from digit_recognizer.experiment import load
-from digit_recognizer.runs.run_record import locked
+from digit_recognizer.runs.lifecycle import locked
 from digit_recognizer.training.events import EpochEnded
 from digit_recognizer.tuning import confirmation, page, study, trial_loop, trials
 from digit_recognizer.tuning.events import ConfirmationStarted, StudyStarted, TrialEnded, TrialProgress

@@ -8,5 +8,13 @@ class UserError(Exception):
     """
 
 
+class DamagedError(UserError):
+    """A file of this project's is damaged, missing or inconsistent with others; `problem` says which and why."""
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(f"{problem}: {remedy}")
+        self.problem = problem
+
+
 class DiskFullError(UserError):
     """The disk is full: whatever is tried next would fail as well."""

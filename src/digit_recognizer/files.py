@@ -1,17 +1,21 @@
 """Files that are never half written: every artefact goes to a temporary name, is flushed, then renamed."""
 
+import dataclasses
 import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from digit_recognizer.errors import UserError
+from digit_recognizer.errors import DamagedError, UserError
+
+CHECKSUM = "checksum"  # the last field of a record: SHA-256 of the others
+Record = TypeVar("Record")
 
 
 @contextmanager
@@ -92,19 +96,72 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path} can't be read ({error}): delete it and run the command again") from error
 
 
-def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """Return all arrays of the file; the archive's CRC-32 sums are checked on the way.
+def write_record(path: Path, record: Any) -> None:
+    """Write a dataclass as JSON, followed by a checksum of its content; fields that are None by default are left out."""
+    optional = {item.name for item in dataclasses.fields(record) if item.default is None}
+    content = {name: value for name, value in dataclasses.asdict(record).items() if value is not None or name not in optional}
+    write_json(path, content | {CHECKSUM: _checksum(content)})
+
+
+def read_record(path: Path, kind: type[Record], remedy: str) -> Record:
+    """Return the dataclass that `write_record` wrote.
+
+    Args:
+        remedy: what the person can do where the file is damaged.
 
     Raises:
-        UserError: it is missing or damaged.
+        DamagedError: the file is missing, was changed, or lacks a field or has one of another type; the message names it.
+        UserError: it can't be read.
+    """
+    import pydantic
+
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict) or content.pop(CHECKSUM, None) != _checksum(content):
+            raise ValueError("its content doesn't match its checksum")
+        return pydantic.TypeAdapter(kind).validate_json(json.dumps(content), strict=True)
+    except FileNotFoundError:
+        raise DamagedError(f"{path} is missing", remedy) from None
+    except OSError as error:
+        raise UserError(f"{path} can't be read: {error.strerror}") from error
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        raise DamagedError(f"{path} is damaged (field {field}: {first['msg']})", remedy) from None
+    except ValueError as error:  # also of JSON and UTF-8
+        raise DamagedError(f"{path} is damaged ({error})", remedy) from None
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    as_read = json.loads(json.dumps(content))  # tuples are lists there, and all keys are strings
+    return hashlib.sha256(json.dumps(as_read, sort_keys=True).encode()).hexdigest()
+
+
+def read_npz(path: Path, **expected: str) -> dict[str, np.ndarray]:
+    """Return all arrays of the file; the archive's CRC-32 sums are checked on the way.
+
+    Args:
+        expected: arrays that must be there, as `name="int 1"`: kind (int or float) and number of dimensions.
+
+    Raises:
+        UserError: it is missing, damaged, or lacks an array or has one of another type; the message names it.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+            arrays = {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise UserError(f"{path} is missing") from None
     except Exception as error:  # a damaged zip raises anything from BadZipFile to zlib.error to KeyError
         raise UserError(f"{path} is damaged ({type(error).__name__}: {error})") from error
+    for name, description in expected.items():
+        kind, dimensions = description.split()
+        if name not in arrays:
+            raise UserError(f"{path} is damaged (it has no array '{name}')")
+        kinds = {"int": np.integer, "float": np.floating}
+        if not np.issubdtype(arrays[name].dtype, kinds[kind]) or arrays[name].ndim != int(dimensions):
+            found = f"{arrays[name].dtype}, {arrays[name].ndim} dimensions"
+            raise UserError(f"{path} is damaged (array '{name}' must be {kind}, {dimensions} dimensions, not {found})")
+    return arrays
 
 
 def sha256_of(path: Path) -> str:

@@ -194,10 +194,10 @@ def forward_operations(pipeline: Pipeline, workspace: Workspace) -> int:
     """Return the floating-point operations of the network's products for one image; training takes three times as many."""
     from digit_recognizer.data.dataset import load_dataset
     from digit_recognizer.models.build_model import build_model
-    from digit_recognizer.runs.evaluation import keras_at_hand
+    from digit_recognizer.runs.evaluation import keras_session
 
     data = load_dataset(workspace)
-    with keras_at_hand():
+    with keras_session():
         model = build_model(pipeline.experiment, data.image_shape, len(data.classes), 0.0, 1.0)
         layers = [layer for layer in model._flatten_layers() if hasattr(layer, "kernel")]
         return sum(2 * math.prod(layer.kernel.shape) * math.prod(layer.output.shape[1:-1]) for layer in layers)

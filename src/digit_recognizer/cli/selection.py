@@ -9,7 +9,6 @@ from digit_recognizer import experiment
 from digit_recognizer.cli.console import make_console
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import Pipeline
-from digit_recognizer.formatting import interval
 from digit_recognizer.workspace import Workspace
 
 DEFAULT, DEMO = "fast", "demo"
@@ -120,15 +119,6 @@ def check_new_name(name: str) -> str:
     if name != "".join(name.split()):
         raise UserError(f"RUN={name}: a run's name has no spaces: choose another, such as RUN={'_'.join(name.split())}")
     return check_name(name)
-
-
-def oof_text(scores: Mapping[str, Any]) -> str:
-    """Return the out-of-fold accuracy of a run's metrics with its interval; empty where no fold is finished."""
-    from digit_recognizer.metrics import Estimate
-
-    if "oof_accuracy" not in scores:
-        return ""
-    return interval(Estimate(*(scores[f"oof_accuracy{part}"] for part in ("", "_low", "_high"))))
 
 
 def _is_only_a_run(reference: str, workspace: Workspace) -> bool:

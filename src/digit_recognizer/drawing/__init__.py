@@ -1,6 +1,6 @@
 """A run -> a folder of static files: a page to draw a digit on and see the run's probabilities, computed in the browser."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -10,20 +10,21 @@ from digit_recognizer import files
 from digit_recognizer.data.digit_images import are_digits
 from digit_recognizer.drawing import network, runtime
 from digit_recognizer.errors import UserError
+from digit_recognizer.runs.records import DatasetRecord
 
 _PAGE = Path(__file__).parent / "page"
 
 
-def check_data(data: Mapping[str, Any]) -> None:
-    """Check what a run was trained on, `dataset` of its experiment.json, before its models are loaded.
+def check_data(data: DatasetRecord) -> None:
+    """Check what a run was trained on before its models are loaded.
 
     Raises:
         UserError: it is not grey digits of 28x28, as which a drawing is prepared.
     """
-    if not are_digits(data["classes"], data["image_shape"]):
-        height, width, channels = data["image_shape"]
+    if not are_digits(data.classes, data.image_shape):
+        height, width, channels = data.image_shape
         raise UserError(
-            f"this run was trained on {data['source']} ({len(data['classes'])} classes, {height}x{width}x{channels}): "
+            f"this run was trained on {data.source} ({len(data.classes)} classes, {height}x{width}x{channels}): "
             "the drawing page is for runs on grey digits of 28x28"
         )
 

@@ -7,31 +7,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from digit_recognizer import files, metrics
-from digit_recognizer.data.dataset import Dataset, load_dataset
+from digit_recognizer import metrics
+from digit_recognizer.data.dataset import load_dataset
 from digit_recognizer.ensemble import neighbours
 from digit_recognizer.errors import UserError
+from digit_recognizer.runs.comparison import common_rows
+from digit_recognizer.runs.folder import RunFolder
+from digit_recognizer.runs.run import Run, read_run
 from digit_recognizer.submission import submitting
 from digit_recognizer.workspace import Workspace
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished (or partly finished) run as the ensemble sees it.
-
-    `oof` is float32 (n, classes), NaN in rows not predicted yet; `test` float32 (m, classes).
-    """
-
-    name: str
-    oof: np.ndarray
-    test: np.ndarray
-    labels: np.ndarray
-    folds: np.ndarray
-    metrics: dict[str, Any]
-
-    @property
-    def partial(self) -> bool:
-        return self.metrics["members"] < self.metrics["members_planned"]
 
 
 @dataclass(frozen=True)
@@ -199,13 +183,11 @@ def blended(workspace: Workspace, names: Sequence[str], name: str, method: str |
         UserError: a run is missing, or the runs have different data or folds.
     """
     dataset = load_dataset(workspace)
-    runs = [load_run(workspace, name, dataset) for name in names]
+    runs = [read_run(RunFolder.of(workspace, name), dataset) for name in names]
     _check_together(runs)
-    rows = np.flatnonzero(np.logical_and.reduce([metrics.predicted_rows(run.oof) for run in runs]))
-    if not len(rows):
-        raise UserError(f"{name}: no training row is predicted by all of these runs: train the same FOLDS of each")
-    labels, folds = runs[0].labels[rows], runs[0].folds[rows]
-    stack = np.stack([run.oof[rows] for run in runs]).astype(np.float64)
+    rows = common_rows(runs)
+    labels, folds = runs[0].labels[rows], runs[0].fold[rows]
+    stack = np.stack([run.probabilities[rows] for run in runs]).astype(np.float64)
     candidates = _candidates(method) if method else METHODS if len(runs) > 1 else METHODS[:1]
     nested = _nested(candidates, stack, labels, folds)
     table = _judge(nested, labels)
@@ -213,9 +195,9 @@ def blended(workspace: Workspace, names: Sequence[str], name: str, method: str |
     fitted = fitted_blend(chosen, stack, labels)
     weights = getattr(fitted.method, "weights", None)
     test = fitted.apply(np.stack([run.test for run in runs]).astype(np.float64))
-    oof = np.full(runs[0].oof.shape, np.nan)
+    oof = np.full(runs[0].probabilities.shape, np.nan)
     oof[rows] = nested[chosen]
-    look = neighbours.second_look(dataset, runs[0].folds, oof, test)
+    look = neighbours.second_look(dataset, runs[0].fold, oof, test)
     if look and look.better:
         oof, test = look.oof, look.test
     return Blend(
@@ -243,7 +225,7 @@ def _candidates(method: str) -> tuple[type, ...]:
 
 def _against_best(runs: Sequence[Run], rows: np.ndarray, blended: np.ndarray) -> str:
     labels = runs[0].labels[rows]
-    predictions = {run.name: run.oof[rows].argmax(axis=1) for run in runs}
+    predictions = {run.name: run.probabilities[rows].argmax(axis=1) for run in runs}
     best = max(predictions, key=lambda name: (predictions[name] == labels).sum())
     return f"against {best} alone: {metrics.compare(labels, blended.argmax(axis=1), predictions[best])}"
 
@@ -255,38 +237,10 @@ def fitted_blend(name: str, stack: np.ndarray, labels: np.ndarray) -> FittedBlen
     return FittedBlend(calibration, kind().fit(calibration.apply(stack), labels))
 
 
-def load_run(workspace: Workspace, name: str, dataset: Dataset) -> Run:
-    """Read a run's probabilities.
-
-    Raises:
-        UserError: there is no such run, it has trained nothing yet, or it was trained on other data than `dataset`.
-    """
-    folder = workspace.run(name)
-    if not (folder / "metrics.json").exists():
-        there = sorted(path.parent.name for path in workspace.runs.glob("*/metrics.json"))
-        listing = f"; there are: {', '.join(there)}" if there else ""
-        raise UserError(f"there is no trained run '{name}'{listing}. `make train PIPELINE={name}` makes it")
-    record = files.read_json(folder / "experiment.json")
-    if record["dataset"]["sha256"] != dataset.sha256:
-        raise UserError(
-            f"run '{name}' was trained on {record['dataset']['source']}, but input/ holds {dataset.source}: "
-            f"fetch that data again (make data SOURCE=...) or train anew (FORCE=1)"
-        )
-    oof, test = files.read_npz(folder / "oof.npz"), files.read_npz(folder / "test.npz")
-    return Run(
-        name=name,
-        oof=oof["probabilities"],
-        test=test["probabilities"],
-        labels=oof["label"],
-        folds=oof["fold"],
-        metrics=files.read_json(folder / "metrics.json"),
-    )
-
-
 def _check_together(runs: Sequence[Run]) -> None:
     first = runs[0]
     for run in runs[1:]:
-        if not np.array_equal(run.folds, first.folds):
+        if not np.array_equal(run.fold, first.fold):
             raise UserError(
                 f"runs '{first.name}' and '{run.name}' have different folds: train both with the same folds and fold_seed"
             )
@@ -329,7 +283,7 @@ def _record(result: Blend) -> dict[str, Any]:
     look = result.second_look
     return {
         "runs": [run.name for run in result.runs],
-        "members": {run.name: run.metrics["members"] for run in result.runs},
+        "members": {run.name: run.metrics.members for run in result.runs},
         "partial": result.partial,
         "method": next(score.method for score in result.table if score.chosen),
         "weights": result.weights,
@@ -342,5 +296,5 @@ def _record(result: Blend) -> dict[str, Any]:
         "oof_log_loss": result.log_loss,
         "temperatures": result.temperatures,
         "against_best": result.against_best,
-        "run_oof_accuracy": {run.name: run.metrics.get("oof_accuracy") for run in result.runs},
+        "run_oof_accuracy": {run.name: run.metrics.oof_accuracy for run in result.runs},
     }

@@ -8,7 +8,9 @@ from digit_recognizer import experiment, files
 from digit_recognizer.data.dataset import load_dataset, verify_files
 from digit_recognizer.ensemble import blending
 from digit_recognizer.errors import UserError
-from digit_recognizer.runs import results, run_record
+from digit_recognizer.runs import lifecycle, results
+from digit_recognizer.runs.folder import RunFolder
+from digit_recognizer.runs.run import Run, read_run
 from digit_recognizer.submission import submitting
 from digit_recognizer.training.cross_validation import Request, train
 from digit_recognizer.training.events import OnEvent, ignore
@@ -36,9 +38,9 @@ def verify(
     labels = submitting.check_submission(path, workspace)
     record = files.read_json(path.with_suffix(".json"))
     dataset = load_dataset(workspace)
-    runs = [blending.load_run(workspace, name, dataset) for name in record["runs"]]
+    runs = [read_run(RunFolder.of(workspace, name), dataset) for name in record["runs"]]
     for run in runs:
-        results.check_averages(workspace.run(run.name), run.folds, run.oof, run.test)
+        results.check_averages(run.folder, run.fold, run.probabilities, run.test)
         if retrain:
             _check_retrained(workspace, run, on_event)
     again = blending.blended(workspace, record["runs"], path.stem).test.argmax(axis=1)
@@ -51,18 +53,17 @@ def verify(
     return len(labels)
 
 
-def _check_retrained(workspace: Workspace, run: blending.Run, on_event: OnEvent) -> None:
+def _check_retrained(workspace: Workspace, run: Run, on_event: OnEvent) -> None:
     """Train the run again under another name, which is kept where it differs.
 
     Raises:
         UserError: its test probabilities are not the same bytes.
     """
-    record = files.read_json(workspace.run(run.name) / run_record.RECORD)
-    changes = {**record["changes"], "seeds": tuple(record["settings"]["seeds"])}
-    pipeline = experiment.load(record["pipeline_file"], workspace, changes)
-    again = f"{run.name}.retrained"
-    for full in sorted({member.fold is None for member in results.trained_members(workspace.run(run.name))}):
-        train(Request(pipeline, again, folds=run.metrics["folds_done"], full=full), workspace, on_event)
-    if not np.array_equal(files.read_npz(workspace.run(again) / "test.npz")["probabilities"], run.test):
-        raise UserError(f"run '{run.name}' gives other probabilities when it is trained again: compare it with '{again}'")
-    results.remove_run(workspace.run(again))
+    changes = {**run.record.changes, "seeds": tuple(run.record.seeds)}
+    pipeline = experiment.load(run.record.pipeline_file, workspace, changes)
+    again = RunFolder.of(workspace, f"{run.name}.retrained")
+    for full in sorted({result.member.fold is None for result in run.members}):
+        train(Request(pipeline, again.name, folds=run.metrics.folds_done, full=full), workspace, on_event)
+    if not np.array_equal(files.read_npz(again.test, probabilities="float 2")["probabilities"], run.test):
+        raise UserError(f"run '{run.name}' gives other probabilities when it is trained again: compare it with '{again.name}'")
+    lifecycle.remove_run(again)

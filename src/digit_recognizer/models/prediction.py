@@ -35,21 +35,15 @@ def _view(images: np.ndarray, view: int) -> np.ndarray:
     return batched.augment(images, TTA_POLICY, np.random.default_rng([20181, view]))
 
 
-def load_models(run: Path) -> list[Any]:
-    """Return the trained models of a run, those of all finished members, loaded in Keras's safe mode.
+def load_model(path: Path) -> Any:
+    """Return a trained model, loaded in Keras's safe mode.
 
     Raises:
-        UserError: there is none, or one can't be read.
+        UserError: it can't be read.
     """
     import keras
 
-    paths = sorted(run.glob("**/model.keras"))
-    if not paths:
-        raise UserError(f"{run} holds no trained model: run `make train` first")
-    loaded = []
-    for path in paths:
-        try:
-            loaded.append(keras.saving.load_model(path, compile=False, safe_mode=True))
-        except Exception as error:
-            raise UserError(f"{path} can't be loaded ({type(error).__name__}): delete its folder and train again") from error
-    return loaded
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:
+        raise UserError(f"{path} can't be loaded ({type(error).__name__}): delete its folder and train again") from error

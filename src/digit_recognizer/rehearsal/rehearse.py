@@ -5,11 +5,11 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from digit_recognizer import files
 from digit_recognizer.ensemble import blending
 from digit_recognizer.rehearsal.parts import make_part
 from digit_recognizer.rehearsal.results import PartResult, Rehearsed, read_results, record_result, together
-from digit_recognizer.runs import results as run_results
+from digit_recognizer.runs.folder import RunFolder
+from digit_recognizer.runs.records import read_run_record
 from digit_recognizer.submission import submitting
 from digit_recognizer.training import cross_validation, time_budget
 from digit_recognizer.training.cross_validation import Request
@@ -51,7 +51,7 @@ def rehearse_part(
         right=score.right,
         n=score.n,
         oof=blend.accuracy.value,
-        seconds=round(sum(run.metrics["seconds"] for run in blend.runs), 1),
+        seconds=round(sum(run.metrics.seconds for run in blend.runs), 1),
         commit=git_commit(),
     )
     record_result(workspace, result)
@@ -65,9 +65,9 @@ def settings_hash(workspace: Workspace, runs: Sequence[str]) -> str:
 
 
 def _settings(workspace: Workspace, run: str) -> dict[str, Any]:
-    record = files.read_json(workspace.run(run) / "experiment.json")
-    members = run_results.trained_members(workspace.run(run))
-    return {"settings": record["settings"], "precision": record["precision"], "members": [str(member) for member in members]}
+    folder = RunFolder.of(workspace, run)
+    record, members = read_run_record(folder), folder.finished()
+    return {"settings": record.settings, "precision": record.precision, "members": [str(member) for member in members]}
 
 
 def expectation(workspace: Workspace, runs: Sequence[str]) -> Rehearsed | None:

@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from digit_recognizer import figures, files, metrics
+from digit_recognizer import figures, metrics
 from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.report.digit_sheet import Digit, DigitSheet, percent
 from digit_recognizer.report.rendering import write_page
 from digit_recognizer.runs.comparison import common_rows
+from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.runs.run import Run, read_run
 
 GALLERY = 100
@@ -25,7 +26,7 @@ class SeedPredictions(NamedTuple):
 
 
 def write_blend(
-    run_directories: Sequence[Path],
+    folders: Sequence[RunFolder],
     dataset: Dataset,
     path: Path,
     *,
@@ -43,7 +44,7 @@ def write_blend(
     Raises:
         UserError: a run can't be read, or no image is predicted by all runs.
     """
-    runs = [read_run(directory, dataset) for directory in run_directories]
+    runs = [read_run(folder, dataset) for folder in folders]
     rows = common_rows(runs)
     columns = [column for run in runs for column in _columns(run, rows)]
     labels = dataset.labels[rows]
@@ -70,12 +71,11 @@ def write_blend(
 def _columns(run: Run, rows: np.ndarray) -> list[SeedPredictions]:
     """Return the predictions of each seed that has predicted all `rows`."""
     columns = []
-    for seed in sorted({member.seed for member in run.members}):
+    for seed in sorted({result.member.seed for result in run.members}):
         probabilities = np.full_like(run.probabilities, np.nan)
-        for member in run.members:
-            if member.seed == seed and member.fold is not None:
-                predictions = files.read_npz(member.directory / "predictions.npz")
-                probabilities[predictions["rows"]] = predictions["valid"]
+        for result in run.members:
+            if result.member.seed == seed and result.member.fold is not None:
+                probabilities[result.predictions.rows] = result.predictions.valid
         if metrics.predicted_rows(probabilities[rows]).all():
             columns.append(SeedPredictions(f"{run.name} seed {seed}", probabilities[rows]))
     return columns
@@ -111,8 +111,7 @@ def _disputed(runs: Sequence[Run], test: np.ndarray, dataset: Dataset, sheet: Di
     members = [member for run in runs for member in run.members]
     votes = np.zeros(test.shape, np.int64)
     for member in members:
-        predictions = files.read_npz(member.directory / "predictions.npz")
-        votes[np.arange(len(test)), predictions["test"].argmax(axis=1)] += 1
+        votes[np.arange(len(test)), member.predictions.test.argmax(axis=1)] += 1
     agreed = votes.max(axis=1)
     rows = np.lexsort((test.max(axis=1), agreed))[:GALLERY]
 

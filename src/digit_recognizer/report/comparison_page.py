@@ -13,6 +13,7 @@ from digit_recognizer.errors import UserError
 from digit_recognizer.report.digit_sheet import Digit, DigitSheet, percent
 from digit_recognizer.report.rendering import write_page
 from digit_recognizer.runs.comparison import common_rows
+from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.runs.run import Run, read_run
 
 GALLERY = 60
@@ -29,15 +30,15 @@ class Pair(NamedTuple):
     both_wrong: list[Digit]
 
 
-def write_comparison(run_directories: Sequence[Path], dataset: Dataset, path: Path) -> Path:
+def write_comparison(folders: Sequence[RunFolder], dataset: Dataset, path: Path) -> Path:
     """Write a comparison of runs, on the images that all of them have predicted out of fold, to `path`; return `path`.
 
     Raises:
         UserError: fewer than two runs, a run can't be read, or no image is predicted by all of them.
     """
-    if len(run_directories) < 2:
+    if len(folders) < 2:
         raise UserError('a comparison needs two runs: make report PIPELINE="a b"')
-    runs = [read_run(directory, dataset) for directory in run_directories]
+    runs = [read_run(folder, dataset) for folder in folders]
     rows = common_rows(runs)
     sheet = DigitSheet(dataset)
     return write_page(

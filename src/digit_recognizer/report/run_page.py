@@ -1,5 +1,6 @@
 """A run -> report.html."""
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,22 +13,24 @@ from digit_recognizer.report.confusion import cell_digits, matrices
 from digit_recognizer.report.digit_sheet import Digit, DigitSheet, percent
 from digit_recognizer.report.label_issues import find_label_issues
 from digit_recognizer.report.rendering import write_page
-from digit_recognizer.runs.run import Member, Run, read_run
+from digit_recognizer.runs.folder import RunFolder
+from digit_recognizer.runs.member import Member
+from digit_recognizer.runs.run import Run, read_run
 
 GALLERY = 100  # worst errors, and label issues of each kind
 SAMPLES = 50  # training digits, and test digits of each group
 
 
-def write_report(run_directory: Path, dataset: Dataset) -> Path:
+def write_report(folder: RunFolder, dataset: Dataset) -> Path:
     """Write the run's report.html and return its path; folds that are not trained yet are left out.
 
     Raises:
         UserError: no member of the run is finished, or it was trained on other data.
     """
-    run = read_run(run_directory, dataset)
+    run = read_run(folder, dataset)
     sheet = DigitSheet(dataset)
     return write_page(
-        run_directory / "report.html",
+        folder.report,
         "run.html",
         dataset=dataset,
         sheet=sheet,
@@ -37,7 +40,7 @@ def write_report(run_directory: Path, dataset: Dataset) -> Path:
         boxes=figures.boxes_svg(_fold_groups(run), "accuracy of a fold") if run.fold_accuracies else "",
         test_digits=_test_digits(run, dataset, sheet),
         samples=_samples(dataset, sheet),
-        settings=dict(flat(run.experiment)),
+        settings=dict(flat(dataclasses.asdict(run.record))),
     )
 
 
@@ -80,9 +83,9 @@ def learning_curves(run: Run) -> dict[str, str]:
         "Learning rate": _chart(run, "learning_rate", "linear"),
     }
     within = [
-        figures.Line(member.steps["step"], member.steps["val_accuracy"], _colour(member), _name(run, member))
-        for member in run.members
-        if member.steps is not None
+        figures.Line(result.steps["step"], result.steps["val_accuracy"], _colour(result.member), _name(run, result.member))
+        for result in run.members
+        if result.steps is not None
     ]
     if within:
         charts["Accuracy on 1,000 validation images"] = figures.lines_svg(within, "step", "accuracy", "accuracy")
@@ -91,15 +94,15 @@ def learning_curves(run: Run) -> dict[str, str]:
 
 def _chart(run: Run, column: str, scale: figures.Scale) -> str:
     lines = []
-    for member in run.members:
-        history, colour = member.history, _colour(member)
+    for result in run.members:
+        history, colour = result.history, _colour(result.member)
         shown = history[column]
         validation = history.get(f"val_{column}")
         if validation is not None and validation.notna().any():
             lines.append(figures.Line(history["epoch"], shown, colour, dashed=True))
             shown = validation
-        kept = member.metrics.get("kept_epoch")
-        lines.append(figures.Line(history["epoch"], shown, colour, _name(run, member), mark=kept))
+        kept = result.metrics.kept_epoch
+        lines.append(figures.Line(history["epoch"], shown, colour, _name(run, result.member), mark=kept))
     return figures.lines_svg(lines, "epoch", column.replace("_", " "), scale)
 
 
@@ -111,15 +114,15 @@ def _name(run: Run, member: Member) -> str:
     """Return the member's name in the legend, where each fold is named once."""
     if member.fold is None:
         return f"all of train, seed {member.seed}"
-    return f"fold {member.fold}" if member.seed == run.members[0].seed else ""
+    return f"fold {member.fold}" if member.seed == run.members[0].member.seed else ""
 
 
 def _fold_groups(run: Run) -> dict[str, list[float]]:
     """Return the accuracies of the folds by seed, and those of the mean of several seeds."""
     groups: dict[str, list[float]] = {}
-    for member in run.members:
-        if member.fold is not None:
-            groups.setdefault(f"seed {member.seed}", []).append(member.metrics["accuracy"])
+    for result in run.members:
+        if result.member.fold is not None:
+            groups.setdefault(f"seed {result.member.seed}", []).append(result.metrics.accuracy)
     if len(groups) > 1:
         groups["mean of seeds"] = [fold.value for fold in run.fold_accuracies.values()]
     return groups

@@ -8,6 +8,7 @@ from digit_recognizer import metrics
 from digit_recognizer.data import dataset
 from digit_recognizer.errors import UserError
 from digit_recognizer.metrics import Comparison
+from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.runs.run import Run, read_run
 from digit_recognizer.workspace import Workspace
 
@@ -21,7 +22,7 @@ def common_rows(runs: Sequence[Run]) -> np.ndarray:
     predicted = np.all([metrics.predicted_rows(run.probabilities) for run in runs], axis=0)
     if not predicted.any():
         names = ", ".join(run.name for run in runs)
-        raise UserError(f"{names}: no training image is predicted by all of them: train the same folds first")
+        raise UserError(f"{names}: no training image is predicted by all of them: train the same FOLDS of each")
     return np.flatnonzero(predicted)
 
 
@@ -32,6 +33,6 @@ def compare_runs(first: str, second: str, workspace: Workspace) -> Comparison:
         UserError: one of them can't be read, or they have no image in common.
     """
     data = dataset.load_dataset(workspace)
-    runs = [read_run(workspace.run(name), data) for name in (first, second)]
+    runs = [read_run(RunFolder.of(workspace, name), data) for name in (first, second)]
     rows = common_rows(runs)
     return metrics.compare(data.labels[rows], *(run.predictions[rows] for run in runs))

@@ -1,33 +1,36 @@
-"""The saved models of a run on images with known labels, and two runs image by image."""
+"""The saved models of a run, applied to images: those of `input/test.csv` with known labels, or any others."""
 
 import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from digit_recognizer import backend, files, metrics
+from digit_recognizer import backend, metrics
 from digit_recognizer.data import dataset
 from digit_recognizer.errors import UserError
 from digit_recognizer.metrics import Estimate
 from digit_recognizer.models import prediction
+from digit_recognizer.runs.folder import RunFolder
+from digit_recognizer.runs.records import read_run_record
+from digit_recognizer.runs.run import read_members
 from digit_recognizer.workspace import Workspace
 
 
 class Evaluation(NamedTuple):
-    """Accuracy on the public test labels of a run's models, each alone, and of their mean probabilities."""
+    """Accuracy on the public test labels of each of a run's models, and of their mean probabilities."""
 
     models: list[Estimate]
     mean: Estimate
 
 
-def evaluate_run(run: Path, workspace: Workspace) -> Evaluation:
+def evaluate_run(run: RunFolder, workspace: Workspace) -> Evaluation:
     """Load a run's saved models and score them on `input/test_labels.csv`.
 
     Raises:
-        UserError: the test labels are not public, or there is no trained model.
+        UserError: the test labels are not public, there is no trained model, or one is damaged.
     """
     labels = dataset.load_test_labels(workspace)
     if labels is None:
@@ -40,45 +43,45 @@ def evaluate_run(run: Path, workspace: Workspace) -> Evaluation:
     return Evaluation([metrics.accuracy(labels, one) for one in predictions], mean)
 
 
-def model_probabilities(run: Path, images: np.ndarray) -> np.ndarray:
-    """Return what each saved model of a run says, float32 (models, n, classes), with the run's test-time augmentation.
+def model_probabilities(run: RunFolder, images: np.ndarray) -> np.ndarray:
+    """Return the probabilities of each saved model of a run, float32 (models, n, classes), with its test-time augmentation.
 
     Args:
         images: uint8 (n, height, width, channels) as the run was trained on.
 
     Raises:
-        UserError: there is no such run, it has no trained model, or the images have another shape.
+        UserError: there is no such run, it has no trained model, one is damaged, or the images have another shape.
     """
-    record = run_record(run)
-    if list(images.shape[1:]) != record["dataset"]["image_shape"]:
-        raise UserError(f"{run} was trained on images of {record['dataset']['image_shape']}, not {list(images.shape[1:])}")
-    with keras_at_hand():
-        models = prediction.load_models(run)
-        return np.stack([prediction.predict(model, images, record["settings"]["tta"]) for model in models])
+    record = read_run_record(run)
+    if images.shape[1:] != record.dataset.image_shape:
+        raise UserError(f"{run} was trained on images of {record.dataset.image_shape}, not {images.shape[1:]}")
+    with keras_session():
+        return np.stack([prediction.predict(model, images, record.settings["tta"]) for model in load_models(run)])
 
 
-def run_record(run: Path) -> dict:
-    """Return the run's experiment.json.
+def load_models(run: RunFolder) -> list[Any]:
+    """Return the models of all finished members, loaded in Keras's safe mode after their checksums were compared.
 
     Raises:
-        UserError: there is no such run, or the file is damaged.
+        UserError: there is none, or one is damaged.
     """
-    if not run.is_dir():
-        raise UserError(f"there is no run {run.name} in {run.parent}: `make status` lists the runs, `make train` makes one")
-    return files.read_json(run / "experiment.json")
+    members = read_members(run)
+    if not members:
+        raise UserError(f"{run} holds no trained model: run `make train` first")
+    return [prediction.load_model(member.folder.model) for member in members]
 
 
 @contextlib.contextmanager
-def keras_at_hand() -> Iterator[None]:
-    """Let Keras compute in this process, with all cores and without what its backend prints past Python."""
+def keras_session() -> Iterator[None]:
+    """Let Keras compute in this process, with all cores and with its backend's native messages discarded."""
     threads = os.cpu_count() or 1
     backend.prepare_environment(threads)
-    kept = os.dup(2)
+    stderr = os.dup(2)
     try:
         with Path(os.devnull).open("w") as nowhere:
             os.dup2(nowhere.fileno(), 2)
         backend.configure(threads, deterministic=False)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(stderr, 2)
+        os.close(stderr)

@@ -1,9 +1,7 @@
-"""runs/<run>/ -> Run: what the pages show, read from the contract's files; a run may be partial."""
+"""runs/<run>/ -> Run: all that was trained of it so far, read from its files and checked."""
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,33 +9,61 @@ import pandas as pd
 from digit_recognizer import files, metrics
 from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.errors import UserError
+from digit_recognizer.runs.folder import MemberFolder, RunFolder
+from digit_recognizer.runs.member import Member
+from digit_recognizer.runs.records import MemberMetrics, RunMetrics, RunRecord, read_run_metrics, read_run_record
+from digit_recognizer.runs.results import HISTORY, Predictions, read_intact_metrics, read_table
 
 
 @dataclass(frozen=True)
-class Member:
-    """One finished model of a run; `fold` is None where it was fitted on all of train."""
+class MemberResult:
+    """What one finished member left; tables and predictions are read when they are asked for."""
 
-    directory: Path
-    seed: int
-    fold: int | None
-    history: pd.DataFrame  # an epoch a row; val_ columns are empty where there was no validation
-    metrics: dict[str, Any]
-    steps: pd.DataFrame | None  # `step,loss,val_accuracy` within the epochs, where measured
+    member: Member
+    folder: MemberFolder
+    metrics: MemberMetrics
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        """A row for each epoch; the val_ columns are empty where there was no validation."""
+        return read_table(self.folder.history, HISTORY)
+
+    @cached_property
+    def steps(self) -> pd.DataFrame | None:
+        """`step,loss,val_accuracy` within the epochs, where measured."""
+        return read_table(self.folder.steps, ("step", "loss", "val_accuracy")) if self.folder.steps.exists() else None
+
+    @cached_property
+    def predictions(self) -> Predictions:
+        return Predictions.read(self.folder.predictions)
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run's predictions and records."""
+    """One run's predictions and records; it may be partial."""
 
-    name: str
-    experiment: dict[str, Any]
-    metrics: dict[str, Any]
-    summary: str  # of the network
+    folder: RunFolder
+    record: RunRecord
+    metrics: RunMetrics
     labels: np.ndarray  # int64 (n,)
     probabilities: np.ndarray  # float32 (n, classes), out of fold; NaN where not yet predicted
     fold: np.ndarray  # int64 (n,)
     test: np.ndarray  # float32 (m, classes)
-    members: list[Member]
+    members: list[MemberResult]  # those of the folds by seed and fold, then those trained on all rows
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def partial(self) -> bool:
+        """Whether members are still to be trained."""
+        return self.metrics.partial
+
+    @cached_property
+    def summary(self) -> str:
+        """Keras's table of the network's layers."""
+        return self.members[0].folder.summary.read_text("utf-8") if self.members else ""
 
     @cached_property
     def rows(self) -> np.ndarray:
@@ -80,58 +106,39 @@ class Run:
         return {fold: metrics.proportion(int(right[rows].sum()), len(rows)) for fold, rows in chosen.items()}
 
 
-def read_run(directory: Path, dataset: Dataset) -> Run:
-    """Read a run's files.
+def read_run(folder: RunFolder, dataset: Dataset) -> Run:
+    """Read a run's files, after all files of its members were compared with their checksums.
 
     Raises:
         UserError: there is no such run, nothing of it is finished, it was trained on other data, or a file is damaged.
     """
-    if not directory.is_dir():
-        raise UserError(f"{directory}: there is no such run: make train makes one")
-    if not (directory / "metrics.json").exists():
-        raise UserError(f"{directory} has no results yet: go on with make train (FOLDS=0 ends after one fold)")
-    experiment = files.read_json(directory / "experiment.json")
-    if experiment["dataset"]["sha256"] != dataset.sha256:
-        source = experiment["dataset"]["source"]
+    record = read_run_record(folder)
+    if not folder.metrics.exists():
+        raise UserError(f"{folder} has no results yet: resume it with `make train` (FOLDS=0 ends after one fold)")
+    if record.dataset.sha256 != dataset.sha256:
         raise UserError(
-            f"{directory} was trained on {source}, but input/ holds {dataset.source}: fetch that data again (make data)"
+            f"run '{folder.name}' was trained on {record.dataset.source}, but input/ holds {dataset.source}: "
+            f"fetch that data again (make data SOURCE=...) or train anew (FORCE=1)"
         )
-    oof = files.read_npz(directory / "oof.npz")
-    summary = directory / "summary.txt"
+    oof = files.read_npz(folder.oof, probabilities="float 2", label="int 1", fold="int 1")
     return Run(
-        name=directory.name,
-        experiment=experiment,
-        metrics=files.read_json(directory / "metrics.json"),
-        summary=summary.read_text("utf-8") if summary.exists() else "",
+        folder=folder,
+        record=record,
+        metrics=read_run_metrics(folder),
         labels=oof["label"].astype(np.int64),
         probabilities=oof["probabilities"],
         fold=oof["fold"].astype(np.int64),
-        test=files.read_npz(directory / "test.npz")["probabilities"],
-        members=_members(directory),
+        test=files.read_npz(folder.test, probabilities="float 2")["probabilities"],
+        members=read_members(folder),
     )
 
 
-def _members(directory: Path) -> list[Member]:
-    found = [*directory.glob("seed_*/fold_*/metrics.json"), *directory.glob("full/seed_*/metrics.json")]
-    members = [_member(path.parent) for path in found]
-    return sorted(members, key=lambda member: (member.seed, -1 if member.fold is None else member.fold))
+def read_members(folder: RunFolder) -> list[MemberResult]:
+    """Return the finished members of a run, those of the folds by seed and fold, then those trained on all rows.
 
-
-def _member(directory: Path) -> Member:
-    fold = int(directory.name.removeprefix("fold_")) if directory.name.startswith("fold_") else None
-    seed_directory = directory if fold is None else directory.parent
-    return Member(
-        directory=directory,
-        seed=int(seed_directory.name.removeprefix("seed_")),
-        fold=fold,
-        history=_csv(directory / "history.csv"),
-        metrics=files.read_json(directory / "metrics.json"),
-        steps=_csv(directory / "steps.csv") if (directory / "steps.csv").exists() else None,
-    )
-
-
-def _csv(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} can't be read: {error}") from error
+    Raises:
+        UserError: a file of one is damaged or missing.
+    """
+    return [
+        MemberResult(member, folder.member(member), read_intact_metrics(folder.member(member))) for member in folder.finished()
+    ]

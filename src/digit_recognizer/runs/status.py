@@ -1,14 +1,13 @@
-"""What there is: all runs of a workspace, read from their files without loading any data."""
+"""All runs of a workspace at a glance, read from their files without loading any data."""
 
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from digit_recognizer import files
 from digit_recognizer.errors import UserError
 from digit_recognizer.metrics import Estimate
+from digit_recognizer.runs.folder import RunFolder
+from digit_recognizer.runs.records import read_run_metrics, read_run_record
 from digit_recognizer.workspace import Workspace
 
 
@@ -23,7 +22,7 @@ class RunStatus:
     folds_done: int
     folds: int
     members: int  # finished models
-    seconds: float  # of training, all members together
+    seconds: float  # of training, all members added up
     age: float  # seconds since its last change
     score: float | None  # best public score of a submission of this run alone
     problem: str = ""  # why it can't be read
@@ -35,39 +34,32 @@ def run_statuses(workspace: Workspace, scores: Mapping[str, float]) -> list[RunS
     Args:
         scores: the best public score by run name.
     """
-    folders = [path.parent for path in workspace.runs.glob("*/experiment.json")]
-    return sorted((_run_status(folder, scores.get(folder.name)) for folder in folders), key=lambda run: run.age)
+    folders = [RunFolder(path) for path in workspace.runs.glob("*") if path.is_dir()]
+    begun = [folder for folder in folders if folder.record.exists() or folder.holds_members]
+    return sorted((_run_status(folder, scores.get(folder.name)) for folder in begun), key=lambda run: run.age)
 
 
-def _run_status(folder: Path, score: float | None) -> RunStatus:
+def _run_status(folder: RunFolder, score: float | None) -> RunStatus:
     try:
-        record = files.read_json(folder / "experiment.json")
-        metrics = files.read_json(folder / "metrics.json") if (folder / "metrics.json").exists() else {}
-        return _described(folder, record, metrics, score)
-    except (UserError, KeyError, TypeError, AttributeError) as error:
-        why = str(error) if isinstance(error, UserError) else f"{folder / 'experiment.json'} is damaged"
-        return RunStatus(folder.name, "", "", None, 0, 0, 0, 0.0, _age(folder), score, why)
-
-
-def _described(folder: Path, record: dict[str, Any], metrics: dict[str, Any], score: float | None) -> RunStatus:
-    finished = [*folder.glob("seed_*/fold_*/metrics.json"), *folder.glob("full/seed_*/metrics.json")]
-    accuracy = None
-    if "oof_accuracy" in metrics:
-        accuracy = Estimate(metrics["oof_accuracy"], metrics["oof_accuracy_low"], metrics["oof_accuracy_high"])
+        record = read_run_record(folder)
+        metrics = read_run_metrics(folder) if folder.metrics.exists() else None
+    except UserError as error:
+        return RunStatus(folder.name, "", "", None, 0, 0, 0, 0.0, _age(folder), score, str(error))
+    finished = folder.finished()
     return RunStatus(
         name=folder.name,
-        pipeline=record["pipeline"],
-        source=record["dataset"]["source"],
-        accuracy=accuracy,
-        folds_done=len({path.parent.name for path in finished if path.parent.name.startswith("fold_")}),
-        folds=record["settings"]["folds"],
+        pipeline=record.pipeline,
+        source=record.dataset.source,
+        accuracy=metrics.accuracy if metrics else None,
+        folds_done=len({member.fold for member in finished if member.fold is not None}),
+        folds=record.folds,
         members=len(finished),
-        seconds=float(metrics.get("seconds", 0.0)),
+        seconds=metrics.seconds if metrics else 0.0,
         age=_age(folder),
         score=score,
     )
 
 
-def _age(folder: Path) -> float:
-    latest = max(path.stat().st_mtime for path in (folder, *folder.glob("*.json"), *folder.glob("seed_*/fold_*")))
-    return max(time.time() - latest, 0.0)
+def _age(folder: RunFolder) -> float:
+    changed = (folder.path, *folder.path.glob("*.json"), *folder.path.glob("seed_*/fold_*"))
+    return max(time.time() - max(path.stat().st_mtime for path in changed), 0.0)

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from digit_recognizer.experiment import Experiment
+from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.training.members import Member
 
 
@@ -31,7 +31,7 @@ class Warned(Event):
 class TrainingPlanned(Event):
     """A run's training begins; `waiting` are the members that are not finished yet."""
 
-    run: Path
+    run: RunFolder
     experiment: Experiment
     members: Sequence[Member]
     waiting: Sequence[Member]

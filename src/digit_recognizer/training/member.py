@@ -17,6 +17,9 @@ from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import Experiment
 from digit_recognizer.models import layers, prediction
+from digit_recognizer.runs import results
+from digit_recognizer.runs.folder import MemberFolder
+from digit_recognizer.runs.records import MemberMetrics
 from digit_recognizer.training import checkpoint
 from digit_recognizer.training.callbacks import (
     AtomicCheckpoint,
@@ -39,8 +42,6 @@ from digit_recognizer.training.sampler import Order
 
 TIMED_STEPS = 6
 FEWEST_STEPS = 4  # an epoch must have, for hard examples: a backend fetches as many ahead, in the thread that ranks
-ARTEFACTS = ("model.keras", "history.csv", "predictions.npz")
-HISTORY = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Task:
     dataset: Dataset
     split: Split
     member: Member
-    folder: Path
+    folder: MemberFolder
     on_event: OnEvent = ignore
     workers: int = 1  # threads or processes that augment ahead of the training
     soft_labels: np.ndarray | None = None  # float32 (test images, classes): learn these too
@@ -62,7 +63,7 @@ class Task:
 
     @property
     def checkpoint(self) -> Path:
-        return self.folder / "state.npz"
+        return self.folder.checkpoint
 
     @property
     def examples(self) -> tuple[np.ndarray, np.ndarray]:
@@ -97,10 +98,11 @@ def train_member(task: Task) -> None:
     progress = restored.progress if restored else checkpoint.Progress(task.experiment.steps_per_epoch)
     task = task.of_length(progress.steps_per_epoch)
     model = compiled_model(task.experiment, task.dataset, task.split, task.member)
-    task.on_event(ModelBuilt(task.member, _summary(model)))
+    summary = _summary(model)
+    task.on_event(ModelBuilt(task.member, summary))
     kept = restored.kept if restored and progress.finished else _fit(model, task, restored, progress)
     assign(model.variables, kept)
-    _write_results(layers.plain(model), task, progress)
+    _write_results(layers.plain(model), summary, task, progress)
     task.checkpoint.unlink(missing_ok=True)
     keras.backend.clear_session()
     task.on_event(MemberFinished(task.member))
@@ -190,7 +192,7 @@ def _callbacks(task: Task, progress: checkpoint.Progress) -> list[keras.callback
     callbacks = [SeedEpochs(task.member.key), StopOnNaN(), Reporter(task.on_event, task.member, experiment.batch_size)]
     if backend.name() == "tensorflow":
         valid = task.valid_images, task.valid_labels
-        callbacks.append(Board(task.folder / "tensorboard", *valid, task.dataset.classes, _validated_epochs(experiment)))
+        callbacks.append(Board(task.folder.tensorboard, *valid, task.dataset.classes, _validated_epochs(experiment)))
     return [*callbacks, *_validation_callbacks(task, progress)] if len(task.split.valid) else callbacks
 
 
@@ -207,39 +209,40 @@ def _validation_callbacks(task: Task, progress: checkpoint.Progress) -> list[ker
         callbacks.append(keras.callbacks.ReduceLROnPlateau(plateau.monitor, plateau.factor, plateau.patience, min_lr=smallest))
     if wanted := experiment.checkpoint:
         number = "_epoch_{epoch:03d}" if wanted.every_improvement else ""
-        path = task.folder / f"best_{wanted.monitor}{number}.keras"
+        path = task.folder.best_model(f"{wanted.monitor}{number}")
         callbacks.append(AtomicCheckpoint(str(path), wanted.monitor, save_best_only=True))
     return callbacks
 
 
-def _write_results(model: keras.Model, task: Task, progress: checkpoint.Progress) -> None:
+def _write_results(model: keras.Model, summary: str, task: Task, progress: checkpoint.Progress) -> None:
     folder, split, tta = task.folder, task.split, task.experiment.tta
-    with files.atomic(folder / "model.keras") as path:
+    with files.atomic(folder.model) as path:
         model.save(path)
-    files.write_text(folder / "history.csv", pd.DataFrame(progress.history).reindex(columns=HISTORY).to_csv(index=False))
+    files.write_text(folder.summary, summary)
+    results.write_history(folder.history, progress.history)
     if progress.steps:
-        files.write_text(folder / "steps.csv", pd.DataFrame(progress.steps).to_csv(index=False))
+        results.write_steps(folder.steps, progress.steps)
     valid = prediction.predict(model, task.valid_images, tta)
     test = prediction.predict(model, task.dataset.test_images, tta)
-    files.write_npz(folder / "predictions.npz", rows=split.valid, valid=valid, test=test, trained_rows=split.train)
+    results.Predictions(split.valid, valid, test, split.train).write(folder.predictions)
     scores = _write_confusion(task, valid) if len(split.valid) else {}
     steps = steps_per_epoch(task.experiment, len(split.train))
-    files.write_json(
-        folder / "metrics.json",
-        {
-            "seed": task.member.seed,
-            "fold": task.member.fold,
+    files.write_record(
+        folder.metrics,
+        MemberMetrics(
+            seed=task.member.seed,
+            fold=task.member.fold,
             **scores,
-            "epochs": progress.epochs_done,
-            "steps_per_epoch": steps,
-            "kept_epoch": progress.kept_epoch,
-            "seconds": round(progress.seconds, 3),
-            "images": progress.epochs_done * steps * task.experiment.batch_size,
-            "threads": task.experiment.threads,
-            "peak_memory": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,  # bytes, of all that its process trained
-            "process": os.getpid(),
-            "sha256": {name: files.sha256_of(folder / name) for name in ARTEFACTS},
-        },
+            epochs=progress.epochs_done,
+            steps_per_epoch=steps,
+            kept_epoch=progress.kept_epoch,
+            seconds=round(progress.seconds, 3),
+            images=progress.epochs_done * steps * task.experiment.batch_size,
+            threads=task.experiment.threads,
+            peak_memory=1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+            process=os.getpid(),
+            sha256=results.checksums(folder),
+        ),
     )
 
 
@@ -249,7 +252,7 @@ def _write_confusion(task: Task, probabilities: np.ndarray) -> dict[str, float]:
     predictions = probabilities.argmax(axis=1)
     matrix = metrics.confusion_matrix(labels, predictions, len(classes))
     table = pd.DataFrame(matrix, index=pd.Index(classes, name="label"), columns=list(classes))
-    files.write_text(task.folder / "confusion.csv", table.to_csv())
-    with files.atomic(task.folder / "confusion.png") as path:
+    files.write_text(task.folder.confusion_table, table.to_csv())
+    with files.atomic(task.folder.confusion_picture) as path:
         path.write_bytes(figures.confusion_png(matrix, classes))
     return {"accuracy": float((predictions == labels).mean()), "loss": metrics.log_loss(labels, probabilities)}

@@ -22,7 +22,7 @@ from digit_recognizer.data.dataset import Dataset, load_dataset
 from digit_recognizer.data.folds import save_folds, stratified_folds
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import Experiment, override
-from digit_recognizer.runs import run_record
+from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.training import teacher, workers
 from digit_recognizer.training.cross_validation import Request
 from digit_recognizer.training.events import EpochEnded, Event, MemberFinished, SpeedMeasured, StepEnded
@@ -150,7 +150,7 @@ def fit(requests: Sequence[Request], minutes: float, workspace: Workspace) -> Fi
         if before["asked"] == asked:
             return Fit(_changed(requests, before["changes"]), before["factor"], before["seconds"], goes_on=True)
     for request in requests:
-        if not request.force and (workspace.run(request.run) / run_record.RECORD).exists():
+        if not request.force and RunFolder.of(workspace, request.run).record.exists():
             raise UserError(
                 f"{workspace.run(request.run)} is there, begun without these MINUTES: train under another name (RUN=...), "
                 "or start anew (FORCE=1, which moves this run aside)"
@@ -232,7 +232,7 @@ def _probe(request: Request, workspace: Workspace, dataset: Dataset, end: float 
             f"take a pipeline of fixed epochs, as fast"
         )
     if experiment.teacher:
-        teacher.identity(workspace.run(experiment.teacher), experiment, dataset)
+        teacher.identity(RunFolder.of(workspace, experiment.teacher), experiment, dataset)
     left = len(choose_members(experiment, request.folds, request.full)) % request.jobs
     enough = override(experiment, {"seeds": _seeds(experiment, len(experiment.seeds) + request.jobs)})
     members = choose_members(enough, request.folds, request.full)[: request.jobs + left]
@@ -264,7 +264,8 @@ def _paces(
     """
     pipeline = request.pipeline.changed(PROBE)
     with tempfile.TemporaryDirectory(prefix="digit-recognizer-") as folder:
-        save_folds(Path(folder) / "folds.csv", folds)
+        run = RunFolder(Path(folder))
+        save_folds(run.folds, folds)
         clock = _Clock(members, request.jobs, pipeline.experiment.batch_size)
 
         def on_event(event: Event) -> None:
@@ -272,7 +273,7 @@ def _paces(
                 on_speed(event.seconds_per_step)
             clock.on_event(event)
 
-        workers.train_members(workers.Job(pipeline, workspace, Path(folder)), members, request.jobs, on_event)
+        workers.train_members(workers.Job(pipeline, workspace, run), members, request.jobs, on_event)
     return [clock.pace(member) for member in members]
 
 

@@ -18,8 +18,9 @@ from typing import Any
 from digit_recognizer import backend, experiment
 from digit_recognizer.errors import DiskFullError, UserError
 from digit_recognizer.experiment import Pipeline
+from digit_recognizer.runs.folder import RunFolder
+from digit_recognizer.runs.member import Member
 from digit_recognizer.training.events import Event, MemberFinished, OnEvent, ignore
-from digit_recognizer.training.members import Member
 from digit_recognizer.training.processes import die_with_parent
 from digit_recognizer.workspace import Workspace
 
@@ -37,7 +38,7 @@ class Job:
 
     pipeline: Pipeline
     workspace: Workspace
-    run: Path
+    run: RunFolder
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Send no loaded pipeline to another process: its functions belong to a file that is no importable module."""
@@ -53,7 +54,7 @@ class _Unloaded:
     sha256: str
     changes: dict[str, Any]
     workspace: Workspace
-    run: Path
+    run: RunFolder
 
     def load(self) -> Job:
         """Return the job with its pipeline loaded.
@@ -155,7 +156,7 @@ def _receive(pipe: connection.Connection, process: Any, member: Member) -> Event
 def _work(pipe: connection.Connection, job: _Unloaded, jobs: int, parent: int) -> None:
     """Train each member that comes through `pipe`, with its length, until None does."""
     die_with_parent(parent)
-    with (job.run / "log.txt").open("a") as log:  # libraries talk a lot, some of them past Python
+    with job.run.log.open("a") as log:  # libraries talk a lot, some of them past Python
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     lock = threading.Lock()
@@ -206,10 +207,10 @@ def train_here(
     from digit_recognizer.training.member import Task, train_member
     from digit_recognizer.training.members import split_rows
 
-    dataset, folds = load_dataset(job.workspace), load_folds(job.run / "folds.csv")
+    dataset, folds = load_dataset(job.workspace), load_folds(job.run.folds)
     wanted = job.pipeline.experiment
     for member, steps in assignments:
-        split, folder = split_rows(folds, member.fold), job.run / member.folder
-        taught = teacher.soft_labels(job.workspace.run(wanted.teacher), member.fold) if wanted.teacher else None
+        split, folder = split_rows(folds, member.fold), job.run.member(member)
+        taught = teacher.soft_labels(RunFolder.of(job.workspace, wanted.teacher), member.fold) if wanted.teacher else None
         task = Task(wanted, dataset, split, member, folder, on_event, loader_workers, taught)
         train_member(task if steps is None else task.of_length(steps))

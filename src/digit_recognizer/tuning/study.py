@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import optuna
@@ -21,7 +20,8 @@ from optuna.trial import FrozenTrial, TrialState
 from digit_recognizer.data.dataset import load_dataset
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import Pipeline, differences, override
-from digit_recognizer.runs.run_record import locked
+from digit_recognizer.runs.folder import RunFolder
+from digit_recognizer.runs.lifecycle import locked
 from digit_recognizer.training.events import Event, OnEvent, Warned, ignore
 from digit_recognizer.tuning import confirmation, database, events, journal, page, space, trials, tuned_pipeline
 from digit_recognizer.tuning.pruner import CrossValidationPruner
@@ -201,7 +201,7 @@ class _StudyRun:
         if trials.is_surplus(before, known, self._limit):
             raise Surplus
         number = trials.number_of(before)
-        folder = self.folder / f"trial_{number}"
+        folder = RunFolder(self.folder / f"trial_{number}")
         try:
             result = self._evaluate(trial, before, number, folder)
         except TrialPruned:
@@ -210,14 +210,14 @@ class _StudyRun:
             raise
         except Exception as error:
             if not self.loop.is_interruption(error):
-                discard(folder, keep="log.txt")
+                discard(folder, keep=folder.log)
                 self._report_end(number, None, "failed", reason=reason_of(error))
             raise
         trials.set_result(trial, result)
         self._report_end(number, None, "complete", log_loss=result.log_loss, accuracy=result.accuracy)
         return result.log_loss
 
-    def _evaluate(self, trial: Trial, before: FrozenTrial, number: int, folder: Path) -> TrialResult:
+    def _evaluate(self, trial: Trial, before: FrozenTrial, number: int, folder: RunFolder) -> TrialResult:
         """Train the folds.
 
         Raises:
@@ -257,7 +257,7 @@ class _StudyRun:
         source = next(one for one in complete if trials.number_of(one) == candidate)
         changes = self.space.changes(source.params) | confirmation.new_seeds(self.experiment, repeat)
         self.loop.emit(events.TrialStarted(candidate, repeat, source.params, self._seconds_left()))
-        experiment, folder = override(self.experiment, changes), self.folder / f"confirm_{candidate}_{repeat}"
+        experiment, folder = override(self.experiment, changes), RunFolder(self.folder / f"confirm_{candidate}_{repeat}")
         result = self._trainer(candidate, repeat).evaluate(experiment, changes, folder)
         trials.set_result(trial, result)
         self._report_end(candidate, repeat, "complete", log_loss=result.log_loss, accuracy=result.accuracy)

@@ -18,12 +18,12 @@ from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.data.folds import save_folds, stratified_folds
 from digit_recognizer.experiment import Experiment, Pipeline
 from digit_recognizer.runs import results
+from digit_recognizer.runs.folder import RunFolder
+from digit_recognizer.runs.records import read_member_metrics
 from digit_recognizer.training import workers
 from digit_recognizer.training.events import EpochEnded, Event, MemberFinished, OnEvent
 from digit_recognizer.training.members import choose_members
 from digit_recognizer.workspace import Workspace
-
-RESULT_FILE = "oof.npz"
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Trainer:
         self,
         experiment: Experiment,
         changes: dict[str, Any],
-        folder: Path,
+        folder: RunFolder,
         on_epoch: Callable[[int, float], None] = lambda epoch, loss: None,
         on_fold: Callable[[int, float], None] = lambda folds, loss: None,
     ) -> TrialResult:
@@ -68,27 +68,27 @@ class Trainer:
             UserError: a training failed.
             BaseException: whatever a callback raises; it ends the training.
         """
-        if not (folder / RESULT_FILE).exists():
+        if not folder.oof.exists():
             self._train(experiment, changes, folder, on_epoch, on_fold)
-        result = files.read_npz(folder / RESULT_FILE)
-        discard(folder, keep=RESULT_FILE)
+        result = files.read_npz(folder.oof, probabilities="float 2", label="int 1", fold="int 1", seconds="float 0")
+        discard(folder, keep=folder.oof)
         labels, fold, oof = result["label"], result["fold"], result["probabilities"]
         losses = [metrics.calibrated_log_loss(labels[fold == one], oof[fold == one]) for one in range(experiment.folds)]
         loss, accuracy = metrics.calibrated_log_loss(labels, oof), metrics.accuracy(labels, oof)
         return TrialResult(loss, accuracy, losses, float(result["seconds"]), len(labels))
 
     def _train(
-        self, experiment: Experiment, changes: dict[str, Any], folder: Path, on_epoch: Callable, on_fold: Callable
+        self, experiment: Experiment, changes: dict[str, Any], folder: RunFolder, on_epoch: Callable, on_fold: Callable
     ) -> None:
         labels = self.dataset.labels
         folds = stratified_folds(labels, experiment.folds, experiment.fold_seed)
-        save_folds(folder / "folds.csv", folds)
+        save_folds(folder.folds, folds)
         oof = np.full((len(labels), len(self.dataset.classes)), np.nan, dtype=np.float32)
         members = choose_members(experiment, None, full=False)
 
         def fold_done(member: Any) -> None:
-            predictions = files.read_npz(folder / member.folder / "predictions.npz")
-            oof[predictions["rows"]] = predictions["valid"]
+            predictions = results.Predictions.read(folder.member(member).predictions)
+            oof[predictions.rows] = predictions.valid
             rows = metrics.predicted_rows(oof)
             on_fold(len(np.unique(folds[rows])), metrics.calibrated_log_loss(labels[rows], oof[rows]))
 
@@ -99,22 +99,22 @@ class Trainer:
             elif isinstance(event, MemberFinished):
                 fold_done(event.member)
 
-        finished = [member for member in members if results.finished(folder, member)]
+        finished = [member for member in members if results.is_finished(folder, member)]
         for member in finished:
             fold_done(member)
         waiting = [member for member in members if member not in finished]
         if waiting:
             workers.train_members(workers.Job(self.pipeline.changed(changes), self.workspace, folder), waiting, 1, on_event)
-        seconds = sum(files.read_json(folder / member.folder / "metrics.json")["seconds"] for member in members)
-        files.write_npz(folder / RESULT_FILE, probabilities=oof, label=labels, fold=folds, seconds=np.array(seconds))
+        seconds = sum(read_member_metrics(folder.member(member)).seconds for member in members)
+        files.write_npz(folder.oof, probabilities=oof, label=labels, fold=folds, seconds=np.array(seconds))
 
 
-def discard(folder: Path, keep: str = "") -> None:
-    """Delete a trial's folder, but for the file of that name."""
-    for path in folder.iterdir() if folder.exists() else ():
+def discard(folder: RunFolder, keep: Path | None = None) -> None:
+    """Delete a trial's folder, but for one of its files."""
+    for path in folder.path.iterdir() if folder.path.exists() else ():
         if path.is_dir():
             shutil.rmtree(path)
-        elif path.name != keep:
+        elif path != keep:
             path.unlink()
     with contextlib.suppress(OSError):  # it is not empty, or not there
-        folder.rmdir()
+        folder.path.rmdir()

@@ -7,6 +7,7 @@ from digit_recognizer.cli.commands.training import train_pipeline
 from digit_recognizer.cli.console import command_line, make_console, print_next, shown
 from digit_recognizer.cli.parser import Command, Parser
 from digit_recognizer.cli.selection import DEMO, Selection
+from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.workspace import Workspace
 
 
@@ -27,7 +28,7 @@ def demo(workspace: Workspace, force: bool = False) -> None:
     print_next(
         console,
         (command_line(inner, "draw"), "draw your own digit"),
-        (shown(inner.run(DEMO) / "report.html"), "the report, to open in a browser"),
+        (shown(RunFolder.of(inner, DEMO).report), "the report, to open in a browser"),
         (command_line(workspace, "data"), "get Kaggle's data"),
     )
 

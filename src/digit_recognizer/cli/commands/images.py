@@ -8,6 +8,7 @@ from digit_recognizer.cli.console import Table, make_console, shown, table
 from digit_recognizer.cli.parser import Command, Parser, add_run_selection, add_server
 from digit_recognizer.cli.serving import serve
 from digit_recognizer.errors import UserError
+from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -23,23 +24,27 @@ def predict(
 ) -> None:
     """Recognise the digits in image files."""
     from digit_recognizer.data import digit_images
-    from digit_recognizer.runs.evaluation import model_probabilities, run_record
+    from digit_recognizer.runs.evaluation import model_probabilities
+    from digit_recognizer.runs.records import read_run_record
 
     if not images:
         raise UserError("name an image, several, a folder, or a CSV like test.csv: `make predict IMAGES=path`")
-    console, folder = make_console(), workspace.run(selection.only(selection.select_runs(pipeline, run, workspace).runs))
-    data = run_record(folder)["dataset"]
+    console, folder = (
+        make_console(),
+        RunFolder.of(workspace, selection.only(selection.select_runs(pipeline, run, workspace).runs)),
+    )
+    data = read_run_record(folder).dataset
     paths = [Path(word).expanduser() for word in selection.words(images)]
-    prepare = digit_images.are_digits(data["classes"], data["image_shape"]) and not as_is
-    found = digit_images.read_images(paths, tuple(data["image_shape"]), prepare)
+    prepare = digit_images.are_digits(data.classes, data.image_shape) and not as_is
+    found = digit_images.read_images(paths, data.image_shape, prepare)
     for problem in found.problems:
         console.print(f"warning: {problem}")
     probabilities = model_probabilities(folder, found.images).mean(axis=0)
-    predictions = digit_images.prediction_table(found.names, found.images, probabilities, tuple(data["classes"]))
-    digit_images.write_predictions(folder / "predictions.csv", predictions)
+    predictions = digit_images.prediction_table(found.names, found.images, probabilities, data.classes)
+    digit_images.write_predictions(folder.predictions, predictions)
     console.print(predictions_table(predictions))
     console.print(f"image files were {'prepared as MNIST was (--as-is: only scaled)' if prepare else 'only scaled'}")
-    console.print(f"all probabilities: {shown(folder / 'predictions.csv')}")
+    console.print(f"all probabilities: {shown(folder.predictions)}")
 
 
 def draw(
@@ -54,13 +59,13 @@ def draw(
     from functools import partial
 
     from digit_recognizer import drawing
-    from digit_recognizer.models import prediction
-    from digit_recognizer.runs.evaluation import keras_at_hand, run_record
+    from digit_recognizer.runs.evaluation import keras_session, load_models
+    from digit_recognizer.runs.records import read_run_record
 
-    folder = workspace.run(selection.only(selection.select_runs(pipeline, run, workspace).runs))
-    drawing.check_data(run_record(folder)["dataset"])
-    with keras_at_hand():
-        page = drawing.export(prediction.load_models(folder), folder / "draw")
+    folder = RunFolder.of(workspace, selection.only(selection.select_runs(pipeline, run, workspace).runs))
+    drawing.check_data(read_run_record(folder).dataset)
+    with keras_session():
+        page = drawing.export(load_models(folder), folder.drawing)
 
     def on_address(address: str) -> None:
         make_console().print(f"{address} (Ctrl-C ends it; any web server can serve {shown(page.parent)})")

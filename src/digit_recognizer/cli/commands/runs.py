@@ -7,6 +7,7 @@ from digit_recognizer.cli import selection
 from digit_recognizer.cli.console import Table, command_line, make_console, print_next, shown, table
 from digit_recognizer.cli.parser import Command, Parser, UsageError, add_run_selection
 from digit_recognizer.formatting import interval
+from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def write_reports(workspace: Workspace, names: Sequence[str]) -> None:
     from digit_recognizer.report import write_comparison, write_report
 
     console, dataset = make_console(), load_dataset(workspace)
-    folders = [workspace.run(name) for name in names]
+    folders = [RunFolder.of(workspace, name) for name in names]
     for folder in folders:
         console.print(f"report: {shown(write_report(folder, dataset))}")
     if len(folders) > 1:
@@ -70,7 +71,7 @@ def evaluate(workspace: Workspace, pipeline: str | None = None, run: str | None 
     from digit_recognizer.runs.evaluation import evaluate_run
 
     for name in selection.select_runs(pipeline, run, workspace).runs:
-        make_console().print(evaluation_table(name, evaluate_run(workspace.run(name), workspace)))
+        make_console().print(evaluation_table(name, evaluate_run(RunFolder.of(workspace, name), workspace)))
 
 
 def evaluation_table(name: str, evaluation: "Evaluation") -> Table:

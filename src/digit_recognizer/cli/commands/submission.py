@@ -10,6 +10,7 @@ from digit_recognizer.cli.console import Table, command_line, make_console, prin
 from digit_recognizer.cli.parser import Command, Parser, UsageError, add_run_selection
 from digit_recognizer.errors import UserError
 from digit_recognizer.formatting import interval
+from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def write_blend(workspace: Workspace, selected: selection.Selection) -> None:
     if expected := expected_accuracy(workspace, selected.runs):
         console.print(expected)
     if len(selected.runs) > 1:
-        folders, page = [workspace.run(name) for name in selected.runs], blend.csv.with_suffix(".html")
+        folders, page = [RunFolder.of(workspace, name) for name in selected.runs], blend.csv.with_suffix(".html")
         data, weights = load_dataset(workspace), blend.weights or {}
         report.write_blend(folders, data, page, weights=weights, oof=blend.oof, test=blend.test)
         console.print(f"report: {shown(page)}")
@@ -110,7 +111,10 @@ def verify(workspace: Workspace, submission: Path, retrain: bool = False) -> Non
 
 def blend_lines(blend: "Blend") -> Iterator[str | Table]:
     """Yield the runs of a blend, its weights and its accuracy."""
-    rows = [(run.name, selection.oof_text(run.metrics), "still in training" if run.partial else "") for run in blend.runs]
+    rows = [
+        (run.name, interval(run.metrics.accuracy) if run.metrics.accuracy else "", "still in training" if run.partial else "")
+        for run in blend.runs
+    ]
     look = blend.second_look
     if len(rows) > 1 or (look and look.better):
         rows.append((blend.name, interval(blend.accuracy), "what is submitted, nested"))

@@ -16,6 +16,7 @@ from digit_recognizer.formatting import duration, interval
 from digit_recognizer.workspace import Workspace
 
 if TYPE_CHECKING:
+    from digit_recognizer.runs.records import RunMetrics
     from digit_recognizer.training.cross_validation import Request
     from digit_recognizer.training.time_budget import Fit, Measured
 
@@ -109,26 +110,23 @@ def _measured_curve(pipelines: str | None, workspace: Workspace) -> Mapping[floa
     return load(references[0], workspace).curve if len(references) == 1 and load_dataset(workspace).competition else {}
 
 
-def training_summary(name: str, scores: dict[str, Any]) -> Table:
+def training_summary(name: str, scores: "RunMetrics") -> Table:
     """Return the table of a run's scores (its metrics.json) that ends a training."""
-    rows: list[tuple[str, str]] = [
-        (f"fold {fold}", f"{accuracy:.5f}")
-        for fold, accuracy in zip(scores["folds_done"], scores["fold_accuracy"], strict=True)
-    ]
+    rows = [(f"fold {fold}", f"{accuracy:.5f}") for fold, accuracy in zip(scores.folds_done, scores.fold_accuracy, strict=True)]
     if len(rows) > 1:
-        mean, sd = statistics.mean(scores["fold_accuracy"]), statistics.stdev(scores["fold_accuracy"])
+        mean, sd = statistics.mean(scores.fold_accuracy), statistics.stdev(scores.fold_accuracy)
         rows.append(("mean of folds", f"{mean:.5f}, sd {sd:.5f}"))
-    if "oof_accuracy" in scores:
-        missing = scores["folds"] - len(scores["folds_done"])
-        partial = f", {len(scores['folds_done'])} of {scores['folds']} folds" if missing else ""
-        rows.append((f"out of fold{partial}", selection.oof_text(scores)))
-    if scores["epoch_selected_on_fold"]:
+    if scores.accuracy:
+        done = len(scores.folds_done)
+        partial = f", {done} of {scores.folds} folds" if done < scores.folds else ""
+        rows.append((f"out of fold{partial}", interval(scores.accuracy)))
+    if scores.epoch_selected_on_fold:
         rows.append(("", "slightly optimistic: the best epoch was chosen on these folds"))
-    if scores["published"]:
-        rows.append(("published", scores["published"]))
-    models = f"{scores['members']} model{'s' if scores['members'] > 1 else ''}"
-    cost = f"{scores['images_per_second']:,} images/s and {scores['peak_memory'] / 1e9:.1f} GB per process"
-    rows.append(("training time", f"{duration(scores['seconds'])} of training in {models}; {cost}"))
+    if scores.published:
+        rows.append(("published", scores.published))
+    models = f"{scores.members} model{'s' if scores.members > 1 else ''}"
+    cost = f"{scores.images_per_second:,} images/s and {scores.peak_memory / 1e9:.1f} GB per process"
+    rows.append(("training time", f"{duration(scores.seconds)} of training in {models}; {cost}"))
     return table(name, "", "accuracy", rows=rows)
 
 

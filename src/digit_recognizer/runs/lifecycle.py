@@ -1,0 +1,139 @@
+"""A run's beginning and resumption, its lock, and moving it aside."""
+
+import contextlib
+import dataclasses
+import datetime
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from digit_recognizer import experiment, files
+from digit_recognizer.data.dataset import Dataset
+from digit_recognizer.data.folds import load_folds, save_folds, stratified_folds
+from digit_recognizer.errors import UserError
+from digit_recognizer.experiment import Pipeline
+from digit_recognizer.runs.folder import RunFolder
+from digit_recognizer.runs.records import TRAIN_ANEW, RunRecord, describe, read_run_record
+
+ENVIRONMENT = ("git_commit", "versions", "python", "backend", "device", "precision")
+
+
+def begin_or_resume(
+    run: RunFolder, pipeline: Pipeline, dataset: Dataset, teacher_sha256: str | None = None
+) -> tuple[np.ndarray, list[str]]:
+    """Write folds.csv and experiment.json of a new run, or compare those that are there.
+
+    More seeds than before are no change: they add members.
+
+    Returns:
+        For each training row its fold, int8 (n,), and warnings about a changed environment.
+
+    Raises:
+        UserError: the run was begun with other settings or data (the message lists them), or a file is damaged or missing.
+    """
+    if not run.record.exists():
+        return _begin(run, pipeline, dataset, teacher_sha256), []
+    before = read_run_record(run)
+    now = dataclasses.replace(describe(pipeline, dataset, before.folds_sha256), teacher_sha256=teacher_sha256)
+    seeds = sorted({*before.seeds, *now.seeds})
+    if changed := _changes(before, now, seeds):
+        raise UserError(f"{run} was begun with other settings: {'; '.join(changed)}. {_capitalized(TRAIN_ANEW)}")
+    folds = _read_folds(run, before, dataset)
+    if seeds != before.seeds:
+        files.write_record(run.record, dataclasses.replace(before, settings={**before.settings, "seeds": seeds}))
+    return folds, _warnings(before, now)
+
+
+def _begin(run: RunFolder, pipeline: Pipeline, dataset: Dataset, teacher_sha256: str | None) -> np.ndarray:
+    if run.holds_members:
+        raise UserError(
+            f"{run} holds models but no {run.record.name} (was it moved while it was trained?): {TRAIN_ANEW}, "
+            "which moves this folder aside"
+        )
+    folds = stratified_folds(dataset.labels, pipeline.experiment.folds, pipeline.experiment.fold_seed)
+    save_folds(run.folds, folds)
+    record = describe(pipeline, dataset, files.sha256_of_arrays(folds))
+    files.write_record(run.record, dataclasses.replace(record, teacher_sha256=teacher_sha256))
+    return folds
+
+
+def _changes(before: RunRecord, now: RunRecord, seeds: list[int]) -> list[str]:
+    changed = experiment.differences({**before.settings, "seeds": seeds}, {**now.settings, "seeds": seeds})
+    if before.dataset.sha256 != now.dataset.sha256:
+        changed.append(f"data: {before.dataset.source} -> {now.dataset.source}")
+    if before.teacher_sha256 != now.teacher_sha256:
+        changed.append("teacher: it was trained anew")
+    return changed
+
+
+def _read_folds(run: RunFolder, record: RunRecord, dataset: Dataset) -> np.ndarray:
+    """Return the run's folds; a missing folds.csv is written again."""
+    if not run.folds.exists():
+        save_folds(run.folds, stratified_folds(dataset.labels, record.folds, record.settings["fold_seed"]))
+    folds = load_folds(run.folds)
+    if files.sha256_of_arrays(folds) != record.folds_sha256:
+        raise UserError(f"{run.folds} holds other folds than the run was begun with: delete it, or use RUN=... or FORCE=1")
+    return folds
+
+
+def _warnings(before: RunRecord, now: RunRecord) -> list[str]:
+    edited = before.pipeline_sha256 != now.pipeline_sha256
+    warnings = [f"{now.pipeline_file} was edited since the run was begun, though no setting differs"] if edited else []
+    return warnings + [
+        f"{name} changed since the run was begun: {change}"
+        for name in ENVIRONMENT
+        for change in experiment.differences({name: getattr(before, name)}, {name: getattr(now, name)})
+    ]
+
+
+def _capitalized(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a run's (or study's) folder for this process alone; the kernel releases it when the process ends in any way.
+
+    Raises:
+        UserError: another process holds it, or the disk is full.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = RunFolder(folder).lock.open("ab+", buffering=0)
+    except OSError as error:
+        raise UserError(f"{folder} can't be written: {error.strerror}") from error
+    with lock as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().decode() or "?"
+            raise UserError(
+                f"{folder} is being written by process {holder}: wait for it, or train under another name (RUN=...)"
+            ) from None
+        try:
+            file.truncate(0)
+            file.write(str(os.getpid()).encode())
+            yield
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            raise UserError(f"{folder}: the disk is full: free some space and run the same command again") from error
+
+
+def move_aside(run: RunFolder) -> Path:
+    """Rename the run's folder to a free name beside it and return that."""
+    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    aside = run.path.with_name(f"{run.name}.before-{stamp}")
+    run.path.rename(aside)
+    return aside
+
+
+def remove_run(run: RunFolder) -> None:
+    """Delete a run's folder."""
+    shutil.rmtree(run.path)

@@ -1,0 +1,177 @@
+"""The JSON files of a run as dataclasses: experiment.json, and metrics.json of the run and of each member."""
+
+import datetime
+import platform
+from dataclasses import dataclass, field
+from typing import Any
+
+from digit_recognizer import backend, experiment, files
+from digit_recognizer.data.dataset import Dataset
+from digit_recognizer.errors import UserError
+from digit_recognizer.experiment import Pipeline
+from digit_recognizer.metrics import Estimate
+from digit_recognizer.runs.folder import MemberFolder, RunFolder
+from digit_recognizer.workspace import git_commit
+
+TRAIN_AGAIN = "`make train` trains this model again"
+TRAIN_ANEW = "train under another name (RUN=...), or start anew (FORCE=1)"
+
+
+@dataclass(frozen=True)
+class DatasetRecord:
+    """The data that a run was trained on."""
+
+    sha256: str
+    source: str
+    competition: bool
+    rows: int
+    test_rows: int
+    classes: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """experiment.json: what a run is."""
+
+    pipeline: str
+    pipeline_file: str
+    pipeline_sha256: str
+    changes: dict[str, Any]  # that the pipeline was loaded with
+    description: str
+    settings: dict[str, Any]  # as `experiment.settings` returns them
+    dataset: DatasetRecord
+    folds_sha256: str  # of the array in folds.csv
+    git_commit: str
+    versions: dict[str, str]
+    python: str
+    backend: str
+    device: str
+    precision: str
+    started: str  # ISO 8601, UTC
+    teacher_sha256: str | None = None
+
+    @property
+    def seeds(self) -> list[int]:
+        return self.settings["seeds"]
+
+    @property
+    def folds(self) -> int:
+        return self.settings["folds"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunMetrics:
+    """metrics.json of a run; the out-of-fold figures are None until a fold is predicted."""
+
+    oof_accuracy: float | None = None
+    oof_accuracy_low: float | None = None
+    oof_accuracy_high: float | None = None
+    oof_log_loss: float | None = None  # nats
+    oof_rows: int | None = None
+    fold_accuracy: list[float]  # in the order of folds_done
+    folds_done: list[int]
+    folds: int
+    members: int  # finished ones
+    members_planned: int
+    copies_across_folds: int  # training images of which an exact copy is in another fold
+    epoch_selected_on_fold: bool
+    seconds: float  # of training, all members added up
+    images_per_second: int
+    peak_memory: int  # bytes, of one process
+    published: str
+
+    @property
+    def accuracy(self) -> Estimate | None:
+        """Out of fold."""
+        if self.oof_accuracy is None:
+            return None
+        return Estimate(self.oof_accuracy, self.oof_accuracy_low, self.oof_accuracy_high)
+
+    @property
+    def partial(self) -> bool:
+        """Whether members are still to be trained."""
+        return self.members < self.members_planned
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemberMetrics:
+    """metrics.json of a member; accuracy and loss are those of its fold, None for a member trained on all rows."""
+
+    seed: int
+    fold: int | None
+    accuracy: float | None = None
+    loss: float | None = None  # log loss, nats
+    epochs: int
+    steps_per_epoch: int
+    kept_epoch: int  # whose weights predict, from 1
+    seconds: float
+    images: int  # that were trained on, over all epochs
+    threads: int
+    peak_memory: int  # bytes, of all that its process trained
+    process: int
+    sha256: dict[str, str] = field(default_factory=dict)  # file name -> SHA-256
+
+
+def describe(pipeline: Pipeline, dataset: Dataset, folds_sha256: str) -> RunRecord:
+    """Return the record of a run that begins now."""
+    return RunRecord(
+        pipeline=pipeline.name,
+        pipeline_file=str(pipeline.file),
+        pipeline_sha256=pipeline.sha256,
+        changes=dict(pipeline.changes),
+        description=pipeline.summary,
+        settings=experiment.settings(pipeline.experiment),
+        dataset=DatasetRecord(
+            sha256=dataset.sha256,
+            source=dataset.source,
+            competition=dataset.competition,
+            rows=len(dataset.images),
+            test_rows=len(dataset.test_images),
+            classes=dataset.classes,
+            image_shape=dataset.image_shape,
+        ),
+        folds_sha256=folds_sha256,
+        git_commit=git_commit(),
+        versions=backend.library_versions(),
+        python=platform.python_version(),
+        backend=backend.name(),
+        device=backend.device(),
+        precision=backend.precision(pipeline.experiment.precision),
+        started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )
+
+
+def read_run_record(run: RunFolder) -> RunRecord:
+    """Return the run's experiment.json.
+
+    Raises:
+        UserError: there is no such run, or the file is missing or damaged.
+    """
+    if not run.path.is_dir():
+        there = sorted(path.parent.name for path in run.path.parent.glob(f"*/{run.record.name}"))
+        listing = f"; there are: {', '.join(there)}" if there else ""
+        raise UserError(
+            f"there is no run '{run.name}' in {run.path.parent}{listing}. `make train PIPELINE={run.name}` makes it"
+        )
+    if not run.record.exists():
+        raise UserError(f"{run} is incomplete: {run.record.name} is missing: move the folder away, or start anew (FORCE=1)")
+    return files.read_record(run.record, RunRecord, TRAIN_ANEW)
+
+
+def read_run_metrics(run: RunFolder) -> RunMetrics:
+    """Return the run's metrics.json.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    return files.read_record(run.metrics, RunMetrics, "`make train` writes it anew")
+
+
+def read_member_metrics(folder: MemberFolder) -> MemberMetrics:
+    """Return the member's metrics.json.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    return files.read_record(folder.metrics, MemberMetrics, TRAIN_AGAIN)
