@@ -1,5 +1,6 @@
-"""GPUs as a stand-in for `nvidia-smi` lists them."""
+"""GPUs as a stand-in for `nvidia-smi` lists them, and how members are spread over them."""
 
+import dataclasses
 import os
 import sys
 from pathlib import Path
@@ -7,6 +8,10 @@ from pathlib import Path
 import pytest
 
 from digit_recognizer import backend
+from digit_recognizer.errors import UserError
+from digit_recognizer.runs.member import Member
+from digit_recognizer.training.devices import MeasuredSlots, make_slots, usable_gpus
+from digit_recognizer.training.events import MemberFinished, StepEnded
 
 T4 = "Tesla T4, 15360, {used}, 7.5"
 A100 = "NVIDIA A100-SXM4-40GB, 40960, {used}, 8.0"
@@ -95,3 +100,121 @@ def test_unknown_memory_counts_as_free(nvidia_smi):
 def test_failing_nvidia_smi_means_no_gpu(nvidia_smi):
     nvidia_smi(T4, status=9)
     assert backend.gpus() == ()
+
+
+BUSY = f"Tesla T4, 15360, {15360 - 500}, 7.5"
+
+
+def take_all(slots):
+    """Take places until there is none, and return the UUIDs of their GPUs."""
+    taken = list(iter(slots.take, None))
+    return [slot.gpu.uuid if slot.gpu else None for slot in taken], taken
+
+
+@pytest.mark.parametrize(
+    ("gpus", "jobs", "uuids"),
+    [
+        ([T4, T4], 2, ["GPU-0", "GPU-1"]),
+        ([T4, T4], 5, ["GPU-0", "GPU-1", "GPU-0", "GPU-1", "GPU-0"]),
+        ([T4, T4, T4], 1, ["GPU-0"]),
+        ([BUSY, T4, T4], 3, ["GPU-1", "GPU-2", "GPU-1"]),
+        ([T4] * 8, 9, [*(f"GPU-{index}" for index in range(8)), "GPU-0"]),
+        ([], 3, [None] * 3),
+    ],
+)
+def test_jobs_are_spread_over_the_gpus_that_are_free(nvidia_smi, gpus, jobs, uuids):
+    nvidia_smi(*gpus)
+    assert take_all(make_slots(jobs, cpu_jobs=1))[0] == uuids
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 8])
+def test_each_gpu_begins_with_one_member(nvidia_smi, count):
+    nvidia_smi(*[T4] * count, BUSY)
+    slots = make_slots(None, cpu_jobs=1)
+    assert sorted(take_all(slots)[0]) == [f"GPU-{index}" for index in range(count)]
+    assert slots.jobs == count
+
+
+def test_gpu_with_most_free_memory_comes_first(nvidia_smi):
+    nvidia_smi(T4, "Tesla T4, 15360, 5000, 7.5", A100)
+    assert [gpu.uuid for gpu in usable_gpus()] == ["GPU-2", "GPU-0", "GPU-1"]
+
+
+def test_gpus_that_are_all_busy_are_one_clear_line(nvidia_smi):
+    nvidia_smi(BUSY)
+    with pytest.raises(
+        UserError, match=r"memory of all GPUs is in use \(Tesla T4 15\.6 of 16\.1 GB\).*CUDA_VISIBLE_DEVICES=-1"
+    ):
+        make_slots(None, cpu_jobs=1)
+
+
+class Machine:
+    """GPUs whose members train at a given total of steps per second, and use a given memory each."""
+
+    def __init__(self, total_speed, memory=1e9, cores=99, gpus=1):
+        self.now, self.speed, self.memory = 0.0, total_speed, memory
+        self.gpus = [backend.Gpu(f"GPU-{index}", "Tesla T4", 16 * 10**9, 0, 7.5) for index in range(gpus)]
+        self.taken, self.steps = [], {}
+        self.slots = MeasuredSlots(self.gpus, cores, query=self.query, clock=lambda: self.now)
+
+    def on(self, gpu):
+        return [slot for slot in self.taken if slot.gpu.uuid == gpu.uuid]
+
+    def query(self):
+        return [dataclasses.replace(gpu, used=int(self.memory * len(self.on(gpu)))) for gpu in self.gpus]
+
+    def train(self, seconds):
+        """Let all members train and report twice a second, 10 seconds an epoch, and start those that are asked for."""
+        for _ in range(2 * seconds):
+            self.taken += iter(self.slots.take, None)
+            self.now += 0.5
+            epoch = int(self.now // 10)
+            for slot in list(self.taken):
+                share = self.on(slot.gpu)
+                at = self.steps.get((slot, epoch), 0.0) + 0.5 * self.speed(len(share)) / len(share)
+                self.steps[slot, epoch] = at
+                event = StepEnded(Member(0, 0), epoch, round(at), 10**6, images_per_second=1.0, loss=1.0, accuracy=0.0)
+                self.slots.on_event(slot, event)
+
+
+@pytest.mark.parametrize(
+    ("total_speed", "members"),
+    [
+        (lambda number: 1000, 2),  # a full GPU: the second member shows that it gains nothing
+        (lambda number: 1000 * min(number, 3), 4),
+        (lambda number: 1000 * number, 15),  # until the memory is full
+    ],
+)
+def test_a_gpu_gets_members_as_long_as_they_raise_its_throughput(total_speed, members):
+    machine = Machine(total_speed)
+    machine.train(200)
+    assert len(machine.taken) == members
+    assert machine.slots.settled
+
+
+def test_each_gpu_is_measured_by_itself():
+    machine = Machine(lambda number: 1000 * min(number, 2), gpus=2)
+    machine.train(200)
+    assert [len(machine.on(gpu)) for gpu in machine.gpus] == [3, 3]
+
+
+def test_members_that_share_gpus_are_at_most_as_many_as_cores():
+    machine = Machine(lambda number: 1000 * number, cores=4, gpus=2)
+    machine.train(200)
+    assert [len(machine.on(gpu)) for gpu in machine.gpus] == [2, 2]
+
+
+def test_memory_is_never_overcommitted():
+    machine = Machine(lambda number: 1000 * number, memory=6e9)
+    machine.train(200)
+    assert len(machine.taken) == 2
+
+
+def test_place_that_made_training_slower_is_given_up_at_a_members_end():
+    machine = Machine(lambda number: {1: 1000, 2: 1800, 3: 900}[number])
+    machine.train(100)
+    assert len(machine.taken) == 3 and machine.slots.jobs == 2
+    for slot in machine.taken:
+        machine.slots.on_event(slot, MemberFinished(Member(0, 0)))
+    assert [machine.slots.keep(slot) for slot in machine.taken] == [False, True, True]
+    assert machine.slots.take() is None

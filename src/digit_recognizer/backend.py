@@ -158,7 +158,7 @@ def device() -> str:
     """Return the devices that models are trained on, such as `2 x Tesla T4` or `CPU, 8 cores`."""
     counts = collections.Counter(gpu.name for gpu in gpus())
     names = [name if count == 1 else f"{count} x {name}" for name, count in counts.items()]
-    return ", ".join(names) or f"CPU, {os.cpu_count()} cores"
+    return ", ".join(names) or f"CPU, {cpu_cores()} cores"
 
 
 def precision(wanted: str) -> str:
@@ -174,6 +174,11 @@ def precision(wanted: str) -> str:
         return "mixed_bfloat16" if name() == "tensorflow" and BFLOAT16_FLAGS & cpu_flags() else "float32"
     oldest = min(gpu.capability for gpu in gpus())
     return "mixed_bfloat16" if oldest >= 8 else "mixed_float16" if oldest >= 7 else "float32"
+
+
+def cpu_cores() -> int:
+    """Return the CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @functools.cache

@@ -34,7 +34,7 @@ def at_full_speed(experiment: Experiment) -> int:
     """Return how many members fill the machine: one for each `threads` of its cores, or some that share a GPU."""
     if backend.gpus():
         return max(1, min(5, (os.cpu_count() or 2) // 2))
-    return max(1, len(os.sched_getaffinity(0)) // experiment.threads)
+    return max(1, backend.cpu_cores() // experiment.threads)
 
 
 def default_jobs(experiment: Experiment, members: int) -> int:

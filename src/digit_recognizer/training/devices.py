@@ -1,0 +1,195 @@
+"""Where the members of a run train on this machine: on its CPU cores or its GPUs, and how many on each at a time.
+
+How many members share a GPU is measured while they train: each GPU begins with one, and gets one more as long as the last one
+raised the steps per second of all its members together, and as long as its memory holds another.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from digit_recognizer import backend
+from digit_recognizer.backend import Gpu
+from digit_recognizer.errors import UserError
+from digit_recognizer.training.events import Event, MemberFinished, StepEnded
+
+ENOUGH_MEMORY = 2e9  # bytes that must be free on a GPU for a member
+GAIN = 0.1  # steps per second that another member on a GPU must add, as a part of what one alone reaches
+PROBE_SECONDS = 3.0  # of training steps from each member, for one measurement
+
+
+@dataclass(eq=False)
+class Slot:
+    """The place of one worker process, which is pinned to `gpu` where there is one."""
+
+    gpu: Gpu | None = None
+
+
+class Slots(Protocol):
+    """The places of a machine, given out to worker processes."""
+
+    @property
+    def jobs(self) -> int:
+        """How many members train in parallel, as far as it is known now."""
+
+    def take(self) -> Slot | None:
+        """Return a free place, or None where there is none for now."""
+
+    def on_event(self, slot: Slot, event: Event) -> None:
+        """Take notice of what the worker in `slot` reports."""
+
+    def keep(self, slot: Slot) -> bool:
+        """Return whether the worker in `slot` shall train another member; its place is given up where not."""
+
+
+def make_slots(jobs: int | None, cpu_jobs: int) -> Slots:
+    """Return the places of this machine.
+
+    Args:
+        jobs: members to train in parallel, spread over the GPUs; None: as many as is fastest.
+        cpu_jobs: what is fastest without a GPU.
+
+    Raises:
+        UserError: there are GPUs, but none has enough free memory.
+    """
+    gpus = usable_gpus()
+    return MeasuredSlots(gpus, backend.cpu_cores()) if gpus and jobs is None else FixedSlots(jobs or cpu_jobs, gpus)
+
+
+def usable_gpus() -> list[Gpu]:
+    """Return the GPUs with memory for a member, those with the most free memory first.
+
+    Raises:
+        UserError: there are GPUs, but none has enough free memory.
+    """
+    gpus = sorted(backend.gpus(), key=lambda gpu: -gpu.free)
+    free = [gpu for gpu in gpus if gpu.free >= ENOUGH_MEMORY]
+    if gpus and not free:
+        used = ", ".join(f"{gpu.name} {gpu.used / 1e9:.1f} of {gpu.memory / 1e9:.1f} GB" for gpu in gpus)
+        raise UserError(
+            f"other programs use the memory of all GPUs ({used}): end them, or use the CPU: CUDA_VISIBLE_DEVICES=-1"
+        )
+    return free
+
+
+class FixedSlots:
+    """A given number of places, in turn on each GPU."""
+
+    def __init__(self, jobs: int, gpus: Sequence[Gpu] = ()) -> None:
+        self.jobs = jobs
+        self._free = [Slot(gpus[index % len(gpus)] if gpus else None) for index in range(jobs)]
+
+    def take(self) -> Slot | None:
+        return self._free.pop(0) if self._free else None
+
+    def on_event(self, slot: Slot, event: Event) -> None:
+        """Do nothing: nothing is measured."""
+
+    def keep(self, slot: Slot) -> bool:
+        return True
+
+
+class MeasuredSlots:
+    """As many places on each GPU as train fastest, at most one for each of `cores` CPU cores in all."""
+
+    def __init__(
+        self,
+        gpus: Sequence[Gpu],
+        cores: int,
+        query: Callable[[], Sequence[Gpu]] = backend.query_gpus,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._shares = [_Share(gpu, query, clock) for gpu in gpus]
+        self._limit = max(cores, len(gpus))
+
+    @property
+    def jobs(self) -> int:
+        return sum(max(1, share.best) for share in self._shares)
+
+    @property
+    def settled(self) -> bool:
+        """Whether every number that could be faster has been measured."""
+        return all(share.full for share in self._shares) or len(self._taken) >= self._limit
+
+    @property
+    def _taken(self) -> list[Slot]:
+        return [slot for share in self._shares for slot in share.slots]
+
+    def take(self) -> Slot | None:
+        if len(self._taken) >= self._limit:
+            return None
+        emptiest_first = sorted(self._shares, key=lambda share: len(share.slots))
+        return next((share.add() for share in emptiest_first if share.takes_another()), None)
+
+    def on_event(self, slot: Slot, event: Event) -> None:
+        self._share(slot).observe(slot, event)
+
+    def keep(self, slot: Slot) -> bool:
+        share = self._share(slot)
+        if not share.full or len(share.slots) <= share.best:
+            return True
+        share.slots.remove(slot)
+        return False
+
+    def _share(self, slot: Slot) -> "_Share":
+        return next(share for share in self._shares if slot in share.slots)
+
+
+class _Share:
+    """The workers on one GPU, and the steps per second that were measured with each number of them."""
+
+    def __init__(self, gpu: Gpu, query: Callable[[], Sequence[Gpu]], clock: Callable[[], float]) -> None:
+        self.gpu, self.query, self.clock = gpu, query, clock
+        self.slots: list[Slot] = []
+        self.paces: dict[Slot, _Pace] = {}  # of the workers that train, since their number last changed
+        self.measured: dict[int, float] = {}  # workers -> steps per second of all of them
+        self.full = False
+
+    @property
+    def best(self) -> int:
+        return max(self.measured, key=self.measured.__getitem__, default=0)
+
+    def add(self) -> Slot:
+        self.slots.append(Slot(self.gpu))
+        return self.slots[-1]
+
+    def takes_another(self) -> bool:
+        number = len(self.slots)
+        if number == 0:
+            return True
+        if self.full or number not in self.measured:
+            return False
+        gain = self.measured[number] - self.measured.get(number - 1, 0.0)
+        self.full = gain < GAIN * self.measured[1] or not self._holds_another()
+        return not self.full
+
+    def _holds_another(self) -> bool:
+        now = next((gpu for gpu in self.query() if gpu.uuid == self.gpu.uuid), self.gpu)
+        return now.free > 1.2 * (now.used - self.gpu.used) / len(self.slots)
+
+    def observe(self, slot: Slot, event: Event) -> None:
+        if isinstance(event, MemberFinished):
+            self.paces.pop(slot, None)
+        elif isinstance(event, StepEnded):
+            if slot not in self.paces:
+                self.paces = {other: _Pace() for other in (*self.paces, slot)}
+            self.paces[slot].observe(event, self.clock())
+            if len(self.paces) == len(self.slots) and min(pace.seconds for pace in self.paces.values()) >= PROBE_SECONDS:
+                self.measured.setdefault(len(self.slots), sum(pace.steps / pace.seconds for pace in self.paces.values()))
+
+
+@dataclass
+class _Pace:
+    """Training steps of one member and the seconds that they took, without what lies between two epochs."""
+
+    steps: int = 0
+    seconds: float = 0.0
+    last: tuple[int, int, float] = field(default=(-1, 0, 0.0))  # epoch, step and time of the last event
+
+    def observe(self, event: StepEnded, now: float) -> None:
+        epoch, step, time = self.last
+        if event.epoch == epoch:
+            self.steps += event.step - step
+            self.seconds += now - time
+        self.last = event.epoch, event.step, now
