@@ -142,9 +142,7 @@ def test_gpu_with_most_free_memory_comes_first(nvidia_smi):
 
 def test_gpus_that_are_all_busy_are_one_clear_line(nvidia_smi):
     nvidia_smi(BUSY)
-    with pytest.raises(
-        UserError, match=r"memory of all GPUs is in use \(Tesla T4 15\.6 of 16\.1 GB\).*CUDA_VISIBLE_DEVICES=-1"
-    ):
+    with pytest.raises(UserError, match=r"use the memory of all GPUs \(Tesla T4 15\.6 of 16\.1 GB\).*CUDA_VISIBLE_DEVICES=-1"):
         make_slots(None, cpu_jobs=1)
 
 
