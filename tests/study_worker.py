@@ -24,10 +24,10 @@ from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import load
 from digit_recognizer.runs.member import Member
 from digit_recognizer.training.events import EpochEnded, OnEvent, ignore
-from digit_recognizer.tuning import database, journal, study, trial_loop, trials
+from digit_recognizer.tuning import database, journal, study, trainer, trial_loop, trials
 from digit_recognizer.tuning.study import StudyRequest, tune
 from digit_recognizer.tuning.summary import StudySummary
-from digit_recognizer.tuning.trainer import Trainer, TrialResult
+from digit_recognizer.tuning.trainer import TrialResult
 from digit_recognizer.workspace import Workspace
 
 ROWS = 1000
@@ -61,9 +61,10 @@ def dataset(workspace: Workspace) -> Dataset:
 
 
 def quick_evaluate(seconds: float):
-    """Return a replacement of `Trainer.evaluate`: the best learning rate is 1e-3, one above 0.05 fails."""
+    """Return a replacement of `trainer.evaluate`: the best learning rate is 1e-3, one above 0.05 fails."""
 
-    def evaluate(self, experiment, changes, folder, on_epoch=lambda *_: None, on_fold=lambda *_: None):
+    def evaluate(job, dataset, on_event, on_epoch=lambda *_: None, on_fold=lambda *_: None):
+        experiment, folder = job.pipeline.experiment, job.run.path
         folder.mkdir(parents=True, exist_ok=True)
         if experiment.learning_rate > 0.05:
             raise UserError("the loss became nan in epoch 1: lower learning_rate")
@@ -75,11 +76,11 @@ def quick_evaluate(seconds: float):
             if not done.exists():
                 for epoch in range(1, experiment.epochs + 1):
                     time.sleep(seconds / experiment.epochs)
-                    self.on_event(EpochEnded(Member(0, fold), epoch, loss, 0.9, learning_rate=0.001, seconds=0.1))
+                    on_event(EpochEnded(Member(0, fold), epoch, loss, 0.9, learning_rate=0.001, seconds=0.1))
                     if fold == 0:
                         on_epoch(epoch, losses[0] * (2 - epoch / experiment.epochs))
                 done.touch()
-                with (self.workspace.root / "trained.txt").open("a") as file:
+                with (job.workspace.root / "trained.txt").open("a") as file:
                     file.write(f"{folder.name} {fold}\n")
             on_fold(fold + 1, float(np.mean(losses[: fold + 1])))
         return TrialResult(float(np.mean(losses)), metrics.proportion(ROWS * (1 - loss), ROWS), losses, 3 * seconds, ROWS)
@@ -132,7 +133,7 @@ def read_until(worker: subprocess.Popen, text: str, times: int = 1) -> None:
 
 def main() -> None:
     workspace, options, seconds = Workspace(Path(sys.argv[1])), json.loads(sys.argv[2]), float(sys.argv[3])
-    study.load_dataset, Trainer.evaluate = dataset, quick_evaluate(seconds)
+    study.load_dataset, trainer.evaluate = dataset, quick_evaluate(seconds)
     database.HEARTBEAT_INTERVAL, database.GRACE_PERIOD, trial_loop.POLL_INTERVAL = 1, 4, 0.1
     pipeline = load("quick", workspace)
     try:

@@ -9,9 +9,8 @@ import study_worker
 from study_worker import known_trials, search
 
 from digit_recognizer.experiment import load
-from digit_recognizer.tuning import confirmation, study, tuned_pipeline
+from digit_recognizer.tuning import confirmation, study, trainer, tuned_pipeline
 from digit_recognizer.tuning.pruner import CrossValidationPruner
-from digit_recognizer.tuning.trainer import Trainer
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +18,7 @@ def patched():
     """Let trainings take no time, and prune nothing, since importances need enough complete trials."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(study, "load_dataset", study_worker.dataset)
-        patch.setattr(Trainer, "evaluate", study_worker.quick_evaluate(0))
+        patch.setattr(trainer, "evaluate", study_worker.quick_evaluate(0))
         patch.setattr(CrossValidationPruner, "is_worse", lambda *arguments: False)
         yield
 

@@ -16,10 +16,9 @@ from digit_recognizer.errors import DiskFullError, UserError
 from digit_recognizer.experiment import load
 from digit_recognizer.runs.lifecycle import locked
 from digit_recognizer.training.events import EpochEnded
-from digit_recognizer.tuning import confirmation, page, study, trial_loop, trials
+from digit_recognizer.tuning import confirmation, page, study, trainer, trial_loop, trials
 from digit_recognizer.tuning.events import ConfirmationStarted, StudyStarted, TrialEnded, TrialProgress
 from digit_recognizer.tuning.pruner import CrossValidationPruner
-from digit_recognizer.tuning.trainer import Trainer
 from digit_recognizer.workspace import Workspace
 
 
@@ -32,7 +31,7 @@ def workspace(tmp_path):
 def quick(monkeypatch):
     """Let trainings and pages take no time."""
     monkeypatch.setattr(study, "load_dataset", study_worker.dataset)
-    monkeypatch.setattr(Trainer, "evaluate", study_worker.quick_evaluate(0))
+    monkeypatch.setattr(trainer, "evaluate", study_worker.quick_evaluate(0))
     monkeypatch.setattr(page, "write_page", lambda path, *others: path)
     monkeypatch.setattr(trial_loop, "POLL_INTERVAL", 0.05)
 
@@ -69,7 +68,7 @@ def test_study_ends_with_the_reason_when_one_trial_after_another_fails(workspace
     def evaluate(*arguments, **options):
         raise MemoryError("out of memory")
 
-    monkeypatch.setattr(Trainer, "evaluate", evaluate)
+    monkeypatch.setattr(trainer, "evaluate", evaluate)
     with pytest.raises(UserError, match="5 trials failed one after another; the last: MemoryError: out of memory"):
         search(workspace, hours=1)
     assert len(known_trials(workspace)) == trial_loop.MAX_FAILURES
@@ -79,18 +78,18 @@ def test_failed_baseline_and_failed_confirmation_are_repeated_by_the_next_comman
     def failing_at(name):
         evaluate = study_worker.quick_evaluate(0)
 
-        def fail(self, experiment, changes, folder, **options):
-            if folder.name.startswith(name):
+        def fail(job, *arguments, **options):
+            if job.run.path.name.startswith(name):
                 raise MemoryError("out of memory")
-            return evaluate(self, experiment, changes, folder, **options)
+            return evaluate(job, *arguments, **options)
 
         return fail
 
-    monkeypatch.setattr(Trainer, "evaluate", failing_at("trial_0"))
+    monkeypatch.setattr(trainer, "evaluate", failing_at("trial_0"))
     assert search(workspace, trials=10).winner is None
-    monkeypatch.setattr(Trainer, "evaluate", failing_at("confirm_10"))  # the repeated baseline trial
+    monkeypatch.setattr(trainer, "evaluate", failing_at("confirm_10"))  # the repeated baseline trial
     assert search(workspace, trials=10).winner is None
-    monkeypatch.setattr(Trainer, "evaluate", study_worker.quick_evaluate(0))
+    monkeypatch.setattr(trainer, "evaluate", study_worker.quick_evaluate(0))
     summary = search(workspace, trials=10)
     assert summary.winner is not None
     baselines = [trial for trial in known_trials(workspace) if trials.is_baseline(trial)]
@@ -105,18 +104,18 @@ def test_baseline_trial_is_never_pruned(workspace, monkeypatch):
 
 
 def test_full_disk_ends_the_study_and_the_trial_is_resumed_later(workspace, monkeypatch):
-    def evaluate(self, experiment, changes, folder, **options):
-        if folder.name == "trial_2":
-            folder.mkdir(parents=True)
+    def evaluate(job, *arguments, **options):
+        if job.run.path.name == "trial_2":
+            job.run.path.mkdir(parents=True)
             raise DiskFullError("the disk is full")
-        return study_worker.quick_evaluate(0)(self, experiment, changes, folder, **options)
+        return study_worker.quick_evaluate(0)(job, *arguments, **options)
 
-    monkeypatch.setattr(Trainer, "evaluate", evaluate)
+    monkeypatch.setattr(trainer, "evaluate", evaluate)
     with pytest.raises(DiskFullError):
         search(workspace, trials=4)
     assert (workspace.studies / "quick" / "trial_2").exists()
     interrupted = known_trials(workspace)[2]
-    monkeypatch.setattr(Trainer, "evaluate", study_worker.quick_evaluate(0))
+    monkeypatch.setattr(trainer, "evaluate", study_worker.quick_evaluate(0))
     summary = search(workspace, trials=4)
     assert (summary.trials, summary.failed) == (4, {})
     assert known_trials(workspace)[2].params == interrupted.params
@@ -144,7 +143,7 @@ def test_pruned_trial_that_was_killed_before_it_was_recorded_is_not_trained_agai
 
 
 def test_hours_include_the_confirmation(workspace, monkeypatch):
-    monkeypatch.setattr(Trainer, "evaluate", study_worker.quick_evaluate(0.02))
+    monkeypatch.setattr(trainer, "evaluate", study_worker.quick_evaluate(0.02))
     events = []
     summary = search(workspace, events.append, hours=4 / 3600)
     assert summary.seconds < 4.5
@@ -156,13 +155,13 @@ def test_hours_include_the_confirmation(workspace, monkeypatch):
 
 
 def test_deadline_interrupts_a_confirmation_that_the_same_command_resumes(workspace, monkeypatch):
-    monkeypatch.setattr(Trainer, "evaluate", study_worker.quick_evaluate(0.2))  # 0.6 s a trial, 2.4 s and more to confirm
+    monkeypatch.setattr(trainer, "evaluate", study_worker.quick_evaluate(0.2))  # 0.6 s a trial, 2.4 s and more to confirm
     summary = search(workspace, hours=3.5 / 3600)
     assert 2 < summary.seconds < 4
     assert summary.winner is None or summary.confirmed[0].repeats < confirmation.REPEATS
     trained = trained_folds(workspace)
     assert any(line.startswith("confirm_") for line in trained)
-    monkeypatch.setattr(Trainer, "evaluate", study_worker.quick_evaluate(0))
+    monkeypatch.setattr(trainer, "evaluate", study_worker.quick_evaluate(0))
     assert search(workspace, trials=summary.trials).winner is not None
     again = trained_folds(workspace)
     assert again[: len(trained)] == trained and len(set(again)) == len(again), "a finished fold was trained twice"

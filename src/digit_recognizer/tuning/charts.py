@@ -1,8 +1,9 @@
 """Optuna's charts of a study, as SVG in the style of the pages."""
 
+import contextlib
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from optuna import Study
@@ -18,76 +19,73 @@ LOSS = "out-of-fold log loss"
 
 def history(study: Study) -> str:
     """Draw each complete trial's log loss over its number, and the best so far."""
-
-    def draw() -> "Axes":
+    with _pyplot(6.4, 3.0):
         from optuna.visualization.matplotlib import plot_optimization_history
 
         axes = plot_optimization_history(study, target_name=LOSS)
-        for trial in filter(trials.is_baseline, trials.complete(study.get_trials(deepcopy=False))):
-            axes.plot(trial.number, trial.value, "D", markersize=7, color=SERIES[2], label="baseline trial")
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        return axes
-
-    return _svg(draw, 6.4, 3.0)
+    for trial in filter(trials.is_baseline, trials.complete(study.get_trials(deepcopy=False))):
+        axes.plot(trial.number, trial.value, "D", markersize=7, color=SERIES[2], label="baseline trial")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend(frameon=False, fontsize=8, ncols=3)
+    return _svg(axes)
 
 
 def importances(study: Study) -> str:
     """Draw the importance of each parameter."""
-
-    def draw() -> "Axes":
+    with _pyplot(6.4, 3.0):
         from optuna.visualization.matplotlib import plot_param_importances
 
         axes = plot_param_importances(study)
-        axes.set(xlabel="share of the variance explained", ylabel="")
-        axes.get_legend().remove()
-        return axes
-
-    return _svg(draw, 6.4, 3.0)
+    axes.set(xlabel="share of the variance explained", ylabel="")
+    axes.get_legend().remove()
+    return _svg(axes)
 
 
 def slice_of(study: Study, parameter: str) -> str:
-    """Draw the log loss of the complete trials over one parameter; later trials are darker."""
+    """Draw the log loss of the complete trials over one parameter; the colour is the trial's number."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    def draw() -> "Axes":
+    with _pyplot(3.8, 2.6):
         from optuna.visualization.matplotlib import plot_slice
 
-        return plot_slice(study, [parameter], target_name=LOSS)
+        axes = plot_slice(study, [parameter], target_name=LOSS)
+    axes.collections[0].set_cmap("cool")  # visible on light and dark pages
+    if axes.get_xscale() == "log":
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=7))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    return _svg(axes)
 
-    return _svg(draw, 3.8, 2.6)
 
-
-def _svg(draw: Callable[[], "Axes"], width: float, height: float) -> str:
-    """Return what one of Optuna's functions draws, which use pyplot and its ggplot style, in the style of the pages."""
+@contextlib.contextmanager
+def _pyplot(width: float, height: float) -> Iterator[None]:
+    """Undo afterwards what Optuna's functions change in pyplot."""
     import matplotlib
 
     if "matplotlib.pyplot" not in sys.modules:
         matplotlib.use("agg")  # needs no screen
+    style = {"figure.figsize": (width, height), "figure.constrained_layout.use": True}
+    with matplotlib.rc_context(style), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # experimental functions; axes with a single value
+        yield
+
+
+def _svg(axes: "Axes") -> str:
+    """Return Optuna's drawing with the pages' colours and no title, which the page has."""
     from matplotlib import pyplot
     from matplotlib.text import Text
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    style = {"figure.figsize": (width, height), "figure.constrained_layout.use": True}
-    with pyplot.rc_context(style), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # experimental functions; axes of a single value
-        axes = draw()
     figure = axes.figure
-    try:
-        if len(figure.axes) == 1:  # a layout can't be changed beside a colour bar
-            figure.set_layout_engine("constrained")
-        axes.set_title("", loc="left" if axes.get_title(loc="left") else "center")
-        losses = [value for value in axes.dataLim.intervaly if value > 0]
-        if axes.get_ylabel() == LOSS and len(losses) == 2 and losses[1] > 3 * losses[0]:
-            set_scale(axes, "log")
-        if axes.get_xscale() == "log":
-            axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=7))
-            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            axes.xaxis.set_minor_formatter(NullFormatter())
-        if axes.get_legend():
-            axes.legend(frameon=False, fontsize=8, ncols=3)
-        for one in figure.axes:
-            one.tick_params(which="both", colors=INK)
-        for text in figure.findobj(Text):
-            text.set_color(INK)
-        return to_svg(figure)
-    finally:
-        pyplot.close(figure)
+    if len(figure.axes) == 1:  # a colour bar would forbid it
+        figure.set_layout_engine("constrained")
+    for place in ("left", "center"):
+        axes.set_title("", loc=place)
+    low, high = axes.dataLim.intervaly
+    if axes.get_ylabel() == LOSS and high > 3 * low > 0:
+        set_scale(axes, "log")
+    for one in figure.axes:
+        one.tick_params(which="both", colors=INK)
+    for text in figure.findobj(Text):
+        text.set_color(INK)
+    pyplot.close(figure)
+    return to_svg(figure)

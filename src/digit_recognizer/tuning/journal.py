@@ -106,15 +106,9 @@ def _checksum(entry: dict[str, Any]) -> int:
     return zlib.crc32(json.dumps(entry, separators=(",", ":")).encode())
 
 
-def _cut_unfinished_line(file: BinaryIO, chunk: int = 4096) -> None:
-    end = position = file.seek(0, os.SEEK_END)
-    while position:
-        start = max(position - chunk, 0)
-        file.seek(start)
-        newline = file.read(position - start).rfind(b"\n")
-        if newline >= 0:
-            position = start + newline + 1
-            break
-        position = start
-    if position < end:
-        file.truncate(position)
+def _cut_unfinished_line(file: BinaryIO) -> None:
+    if size := file.seek(0, os.SEEK_END):
+        file.seek(size - 1)
+        if file.read(1) != b"\n":
+            file.seek(0)
+            file.truncate(file.read().rfind(b"\n") + 1)

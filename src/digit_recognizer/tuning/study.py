@@ -19,14 +19,15 @@ from optuna.trial import FrozenTrial, TrialState
 
 from digit_recognizer.data.dataset import load_dataset
 from digit_recognizer.errors import UserError
-from digit_recognizer.experiment import Pipeline, differences, override
+from digit_recognizer.experiment import Pipeline, differences
 from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.runs.lifecycle import locked
 from digit_recognizer.training.events import Event, OnEvent, Warned, ignore
-from digit_recognizer.tuning import confirmation, database, events, journal, page, space, trials, tuned_pipeline
+from digit_recognizer.training.workers import Job
+from digit_recognizer.tuning import confirmation, database, events, journal, page, space, trainer, trials, tuned_pipeline
 from digit_recognizer.tuning.pruner import CrossValidationPruner
 from digit_recognizer.tuning.summary import StudySummary, summarize
-from digit_recognizer.tuning.trainer import Trainer, TrialResult, discard
+from digit_recognizer.tuning.trainer import TrialResult, discard
 from digit_recognizer.tuning.trial_loop import Interrupted, Next, Surplus, TrialLoop, reason_of
 from digit_recognizer.workspace import Workspace
 
@@ -103,9 +104,8 @@ class _StudyRun:
         searched: space.SearchSpace,
     ) -> None:
         self.request, self.workspace, self.loop, self.storage, self.space = request, workspace, loop, storage, searched
-        self.pipeline = request.pipeline
-        self.experiment = override(self.pipeline.experiment, {"seeds": self.pipeline.experiment.seeds[:1]})
-        self.pruner = CrossValidationPruner(self.experiment.epochs, self.experiment.folds)
+        self.pipeline = request.pipeline.changed({"seeds": request.pipeline.experiment.seeds[:1]})
+        self.pruner = CrossValidationPruner(self.pipeline.experiment.epochs, self.pipeline.experiment.folds)
         self.dataset = load_dataset(workspace)
         self.folder = workspace.studies / request.name
         self.started = time.monotonic()
@@ -142,7 +142,7 @@ class _StudyRun:
         Raises:
             UserError: the study was started with other data, settings or code.
         """
-        identity = space.identity(self.pipeline, self.space, self.dataset)
+        identity = space.identity(self.request.pipeline, self.space, self.dataset)
         recorded = search.user_attrs.get(IDENTITY)
         if recorded is None:
             search.set_user_attr(IDENTITY, identity)
@@ -223,8 +223,7 @@ class _StudyRun:
         Raises:
             TrialPruned: it is not worth finishing.
         """
-        changes = {**self.space.suggest(trial), "seeds": list(self.experiment.seeds)}
-        experiment = override(self.experiment, changes)
+        pipeline = self.pipeline.changed(self.space.suggest(trial))
         self.loop.emit(events.TrialStarted(number, None, trial.params, self._seconds_left()))
         reported = {*before.intermediate_values}  # before it was interrupted
 
@@ -239,11 +238,12 @@ class _StudyRun:
                 prune_if_worse()
 
         prune_if_worse()
-        return self._trainer(number, None).evaluate(
-            experiment,
-            changes,
-            folder,
-            on_epoch=lambda epoch, loss: report(self.pruner.epoch_step(epoch, experiment.epochs), loss),
+        epochs = pipeline.experiment.epochs
+        return trainer.evaluate(
+            Job(pipeline, self.workspace, folder),
+            self.dataset,
+            self._on_training_event(number, None),
+            on_epoch=lambda epoch, loss: report(self.pruner.epoch_step(epoch, epochs), loss),
             on_fold=lambda folds, loss: report(self.pruner.fold_step(folds), loss),
         )
 
@@ -255,21 +255,21 @@ class _StudyRun:
         candidate, repeat = confirmation.candidate_and_repeat(trial)
         complete = trials.complete(search.get_trials(deepcopy=False))
         source = next(one for one in complete if trials.number_of(one) == candidate)
-        changes = self.space.changes(source.params) | confirmation.new_seeds(self.experiment, repeat)
+        changes = self.space.changes(source.params) | confirmation.new_seeds(self.pipeline.experiment, repeat)
+        job = Job(self.pipeline.changed(changes), self.workspace, RunFolder(self.folder / f"confirm_{candidate}_{repeat}"))
         self.loop.emit(events.TrialStarted(candidate, repeat, source.params, self._seconds_left()))
-        experiment, folder = override(self.experiment, changes), RunFolder(self.folder / f"confirm_{candidate}_{repeat}")
-        result = self._trainer(candidate, repeat).evaluate(experiment, changes, folder)
+        result = trainer.evaluate(job, self.dataset, self._on_training_event(candidate, repeat))
         trials.set_result(trial, result)
         self._report_end(candidate, repeat, "complete", log_loss=result.log_loss, accuracy=result.accuracy)
         return result.log_loss
 
-    def _trainer(self, number: int, repeat: int | None) -> Trainer:
+    def _on_training_event(self, number: int, repeat: int | None) -> OnEvent:
         def on_event(event: Event) -> None:
             if self.loop.stop.is_set():
                 raise Interrupted
             self.loop.emit(events.TrialProgress(number, repeat, event))
 
-        return Trainer(self.pipeline, self.dataset, self.workspace, on_event)
+        return on_event
 
     def _report_end(self, number: int, repeat: int | None, state: str, **figures: Any) -> None:
         self.loop.emit(events.TrialEnded(number, repeat, state, self._seconds_left(), **figures))
@@ -289,7 +289,7 @@ class _StudyRun:
             seconds=time.monotonic() - self.started,
         )
         report = page.write_page(self.workspace.studies / f"{search.study_name}.html", search, confirming, summary)
-        tuned = tuned_pipeline.write(summary, self.pipeline, self.workspace)
+        tuned = tuned_pipeline.write(summary, self.request.pipeline, self.workspace)
         return summary.with_files(report, tuned)
 
 

@@ -9,21 +9,19 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from digit_recognizer import files, metrics
 from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.data.folds import save_folds, stratified_folds
-from digit_recognizer.experiment import Experiment, Pipeline
 from digit_recognizer.runs import results
 from digit_recognizer.runs.folder import RunFolder
+from digit_recognizer.runs.member import Member
 from digit_recognizer.runs.records import read_member_metrics
-from digit_recognizer.training import workers
 from digit_recognizer.training.events import EpochEnded, Event, MemberFinished, OnEvent
 from digit_recognizer.training.members import choose_members
-from digit_recognizer.workspace import Workspace
+from digit_recognizer.training.workers import Job, train_members
 
 
 @dataclass(frozen=True)
@@ -41,72 +39,60 @@ class TrialResult:
     rows: int
 
 
-@dataclass(frozen=True)
-class Trainer:
-    """What all trials of a study share. `on_event` gets the events of their trainings."""
+def evaluate(
+    job: Job,
+    dataset: Dataset,
+    on_event: OnEvent,
+    on_epoch: Callable[[int, float], None] = lambda epoch, loss: None,
+    on_fold: Callable[[int, float], None] = lambda folds, loss: None,
+) -> TrialResult:
+    """Train what is not trained yet in the folder `job.run` and return the figures.
 
-    pipeline: Pipeline
-    dataset: Dataset
-    workspace: Workspace
-    on_event: OnEvent
+    Args:
+        on_epoch: called after each epoch of the first fold, with its number (from 1) and its validation log loss.
+        on_fold: called with the number of folds done and the log loss of all rows predicted so far.
 
-    def evaluate(
-        self,
-        experiment: Experiment,
-        changes: dict[str, Any],
-        folder: RunFolder,
-        on_epoch: Callable[[int, float], None] = lambda epoch, loss: None,
-        on_fold: Callable[[int, float], None] = lambda folds, loss: None,
-    ) -> TrialResult:
-        """Train what is not trained yet of `experiment` (the pipeline with `changes`) and return its figures.
+    Raises:
+        UserError: a training failed.
+        BaseException: whatever a callback raises; it ends the training.
+    """
+    if not job.run.oof.exists():
+        _train_folds(job, dataset, on_event, on_epoch, on_fold)
+    result = files.read_npz(job.run.oof, probabilities="float 2", label="int 1", fold="int 1", seconds="float 0")
+    discard(job.run, keep=job.run.oof)
+    labels, fold, oof = result["label"], result["fold"], result["probabilities"]
+    losses = [metrics.calibrated_log_loss(labels[fold == one], oof[fold == one]) for one in np.unique(fold)]
+    loss, accuracy = metrics.calibrated_log_loss(labels, oof), metrics.accuracy(labels, oof)
+    return TrialResult(loss, accuracy, losses, float(result["seconds"]), len(labels))
 
-        Args:
-            on_epoch: called after each epoch of the first fold, with its number (from 1) and its validation log loss.
-            on_fold: called with the number of folds done and the log loss of all rows predicted so far.
 
-        Raises:
-            UserError: a training failed.
-            BaseException: whatever a callback raises; it ends the training.
-        """
-        if not folder.oof.exists():
-            self._train(experiment, changes, folder, on_epoch, on_fold)
-        result = files.read_npz(folder.oof, probabilities="float 2", label="int 1", fold="int 1", seconds="float 0")
-        discard(folder, keep=folder.oof)
-        labels, fold, oof = result["label"], result["fold"], result["probabilities"]
-        losses = [metrics.calibrated_log_loss(labels[fold == one], oof[fold == one]) for one in range(experiment.folds)]
-        loss, accuracy = metrics.calibrated_log_loss(labels, oof), metrics.accuracy(labels, oof)
-        return TrialResult(loss, accuracy, losses, float(result["seconds"]), len(labels))
+def _train_folds(job: Job, dataset: Dataset, on_event: OnEvent, on_epoch: Callable, on_fold: Callable) -> None:
+    experiment, folder, labels = job.pipeline.experiment, job.run, dataset.labels
+    folds = stratified_folds(labels, experiment.folds, experiment.fold_seed)
+    save_folds(folder.folds, folds)
+    oof = np.full((len(labels), len(dataset.classes)), np.nan, dtype=np.float32)
+    members = choose_members(experiment, None, full=False)
 
-    def _train(
-        self, experiment: Experiment, changes: dict[str, Any], folder: RunFolder, on_epoch: Callable, on_fold: Callable
-    ) -> None:
-        labels = self.dataset.labels
-        folds = stratified_folds(labels, experiment.folds, experiment.fold_seed)
-        save_folds(folder.folds, folds)
-        oof = np.full((len(labels), len(self.dataset.classes)), np.nan, dtype=np.float32)
-        members = choose_members(experiment, None, full=False)
+    def fold_done(member: Member) -> None:
+        predictions = results.Predictions.read(folder.member(member).predictions)
+        oof[predictions.rows] = predictions.valid
+        rows = metrics.predicted_rows(oof)
+        on_fold(len(np.unique(folds[rows])), metrics.calibrated_log_loss(labels[rows], oof[rows]))
 
-        def fold_done(member: Any) -> None:
-            predictions = results.Predictions.read(folder.member(member).predictions)
-            oof[predictions.rows] = predictions.valid
-            rows = metrics.predicted_rows(oof)
-            on_fold(len(np.unique(folds[rows])), metrics.calibrated_log_loss(labels[rows], oof[rows]))
+    def on_training_event(event: Event) -> None:
+        on_event(event)
+        if isinstance(event, EpochEnded) and event.member == members[0] and event.val_log_loss is not None:
+            on_epoch(event.epoch, event.val_log_loss)
+        elif isinstance(event, MemberFinished):
+            fold_done(event.member)
 
-        def on_event(event: Event) -> None:
-            self.on_event(event)
-            if isinstance(event, EpochEnded) and event.member == members[0] and event.val_log_loss is not None:
-                on_epoch(event.epoch, event.val_log_loss)
-            elif isinstance(event, MemberFinished):
-                fold_done(event.member)
-
-        finished = [member for member in members if results.is_finished(folder, member)]
-        for member in finished:
-            fold_done(member)
-        waiting = [member for member in members if member not in finished]
-        if waiting:
-            workers.train_members(workers.Job(self.pipeline.changed(changes), self.workspace, folder), waiting, 1, on_event)
-        seconds = sum(read_member_metrics(folder.member(member)).seconds for member in members)
-        files.write_npz(folder.oof, probabilities=oof, label=labels, fold=folds, seconds=np.array(seconds))
+    finished = [member for member in members if results.is_finished(folder, member)]
+    for member in finished:
+        fold_done(member)
+    if waiting := [member for member in members if member not in finished]:
+        train_members(job, waiting, 1, on_training_event)
+    seconds = sum(read_member_metrics(folder.member(member)).seconds for member in members)
+    files.write_npz(folder.oof, probabilities=oof, label=labels, fold=folds, seconds=np.array(seconds))
 
 
 def discard(folder: RunFolder, keep: Path | None = None) -> None:
