@@ -40,3 +40,15 @@ def test_whole_pipelines_that_are_shown_load(tmp_path, number):
     file.parent.mkdir()
     file.write_text(blocks[number])
     assert experiment.load("mine", Workspace(tmp_path)).experiment.network is not None
+
+
+def test_links_and_pictures_exist_and_pictures_are_small():
+    for page in (*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "docs" / "journal.md"):
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
+            path = page.parent / target
+            assert path.exists(), f"{page.name}: {target}"
+            assert path.suffix != ".png" or path.stat().st_size < 150_000, f"{target}: run docs/make_screenshots.py"
+
+
+def test_readme_fits_in_two_screens():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 120
