@@ -1,4 +1,4 @@
-"""The drawing page: exported from Keras models, drawn on in headless Chromium, its probabilities those of Python."""
+"""The drawing page: exported from Keras models and drawn on in headless Chromium; its probabilities equal Python's."""
 
 import base64
 import shutil
@@ -15,13 +15,15 @@ from digit_recognizer import drawing
 from digit_recognizer.data.digit_images import read_images
 from digit_recognizer.drawing import network, runtime
 from digit_recognizer.errors import UserError
+from digit_recognizer.metrics import proportion
 from digit_recognizer.models import prediction
+from digit_recognizer.runs.records import DatasetRecord
 
 TOLERANCE = 1e-4
 
 
 def tiny_model(seed):
-    """An untrained network whose answers depend on its input: what counts here is that they are the same everywhere."""
+    """Return an untrained network; what is tested is that its probabilities are the same everywhere."""
     import keras
     from keras import layers
 
@@ -41,7 +43,7 @@ def mean_probabilities(models, images):
 
 @pytest.fixture(scope="module")
 def models():
-    """Three members, one of them in mixed precision, as a GPU leaves them."""
+    """Return three models, one of them in mixed precision, as trained on a GPU."""
     import keras
 
     members = [tiny_model(0), tiny_model(1)]
@@ -70,25 +72,29 @@ def test_the_graph_averages_the_models(models, tmp_path):
     assert np.abs(probabilities - mean_probabilities(models[:1], images)).max() < 1e-5
 
 
-DIGITS = [*"0123456789"]
+DIGITS = (*"0123456789",)
 
 
-def test_runs_on_digits_can_be_drawn_for():
-    drawing.check_data({"source": "mnist", "classes": DIGITS, "image_shape": [28, 28, 1]})
+def record(source, classes, shape):
+    return DatasetRecord("0" * 64, source, False, 1000, 100, classes, shape)
+
+
+def test_runs_on_digits_are_accepted():
+    drawing.check_data(record("mnist", DIGITS, (28, 28, 1)))
 
 
 @pytest.mark.parametrize(
-    ("classes", "shape", "said"),
+    ("classes", "shape", "message"),
     [
-        (["Sandal", "Shirt", "Bag"], [28, 28, 1], "3 classes, 28x28x1"),
-        (DIGITS, [32, 32, 1], "10 classes, 32x32x1"),
-        (DIGITS, [28, 28, 3], "10 classes, 28x28x3"),
+        (("Sandal", "Shirt", "Bag"), (28, 28, 1), "3 classes, 28x28x1"),
+        (DIGITS, (32, 32, 1), "10 classes, 32x32x1"),
+        (DIGITS, (28, 28, 3), "10 classes, 28x28x3"),
     ],
     ids=["clothes", "larger", "colour"],
 )
-def test_runs_on_other_data_are_refused_in_one_line(classes, shape, said):
-    with pytest.raises(UserError, match=rf"trained on fashion \({said}\).*for runs on grey digits") as error:
-        drawing.check_data({"source": "fashion", "classes": classes, "image_shape": shape})
+def test_runs_on_other_data_are_refused_in_one_line(classes, shape, message):
+    with pytest.raises(UserError, match=rf"trained on fashion \({message}\).*for runs on grey digits") as error:
+        drawing.check_data(record("fashion", classes, shape))
     assert "\n" not in str(error.value)
 
 
@@ -100,10 +106,10 @@ def test_a_network_that_onnx_cannot_express_is_refused(tmp_path):
         network.write_onnx([model], tmp_path / "model.onnx")
 
 
-def test_without_npm_one_line_says_what_to_install(models, tmp_path, monkeypatch):
+def test_missing_npm_is_one_line_that_says_what_to_install(models, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(UserError, match=r"npm is missing.*install Node\.js") as error:
-        drawing.export(models, tmp_path / "page")
+    with pytest.raises(UserError, match=r"needs npm.*install Node\.js") as error:
+        drawing.export(models, tmp_path / "page", "fast", None)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "page" / "index.html").exists()
 
@@ -111,8 +117,8 @@ def test_without_npm_one_line_says_what_to_install(models, tmp_path, monkeypatch
 @pytest.mark.parametrize(
     ("script", "message"),
     [
-        ("echo 'npm error code ENOTFOUND' >&2; exit 1", r"can't fetch onnxruntime-web@[0-9.]+ \(ENOTFOUND\)"),
-        ("exit 3", r"can't fetch onnxruntime-web@[0-9.]+ \(exit status 3\)"),
+        ("echo 'npm error code ENOTFOUND' >&2; exit 1", r"can't download onnxruntime-web@[0-9.]+ \(ENOTFOUND\)"),
+        ("exit 3", r"can't download onnxruntime-web@[0-9.]+ \(exit status 3\)"),
     ],
 )
 def test_a_failing_npm_is_one_line(script, message, tmp_path, monkeypatch):
@@ -121,7 +127,7 @@ def test_a_failing_npm_is_one_line(script, message, tmp_path, monkeypatch):
     npm.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     with pytest.raises(UserError, match=message):
-        runtime.fetch(tmp_path / "page")
+        runtime.download(tmp_path / "page")
     assert not list(tmp_path.glob("page/*"))
 
 
@@ -133,19 +139,19 @@ def browser():
 
 @pytest.fixture(scope="module")
 def folder(models, tmp_path_factory):
-    """The exported page, of the two members that Python computes in float32 too."""
+    """Export the page, of the two models that Python computes in float32 too."""
     folder = tmp_path_factory.mktemp("site") / "some path" / "draw"
     try:
-        runtime.fetch(folder)
+        runtime.download(folder)
     except UserError as error:
         unavailable(str(error))
-    assert drawing.export(models[:2], folder) == folder / "index.html"
+    assert drawing.export(models[:2], folder, "a&b", proportion(996, 1000)) == folder / "index.html"
     return folder
 
 
 @pytest.fixture(scope="module")
 def address(folder):
-    """The page as a static host shows it, below a path of its site."""
+    """Serve the page as a static host does, below a path of its site."""
     server = drawing.make_server(folder.parents[1])
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/some%20path/draw/"
@@ -155,7 +161,7 @@ def address(folder):
 
 @pytest.fixture
 def open_page(browser, address):
-    """Open the page and wait for the network; afterwards nothing was asked of other hosts and the console was silent."""
+    """Open the page and wait for the network; check afterwards that no other host was requested and the console is empty."""
     contexts, requests, complaints = [], [], []
 
     def opened(**options):
@@ -220,7 +226,7 @@ def seen_by_network(page, path):
 @pytest.mark.parametrize(
     ("scheme", "digits", "place"),
     [("light", range(10), {}), ("dark", (2, 4), {"left": 0.55, "top": 0.5, "side": 0.4}), ("dark", (6, 0), {"left": -0.1})],
-    ids=["as it comes", "small, in a corner", "over the border"],
+    ids=["usual", "small, in a corner", "over the border"],
 )
 def test_a_drawn_digit_gets_the_probabilities_that_predict_gives_its_picture(
     scheme, digits, place, open_page, models, tmp_path
@@ -266,17 +272,22 @@ def test_probabilities_change_while_the_pen_is_down_and_go_when_cleared(open_pag
     assert page.inner_text("#best") == ""
 
 
-def test_opened_from_disk_the_page_says_that_it_needs_a_server(browser, folder):
+def test_page_names_run_models_and_accuracy(open_page):
+    caption = open_page().inner_text(".caption")
+    assert caption == "Run a&b: mean of 2 models; out-of-fold accuracy 0.99600 (0.98976 to 0.99844)"
+
+
+def test_page_opened_from_disk_says_that_it_needs_a_server(browser, folder):
     page = browser.new_page()
     page.goto((folder / "index.html").as_uri())
     assert "python -m http.server" in page.inner_text("#message")
     page.close()
 
 
-def test_a_second_export_fetches_nothing_and_replaces_the_network(folder, models, tmp_path, monkeypatch):
+def test_second_export_downloads_nothing_and_replaces_the_network(folder, models, tmp_path, monkeypatch):
     copy = shutil.copytree(folder, tmp_path / "copy")
     (copy / "model.onnx").write_bytes(b"")
     monkeypatch.setenv("PATH", str(tmp_path))
-    drawing.export(models[:1], copy)
+    drawing.export(models[:1], copy, "fast", None)
     assert (copy / "model.onnx").stat().st_size > 1000
     assert {path.name for path in copy.iterdir()} == {path.name for path in folder.iterdir()}

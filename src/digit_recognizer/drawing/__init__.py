@@ -1,5 +1,6 @@
-"""A run -> a folder of static files: a page to draw a digit on and see the run's probabilities, computed in the browser."""
+"""A page to draw a digit on: a run's models compute its probabilities in the browser. It is a folder of static files."""
 
+import html
 from collections.abc import Sequence
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -10,16 +11,19 @@ from digit_recognizer import files
 from digit_recognizer.data.digit_images import are_digits
 from digit_recognizer.drawing import network, runtime
 from digit_recognizer.errors import UserError
+from digit_recognizer.formatting import interval
+from digit_recognizer.metrics import Estimate
 from digit_recognizer.runs.records import DatasetRecord
 
 _PAGE = Path(__file__).parent / "page"
+_CAPTION = "<!-- caption -->"  # in index.html
 
 
 def check_data(data: DatasetRecord) -> None:
-    """Check what a run was trained on before its models are loaded.
+    """Check the data that a run was trained on, before its models are loaded.
 
     Raises:
-        UserError: it is not grey digits of 28x28, as which a drawing is prepared.
+        UserError: it is not grey digits of 28x28, which a drawing is turned into.
     """
     if not are_digits(data.classes, data.image_shape):
         height, width, channels = data.image_shape
@@ -29,22 +33,26 @@ def check_data(data: DatasetRecord) -> None:
         )
 
 
-def export(run_models: Sequence[Any], folder: Path) -> Path:
-    """Write the page, the average of the models as one ONNX graph, and what runs it; return the page's index.html.
+def export(models: Sequence[Any], folder: Path, run: str, accuracy: Estimate | None) -> Path:
+    """Write the page, the average of the models as one ONNX graph, and its runtime; return the page's index.html.
 
-    The folder needs nothing from outside: any web server shows it, also below a path. An earlier export is replaced.
+    The folder needs nothing from outside: any web server can serve it, also below a path. An earlier export is replaced.
 
     Args:
-        run_models: Keras models from grey pixels 0..255 (batch, 28, 28, 1) to probabilities (batch, 10).
+        models: Keras models from grey pixels 0..255 (batch, 28, 28, 1) to probabilities (batch, 10).
+        run: the run's name, shown on the page with its out-of-fold accuracy.
 
     Raises:
-        UserError: Keras's backend can't export, npm is missing or can't fetch the runtime.
+        UserError: Keras's backend can't export, or npm is missing or can't download the runtime.
     """
-    runtime.fetch(folder)
+    runtime.download(folder)
     with files.atomic(folder / "model.onnx") as temporary:
-        network.write_onnx(run_models, temporary)
+        network.write_onnx(models, temporary)
+    caption = f"Run {run}: mean of {len(models)} models" if len(models) > 1 else f"Run {run}: one model"
+    if accuracy:
+        caption += f"; out-of-fold accuracy {interval(accuracy)}"
     for path in _PAGE.iterdir():
-        files.write_text(folder / path.name, path.read_text(encoding="utf-8"))
+        files.write_text(folder / path.name, path.read_text(encoding="utf-8").replace(_CAPTION, html.escape(caption)))
     return folder / "index.html"
 
 

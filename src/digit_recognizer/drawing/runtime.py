@@ -1,4 +1,4 @@
-"""onnxruntime-web, which runs the graph in the browser: fetched through npm when a page is made, pinned and checked."""
+"""onnxruntime-web, which runs the graph in the browser: downloaded with npm, pinned and checked."""
 
 import shutil
 import subprocess
@@ -10,7 +10,7 @@ from digit_recognizer import files
 from digit_recognizer.errors import UserError
 
 PACKAGE = "onnxruntime-web@1.30.0"
-# File of the page: file in the package, its SHA-256. The one named .js is a module; not every web server knows .mjs.
+# File of the page -> file in the package, SHA-256. The first is a module named .js, since not every web server knows .mjs.
 FILES = {
     "ort.js": ("ort.wasm.bundle.min.mjs", "11e64bd8ffe11bd1a2a2f0d6275fdfbbba7262f0b76b99b53d228a8a22ef3d90"),
     "ort-wasm-simd-threaded.wasm": (
@@ -20,11 +20,11 @@ FILES = {
 }
 
 
-def fetch(folder: Path) -> None:
-    """Put the runtime into the folder; nothing is fetched where it is there and intact.
+def download(folder: Path) -> None:
+    """Put the runtime into the folder, unless it is there and intact.
 
     Raises:
-        UserError: npm is missing or fails, or the files are not those that were pinned.
+        UserError: npm is missing or fails, or a file has another SHA-256.
     """
     if all((folder / name).is_file() and files.sha256_of(folder / name) == digest for name, (_, digest) in FILES.items()):
         return
@@ -36,17 +36,17 @@ def fetch(folder: Path) -> None:
                     with package.extractfile(f"package/dist/{member}") as source, path.open("wb") as target:
                         shutil.copyfileobj(source, target)
                     if files.sha256_of(path) != digest:
-                        raise UserError(f"{member} of {PACKAGE} is not the file that was pinned: check npm's registry setting")
+                        raise UserError(f"{member} of {PACKAGE} has the wrong SHA-256: check npm's registry setting")
 
 
 def _pack(folder: Path) -> Path:
     npm = shutil.which("npm")
     if npm is None:
-        raise UserError("npm is missing, which fetches the page's runtime: install Node.js (https://nodejs.org) and try again")
+        raise UserError("the drawing page needs npm to download its runtime: install Node.js (https://nodejs.org)")
     command = [npm, "pack", PACKAGE, "--prefer-offline", "--pack-destination", str(folder)]
     finished = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if finished.returncode:
         codes = [line.split()[-1] for line in finished.stderr.splitlines() if line.startswith("npm") and " code " in line]
         reason = codes[0] if codes else f"exit status {finished.returncode}"
-        raise UserError(f"npm can't fetch {PACKAGE} ({reason}): check the network and try again")
+        raise UserError(f"npm can't download {PACKAGE} ({reason}): check the network and try again")
     return next(folder.glob("*.tgz"))

@@ -55,23 +55,31 @@ def draw(
     port: int | None = None,
 ) -> None:
     """Draw digits in the browser and see the probabilities that a run gives them."""
+    import tempfile
     import webbrowser
     from functools import partial
 
     from digit_recognizer import drawing
     from digit_recognizer.runs.evaluation import keras_session, load_models
-    from digit_recognizer.runs.records import read_run_record
+    from digit_recognizer.runs.records import read_run_metrics, read_run_record
 
     folder = RunFolder.of(workspace, selection.only(selection.select_runs(pipeline, run, workspace).runs))
     drawing.check_data(read_run_record(folder).dataset)
-    with keras_session():
-        page = drawing.export(load_models(folder), folder.drawing)
+    console, accuracy = make_console(), read_run_metrics(folder).accuracy
 
     def on_address(address: str) -> None:
-        make_console().print(f"{address} (Ctrl-C ends it; any web server can serve {shown(page.parent)})")
+        console.print(f"{address} (Ctrl-C ends it; any web server can serve {shown(page.parent)})")
         webbrowser.open(address)
 
-    serve(partial(drawing.make_server, page.parent), host, port, 8000, on_address)
+    with tempfile.TemporaryDirectory() as temporary:
+        with keras_session():
+            models = load_models(folder)
+            try:
+                page = drawing.export(models, folder.drawing, folder.name, accuracy)
+            except OSError as error:
+                console.print(f"warning: {shown(folder.drawing)} can't be written ({error.strerror}): the page is temporary")
+                page = drawing.export(models, Path(temporary), folder.name, accuracy)
+        serve(partial(drawing.make_server, page.parent), host, port, 8000, on_address)
 
 
 def predictions_table(predictions: "pd.DataFrame") -> Table:

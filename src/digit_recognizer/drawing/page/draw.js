@@ -1,18 +1,18 @@
-// The page: a pen on a canvas, and the network's answer to what is drawn so far.
+// The page: drawing on a canvas, and the probabilities of what is drawn so far.
 
 import {inkOf, place} from "./prepare.js";
 
-const SIDE = 28;  // of the network's picture
-const PEN = 40;  // of the canvas's 448 pixels; at a digit's usual size, MNIST's strokes
+const SIDE = 28;  // pixels of the network's input
+const PEN = 40;  // of the canvas's 448 pixels: as thick as MNIST's strokes for a digit of usual size
 const byId = (id) => document.getElementById(id);
 const paper = byId("paper"), seen = byId("seen"), message = byId("message"), bars = byId("bars");
 const pen = paper.getContext("2d", {willReadFrequently: true});
 Object.assign(pen, {lineWidth: PEN, lineCap: "round", lineJoin: "round"});
 
 const worker = new Worker("worker.js", {type: "module"});
-let last = null;  // where the pen is, while it is down
-let pixels = null;  // what is drawn, as the network takes it
-let busy = true, waiting = false;  // the network (first it loads), and newer pixels for it
+let last = null;  // position of the pen while it is down
+let pixels = null;  // the network's input, null while nothing is drawn
+let busy = true, waiting = false;  // whether the network loads or computes, and whether there are newer pixels
 
 bars.append(...Array.from({length: 10}, (_, digit) => {
   const row = byId("bar").content.cloneNode(true).firstElementChild;
@@ -31,19 +31,19 @@ function show(probabilities) {
     row.classList.toggle("best", label === best);
   });
   byId("best").textContent = best ?? "";
-  byId("how-sure").textContent = probabilities ? `${(100 * probabilities[best]).toFixed(1)} %` : "";
+  byId("confidence").textContent = probabilities ? `${(100 * probabilities[best]).toFixed(1)} %` : "";
 }
 
-function look() {
+function update() {
   pixels = place(inkOf(pen.getImageData(0, 0, paper.width, paper.height)), SIDE);
   const picture = new ImageData(SIDE, SIDE);
   pixels?.forEach((value, i) => { picture.data[4 * i + 3] = value; });
   seen.getContext("2d").putImageData(picture, 0, 0);
   document.body.classList.toggle("blank", !pixels);
-  if (pixels) ask(); else show(null);
+  if (pixels) predict(); else show(null);
 }
 
-function ask() {
+function predict() {
   paper.ariaBusy = "true";
   waiting = busy;
   if (busy) return;
@@ -56,7 +56,7 @@ worker.onmessage = ({data: {ready, probabilities, error}}) => {
   if (ready) message.hidden = true;
   busy = false;
   if (pixels && probabilities) show(probabilities);
-  if (pixels && waiting) ask(); else paper.ariaBusy = "false";
+  if (pixels && waiting) predict(); else paper.ariaBusy = "false";
 };
 worker.onerror = (event) => fail(event.message ?? "its files are incomplete");
 
@@ -83,12 +83,12 @@ paper.onpointerdown = (event) => {
   paper.setPointerCapture(event.pointerId);
   last = point(event);
   lineTo(last);
-  look();
+  update();
 };
 paper.onpointermove = (event) => {
   if (!last || !event.isPrimary) return;
   for (const step of event.getCoalescedEvents?.() ?? [event]) lineTo(point(step));
-  look();
+  update();
 };
 paper.onpointerup = paper.onpointercancel = (event) => {
   if (event.isPrimary) last = null;
@@ -97,7 +97,7 @@ paper.onpointerup = paper.onpointercancel = (event) => {
 function clear() {
   last = null;
   pen.clearRect(0, 0, paper.width, paper.height);
-  look();
+  update();
 }
 byId("clear").onclick = clear;
 addEventListener("keydown", (event) => event.key === "Escape" && clear());

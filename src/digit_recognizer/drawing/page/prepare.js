@@ -1,11 +1,11 @@
-// A drawing -> the pixels that the network takes, as MNIST was made. The twin of image_files.py: change both or neither.
+// A drawing -> the network's input, prepared as MNIST was. The same steps as in data/digit_images.py: change both.
 
-const FAINT = 0.25, SOLID = 0.75;  // coverage up to which a pixel is paper, and from which it is ink through and through
-const TIE = 1e-4;  // what lies this near to a half is rounded up, on both sides
+const FAINT = 0.25, SOLID = 0.75;  // coverage up to which a pixel is background, and from which it is full ink
+const TIE = 1e-4;  // values this close to one half are rounded up, here and in Python
 
 const rounded = (value) => Math.floor(value + 0.5 + TIE);
 
-/** The ink, 0..1, on each pixel of a canvas that is drawn on in black: {values, height, width}. */
+/** The ink, 0..1, of each pixel of a canvas that is drawn on in black: {values, height, width}. */
 export function inkOf({data, width, height}) {
   const values = new Float64Array(width * height);
   for (let i = 0; i < values.length; i++) {
@@ -14,7 +14,7 @@ export function inkOf({data, width, height}) {
   return {values, height, width};
 }
 
-/** Scaled into the box by the longest side, centred by mass: Float32Array of side * side whole numbers 0..255, or null if blank. */
+/** The ink scaled to the digit's box and centred by mass: Float32Array of side * side whole numbers 0..255; null if blank. */
 export function place(ink, side) {
   ink = cropped(ink);
   if (!ink) return null;
@@ -68,7 +68,7 @@ function centre({values, height, width}) {
   return [down / mass, across / mass];
 }
 
-/** As Pillow's Image.resize with Resampling.HAMMING does it. */
+/** The same as Pillow's Image.resize with Resampling.HAMMING. */
 function resized({values, height, width}, newHeight, newWidth) {
   const across = weights(width, newWidth), down = weights(height, newHeight);
   const narrow = new Float64Array(height * newWidth);

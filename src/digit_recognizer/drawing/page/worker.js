@@ -1,8 +1,8 @@
-// The network, off the page's thread so that the pen never waits: pixels in, probabilities out.
+// Runs the network in a thread of its own, so that drawing stays smooth: pixels in, probabilities out.
 
 import * as ort from "./ort.js";
 
-ort.env.wasm.numThreads = 1;  // more need headers that static hosts don't send
+ort.env.wasm.numThreads = 1;  // more threads need headers that static hosts don't send
 const session = ort.InferenceSession.create("model.onnx");
 session.then(() => postMessage({ready: true}), (error) => postMessage({error: String(error)}));
 
