@@ -57,7 +57,8 @@ class RemainingTime:
             return None
         left = [self.steps[member] - done for member, done in self.done.items()]
         alone = pace * min(1.0, self.cores_for / self.jobs)  # of a member that no longer shares a core
-        preparing = sum(member not in self.built for member in self.steps) * mean(self.preparations or [0.0])
+        waiting = len(self.steps) - max(len(self.built), self.jobs)
+        preparing = waiting * mean(self.preparations or [0.0])
         return max(sum(left) * pace / self.jobs, max(left) * alone) + preparing / min(self.jobs, self.cores_for)
 
     def _seconds_per_step(self) -> float | None:
