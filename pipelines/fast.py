@@ -9,8 +9,7 @@ worth.
 
 Out of fold 0.99545 (0.99476 to 0.99605), each image by one model, in 3 min 35 s on two cores of an AMD EPYC (Zen 4, bfloat16),
 2026-11-26; seeds 1 to 6 have 0.99552 to 0.99581. Its submission averages five models, much as five seeds do out of fold
-(0.99610); with the second look of `make ensemble` it is 0.99660 out of fold. The settings were chosen on folds 0 and 1; on the
-other three, which chose nothing, it has 0.99552.
+(0.99610). The settings were chosen on folds 0 and 1; on the other three, which chose nothing, it has 0.99552.
 """
 
 from typing import Any

@@ -17,3 +17,14 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def _no_settings_of_the_person(monkeypatch):
     for name in ("OPTUNA_STORAGE", "KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY", "COLUMNS", "MAKEFLAGS", "MAKELEVEL"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def bundled(tmp_path_factory):
+    """A workspace with the bundled digits, which no test may change."""
+    from digit_recognizer.data import sources
+    from digit_recognizer.workspace import Workspace
+
+    workspace = Workspace(tmp_path_factory.mktemp("bundled"))
+    sources.fetch("bundled", workspace)
+    return workspace

@@ -14,15 +14,19 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from digit_recognizer.submission.record import BlendRecord
+
 TOKEN = "KGAT_marked_secret_0123456789"
 PRELUDE = """
 import json, sys
 from pathlib import Path
-from digit_recognizer import dataset, kaggle_api, ledger, sources, submission
+from digit_recognizer import kaggle_client
+from digit_recognizer.data import dataset, sources
 from digit_recognizer.errors import UserError
+from digit_recognizer.submission import ledger, submitting
 from digit_recognizer.workspace import Workspace
-kaggle_api.TIMEOUT, kaggle_api.RETRY_DELAYS, submission.POLL_SECONDS = 1.0, (0.1, 0.1), 0.05
-said = []
+kaggle_client.TIMEOUT, kaggle_client.RETRY_DELAYS, submitting.POLL_SECONDS = 1.0, (0.1, 0.1), 0.05
+progress = []
 try:
 """
 ENDING = """
@@ -30,6 +34,22 @@ except UserError as error:
     print("UserError:", error)
     sys.exit(1)
 """
+
+BLEND = BlendRecord(
+    runs=["fast", "baseline"],
+    members={"fast": 5, "baseline": 5},
+    partial=[],
+    method="equal weights",
+    methods=[],
+    weights={"fast": 0.5, "baseline": 0.5},
+    temperatures={"fast": 1.0, "baseline": 1.0},
+    oof_accuracy=0.9961,
+    oof_accuracy_low=0.9955,
+    oof_accuracy_high=0.9967,
+    oof_log_loss=0.012,
+    run_oof_accuracy={"fast": 0.9959, "baseline": 0.9911},
+    best_run=None,
+)
 
 
 @dataclass

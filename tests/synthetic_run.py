@@ -38,6 +38,15 @@ def predict(labels: np.ndarray, classes: int, accuracy: float, seed: int) -> np.
     return (np.eye(classes)[chosen] * sureness + probabilities * (1 - sureness)).astype(np.float32)
 
 
+def guesses(labels: np.ndarray, accuracy: float, seed: int) -> np.ndarray:
+    """Return probabilities, float32 (n, 10), of a model that is right about so often and equally confident throughout."""
+    random = np.random.default_rng(seed)
+    logits = random.normal(size=(len(labels), 10))
+    right = random.random(len(labels)) < accuracy
+    logits[np.arange(len(labels)), np.where(right, labels, random.integers(0, 10, len(labels)))] += 6
+    return metrics.softmax(logits).astype(np.float32)
+
+
 def network(inputs, classes):
     """Stand for the network of a run that was never trained."""
     raise AssertionError

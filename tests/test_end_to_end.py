@@ -92,7 +92,7 @@ def test_report_ensemble_submit_and_verify(trained):
     assert json.loads((workspace / "submissions" / "smoke.json").read_text())["runs"] == ["smoke"]
     printed = command(workspace, "submit", "--pipeline=smoke")
     assert "on the test labels" in printed
-    assert "not sent" in printed
+    assert "not uploaded" in printed
     assert "all 360 labels agree" in command(workspace, "verify", str(workspace / "submissions" / "smoke.csv"))
 
 

@@ -128,7 +128,7 @@ def test_several_writers_lose_nothing(workspace):
     code = """
 import sys
 from pathlib import Path
-from digit_recognizer import ledger
+from digit_recognizer.submission import ledger
 from digit_recognizer.workspace import Workspace
 for number in range(20):
     ledger.append(Workspace(Path(sys.argv[1])), ledger.Entry(file=f"{sys.argv[2]}-{number}", sha256="x", status="pending"))

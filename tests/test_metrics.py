@@ -41,8 +41,10 @@ def test_calibrated_log_loss_does_not_depend_on_how_sure_the_probabilities_are()
     lowest = metrics.calibrated_log_loss(labels, honest)
     assert lowest == pytest.approx(metrics.log_loss(labels, honest), rel=0.01)
     for temperature in (0.6, 1.8):
-        assert metrics.log_loss(labels, metrics.heated(honest, temperature)) > 1.05 * lowest
-        assert metrics.calibrated_log_loss(labels, metrics.heated(honest, temperature)) == pytest.approx(lowest, rel=0.01)
+        assert metrics.log_loss(labels, metrics.apply_temperature(honest, temperature)) > 1.05 * lowest
+        assert metrics.calibrated_log_loss(labels, metrics.apply_temperature(honest, temperature)) == pytest.approx(
+            lowest, rel=0.01
+        )
 
 
 def test_rows_without_prediction_are_found():
@@ -111,8 +113,3 @@ def test_interval_of_the_difference_mirrors_when_the_runs_are_swapped():
     value, low, high = one.accuracy_difference
     assert other.accuracy_difference == pytest.approx((-value, -high, -low))
     assert low < 0 < value < high
-
-
-def test_comparison_reads_as_one_line():
-    comparison = metrics.Comparison(rows=42_000, only_first_right=26, only_second_right=12, both_wrong=90)
-    assert str(comparison) == "+14 images of 42,000, McNemar p = 0.024, 95 % interval +2 to +26 images"

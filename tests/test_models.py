@@ -94,7 +94,7 @@ def test_the_loss_that_studies_compare_is_the_calibrated_one():
     from digit_recognizer.training.compiled_model import CalibratedLogLoss
 
     random = np.random.default_rng(0)
-    probabilities = metrics.heated(random.dirichlet(np.full(10, 0.2), 1000), 1.7).astype(np.float32)
+    probabilities = metrics.apply_temperature(random.dirichlet(np.full(10, 0.2), 1000), 1.7).astype(np.float32)
     labels = probabilities.argmax(axis=1)
     labels[::10] = random.integers(0, 10, 100)
     metric = CalibratedLogLoss()

@@ -16,6 +16,7 @@ from synthetic_run import make_dataset, make_run
 
 from digit_recognizer import metrics
 from digit_recognizer.errors import UserError
+from digit_recognizer.formatting import winner
 from digit_recognizer.report import write_blend, write_comparison, write_report
 from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.runs.run import read_run
@@ -153,7 +154,7 @@ def test_comparison_counts_image_by_image(tmp_path, run, dataset):
     page = write_comparison([run, other], dataset, tmp_path / "comparison.html").read_text("utf-8")
     first, second = read_run(run, dataset), read_run(other, dataset)
     comparison = metrics.compare(dataset.labels, first.predictions, second.predictions)
-    assert str(comparison).replace("<", "&lt;") in page
+    assert winner("smoke", "better", comparison).replace("<", "&lt;") in page
     assert f"Only smoke wrong: {comparison.only_second_right}" in page
 
 

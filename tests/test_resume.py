@@ -163,7 +163,7 @@ def train_with_kills(command, run, moments, rng, **options):
 
 def outcome(workspace, run):
     """What must be the same to the byte: OOF and test probabilities, and the submission."""
-    return probabilities(workspace.run(run)) | {"submission": blending.blend(workspace, [run], run).csv.read_bytes()}
+    return probabilities(workspace.run(run)) | {"submission": blending.write_blend(workspace, [run], run).csv.read_bytes()}
 
 
 def check(straight, killed, name, moments, **options):

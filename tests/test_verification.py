@@ -18,7 +18,7 @@ def trained(tmp_path_factory):
     small = {"folds": 2, "epochs": 2, "checkpoint": None}
     train_here(request(workspace, **small), workspace)
     train_here(request(workspace, full=True, **small), workspace)
-    blending.blend(workspace, ["tiny"], "tiny")
+    blending.write_blend(workspace, ["tiny"], "tiny")
     return workspace
 
 

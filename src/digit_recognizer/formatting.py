@@ -22,9 +22,14 @@ def interval(estimate: "Estimate") -> str:
     return f"{estimate.value:.5f} ({estimate.low:.5f} to {estimate.high:.5f})"
 
 
+def p_text(p_value: float) -> str:
+    """Return `p = 0.031`, or `p < 0.001`."""
+    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.2g}"
+
+
 def winner(first: str, second: str, comparison: "Comparison") -> str:
     """Return which of two, by name, is better: `b is better: 58 more of 42,000 images right (p < 0.001, ...)`."""
-    from digit_recognizer.metrics import SIGNIFICANT, p_text
+    from digit_recognizer.metrics import SIGNIFICANT
 
     better, sign = (first, 1) if comparison.images >= 0 else (second, -1)
     low, high = sorted(round(sign * bound * comparison.rows) for bound in comparison.accuracy_difference[1:])

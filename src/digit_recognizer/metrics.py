@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 Z_95 = NormalDist().inv_cdf(0.975)  # all intervals are two-sided, 95 %
-SIGNIFICANT = 0.05  # what is costlier than the simplest must be better with a smaller p
+SIGNIFICANT = 0.05  # a more complex choice must be better than the simplest with a smaller p
+SUSPICIOUS_ACCURACY = 0.9985  # about the highest that wrong and ambiguous labels leave within reach on MNIST
 
 
 class Estimate(NamedTuple):
@@ -65,22 +66,22 @@ def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
     return float(-np.log(np.clip(probabilities[np.arange(len(labels)), labels].astype(np.float64), 1e-7, 1)).mean())
 
 
-def temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
+def best_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """Return the temperature at which the log loss is lowest (Guo et al., 2017)."""
     from scipy.optimize import minimize_scalar
 
     def loss(logarithm: float) -> float:
-        return log_loss(labels, heated(probabilities, math.exp(logarithm)))
+        return log_loss(labels, apply_temperature(probabilities, math.exp(logarithm)))
 
     return math.exp(minimize_scalar(loss, bounds=(-2.0, 2.0), method="bounded").x)
 
 
-def heated(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     """Return the probabilities (..., classes) at a temperature: below 1 surer, above 1 less sure."""
-    return softmax(logarithms(probabilities) / temperature)
+    return softmax(clipped_log(probabilities) / temperature)
 
 
-def logarithms(probabilities: np.ndarray) -> np.ndarray:
+def clipped_log(probabilities: np.ndarray) -> np.ndarray:
     """Return the natural logarithms, from -16 up."""
     return np.log(np.clip(probabilities, 1e-7, 1))
 
@@ -93,7 +94,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 def calibrated_log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """Return the log loss at the temperature at which it is lowest, where label smoothing costs nothing."""
-    return log_loss(labels, heated(probabilities, temperature(labels, probabilities)))
+    return log_loss(labels, apply_temperature(probabilities, best_temperature(labels, probabilities)))
 
 
 def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, classes: int) -> np.ndarray:
@@ -162,17 +163,6 @@ class Comparison:
         half = Z_95 * np.sqrt((first + second - (first - second) ** 2) / (self.rows + 2))
         value = self.images / self.rows if self.rows else float("nan")
         return Estimate(value, float(first - second - half), float(first - second + half))
-
-    def __str__(self) -> str:
-        """`+14 images of 42,000, McNemar p = 0.03, 95 % interval +1 to +27 images`."""
-        low, high = (round(bound * self.rows) for bound in self.accuracy_difference[1:])
-        counts = f"{self.images:+,} images of {self.rows:,}"
-        return f"{counts}, McNemar {p_text(self.p_value)}, 95 % interval {low:+,} to {high:+,} images"
-
-
-def p_text(p_value: float) -> str:
-    """`p = 0.031`, or `p < 0.001`."""
-    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.2g}"
 
 
 def compare(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> Comparison:

@@ -11,7 +11,8 @@ from digit_recognizer.errors import UserError
 from digit_recognizer.runs import lifecycle, results
 from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.runs.run import Run, read_run
-from digit_recognizer.submission import submitting
+from digit_recognizer.submission.record import read_submission_record
+from digit_recognizer.submission.submission_file import check_submission
 from digit_recognizer.training.cross_validation import Request, train
 from digit_recognizer.training.events import OnEvent, ignore
 from digit_recognizer.workspace import Workspace
@@ -35,15 +36,15 @@ def verify(
     if not path.exists():
         raise UserError(f"there is no {path}: name a submission's file, as submissions/fast.csv")
     verify_files(workspace)
-    labels = submitting.check_submission(path, workspace)
-    record = files.read_json(path.with_suffix(".json"))
+    labels = check_submission(path, workspace)
+    record = read_submission_record(path)
     dataset = load_dataset(workspace)
-    runs = [read_run(RunFolder.of(workspace, name), dataset) for name in record["runs"]]
+    runs = [read_run(RunFolder.of(workspace, name), dataset) for name in record.runs]
     for run in runs:
         results.check_averages(run.folder, run.fold, run.probabilities, run.test)
         if retrain:
             _check_retrained(workspace, run, on_event)
-    again = blending.blended(workspace, record["runs"], path.stem).test.argmax(axis=1)
+    again = blending.compute_blend(workspace, record.runs, path.stem).test.argmax(axis=1)
     different = np.flatnonzero(again != labels)
     if len(different):
         raise UserError(

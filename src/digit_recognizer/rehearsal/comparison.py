@@ -4,13 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from digit_recognizer import files, metrics
+from digit_recognizer import metrics
 from digit_recognizer.data.dataset import load_test_labels
 from digit_recognizer.ensemble import blending
 from digit_recognizer.errors import UserError
 from digit_recognizer.metrics import Comparison
 from digit_recognizer.rehearsal.parts import existing_parts, part_workspace
-from digit_recognizer.submission.submitting import check_submission
+from digit_recognizer.submission.record import read_submission_record
+from digit_recognizer.submission.submission_file import check_submission
 from digit_recognizer.workspace import Workspace
 
 
@@ -62,5 +63,5 @@ def _predictions(inner: Workspace, name: str) -> np.ndarray:
     csv = inner.submissions / f"{submission}.csv"
     if not method:
         return check_submission(csv, inner)
-    runs = files.read_json(csv.with_suffix(".json"))["runs"]
-    return blending.blended(inner, runs, submission, method=method).test.argmax(axis=1)
+    runs = read_submission_record(csv).runs
+    return blending.compute_blend(inner, runs, submission, method=method).test.argmax(axis=1)

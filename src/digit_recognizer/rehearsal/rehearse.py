@@ -10,7 +10,7 @@ from digit_recognizer.rehearsal.parts import make_part
 from digit_recognizer.rehearsal.results import PartResult, Rehearsed, read_results, record_result, together
 from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.runs.records import read_run_record
-from digit_recognizer.submission import submitting
+from digit_recognizer.submission.local_scoring import score_locally
 from digit_recognizer.training import cross_validation, time_budget
 from digit_recognizer.training.cross_validation import Request
 from digit_recognizer.training.events import OnEvent, ignore
@@ -42,8 +42,8 @@ def rehearse_part(
     for request in requests:
         cross_validation.train(request, inner, on_event)
     runs = [request.run for request in requests]
-    blend = blending.blend(inner, runs, name)
-    score = submitting.score_locally(blend.csv, inner)
+    blend = blending.write_blend(inner, runs, name)
+    score = score_locally(blend.csv, inner)
     result = PartResult(
         pipeline=name,
         settings=settings_hash(inner, runs),

@@ -8,6 +8,7 @@ import numpy as np
 
 from digit_recognizer import figures, metrics
 from digit_recognizer.data.dataset import Dataset
+from digit_recognizer.formatting import winner
 from digit_recognizer.report.digit_sheet import Digit, DigitSheet, percent
 from digit_recognizer.report.rendering import write_page
 from digit_recognizer.runs.comparison import common_rows
@@ -60,12 +61,16 @@ def write_blend(
         weights=weights,
         blend=blend,
         log_loss=metrics.log_loss(labels, oof[rows]),
-        gains=[metrics.compare(labels, oof[rows].argmax(axis=1), run.predictions[rows]) for run in runs],
+        comparisons=[_compared(path.stem, run, oof, rows) for run in runs],
         columns=[column.name for column in columns],
         disagreement=_disagreement(columns),
         size_curve=_size_curve(labels, columns, blend.value) if len(columns) > 1 else "",
         disputed=_disputed(runs, test, dataset, sheet),
     )
+
+
+def _compared(name: str, run: Run, oof: np.ndarray, rows: np.ndarray) -> str:
+    return winner(name, run.name, metrics.compare(run.labels[rows], oof[rows].argmax(axis=1), run.predictions[rows]))
 
 
 def _columns(run: Run, rows: np.ndarray) -> list[SeedPredictions]:

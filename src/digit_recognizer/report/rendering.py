@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from digit_recognizer import files
-from digit_recognizer.formatting import duration, interval
+from digit_recognizer.formatting import duration, interval, winner
 from digit_recognizer.report.digit_sheet import DigitSheet, percent
 
 if TYPE_CHECKING:
@@ -41,5 +41,5 @@ def environment() -> "Environment":
     loader = PackageLoader("digit_recognizer.report")
     result = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     result.filters |= FILTERS
-    result.globals["sheet_columns"] = DigitSheet.columns
+    result.globals |= {"sheet_columns": DigitSheet.columns, "winner": winner}
     return result

@@ -16,7 +16,6 @@ from digit_recognizer.runs.folder import MemberFolder, RunFolder
 from digit_recognizer.runs.member import Member
 from digit_recognizer.runs.records import TRAIN_AGAIN, MemberMetrics, RunMetrics, read_member_metrics, read_run_record
 
-SUSPICIOUS = 0.9985  # out-of-fold accuracy that MNIST's own wrong and unreadable labels leave nobody
 HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds")
 
 
@@ -128,10 +127,10 @@ def score_warnings(scores: RunMetrics) -> list[str]:
         found.append(
             f"{copies} training images have an exact copy in another fold: they are scored by models that were trained on them"
         )
-    if scores.oof_accuracy is not None and scores.oof_accuracy > SUSPICIOUS:
+    if scores.oof_accuracy is not None and scores.oof_accuracy > metrics.SUSPICIOUS_ACCURACY:
         found.append(
-            f"out-of-fold accuracy {scores.oof_accuracy:.4f} is above {SUSPICIOUS}, which wrong labels put out of reach "
-            f"on MNIST-like digits: look for a leak (validation images among the training images) or too few rows"
+            f"out-of-fold accuracy {scores.oof_accuracy:.4f} is above {metrics.SUSPICIOUS_ACCURACY}, about the highest that "
+            "wrong labels allow on MNIST: look for a leak (validation images among the training images) or too few rows"
         )
     return found
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from digit_recognizer.cli import selection
 from digit_recognizer.cli.console import Table, command_line, make_console, print_next, shown, table
 from digit_recognizer.cli.parser import Command, Parser, UsageError, add_run_selection
-from digit_recognizer.formatting import interval
+from digit_recognizer.formatting import interval, winner
 from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.workspace import Workspace
 
@@ -52,7 +52,7 @@ def compare(
     if len(names) != 2:
         raise UsageError(f'this compares two runs, not {len(names)}: name them with RUN="a b"')
     first, second = map(selection.check_name, names)
-    make_console().print(f"{first} against {second}: {compare_runs(first, second, workspace)}")
+    make_console().print(winner(first, second, compare_runs(first, second, workspace)))
 
 
 def _compare_rehearsed(workspace: Workspace, names: Sequence[str]) -> None:
@@ -63,7 +63,8 @@ def _compare_rehearsed(workspace: Workspace, names: Sequence[str]) -> None:
         raise UsageError("--rehearsed compares two submissions: name both, such as `compare --rehearsed fast wide`")
     first, second = names
     found = compare_rehearsed(first, second, workspace)
-    make_console().print(f"{first} against {second}, rehearsed on {len(found.parts)} of {PARTS} parts: {found.comparison}")
+    result = winner(first, second, found.comparison)
+    make_console().print(f"rehearsed on {len(found.parts)} of {PARTS} parts: {result}")
 
 
 def evaluate(workspace: Workspace, pipeline: str | None = None, run: str | None = None) -> None:

@@ -9,13 +9,14 @@ from digit_recognizer.cli.commands.rehearsal import expected_accuracy
 from digit_recognizer.cli.console import Table, command_line, make_console, print_next, shown, spinner, table
 from digit_recognizer.cli.parser import Command, Parser, UsageError, add_run_selection
 from digit_recognizer.errors import UserError
-from digit_recognizer.formatting import interval
+from digit_recognizer.formatting import interval, winner
 from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.workspace import Workspace
 
 if TYPE_CHECKING:
     from digit_recognizer.ensemble.blending import Blend
     from digit_recognizer.submission.ledger import Entry
+    from digit_recognizer.submission.record import MethodScore
     from digit_recognizer.submission.submitting import SubmissionResult
 
 
@@ -39,7 +40,7 @@ def write_blend(workspace: Workspace, selected: selection.Selection) -> None:
 
     console = make_console()
     with spinner(console, "blending"):
-        blend = blending.blend(workspace, selected.runs, selected.name)
+        blend = blending.write_blend(workspace, selected.runs, selected.name)
     for line in blend_lines(blend):
         console.print(line)
     if expected := expected_accuracy(workspace, selected.runs):
@@ -110,40 +111,43 @@ def verify(workspace: Workspace, submission: Path, retrain: bool = False) -> Non
 
 
 def blend_lines(blend: "Blend") -> Iterator[str | Table]:
-    """Yield the runs of a blend, its weights and its accuracy."""
+    """Yield the runs of a blend, its weights, its accuracy and, if it is no better than its best run, what to submit."""
     rows = [
         (run.name, interval(run.metrics.accuracy) if run.metrics.accuracy else "", "still in training" if run.partial else "")
         for run in blend.runs
     ]
-    look = blend.second_look
-    if len(rows) > 1 or (look and look.better):
-        rows.append((blend.name, interval(blend.accuracy), "what is submitted, nested"))
+    if len(rows) > 1:
+        rows.append((blend.name, interval(blend.accuracy), "the blend"))
     yield table("", "run", "OOF accuracy (95 %)", "", rows=rows)
-    if len(blend.runs) > 1:
+    if blend.against_best_run:
         yield table(
-            "Ways of blending, each judged on folds that its weights were not fitted on",
+            "Blending methods, each judged on folds that its weights were not fitted on",
             "method",
             ">OOF accuracy",
             ">log loss",
-            "against the first",
+            ">more images right",
+            ">p",
             "",
-            rows=(
-                (
-                    score.method,
-                    f"{score.accuracy:.5f}",
-                    f"{score.log_loss:.5f}",
-                    score.comparison,
-                    "chosen" if score.chosen else "",
-                )
-                for score in blend.table
-            ),
+            rows=(_method_row(score) for score in blend.methods),
         )
         if blend.weights:
             yield "weights: " + ", ".join(f"{name} {weight:.2f}" for name, weight in blend.weights.items())
-        yield f"the blend {blend.against_best}"
-    if look:
-        yield f"second look at {look.doubtful} doubtful images, {'used' if look.better else 'not used'}: {look}"
+        yield winner(blend.name, blend.best_run, blend.against_best_run)
+        if blend.to_submit != blend.name:
+            yield f"the blend is no better than its best run: submit {blend.to_submit} instead"
     yield f"submission: {shown(blend.csv)}"
+
+
+def _method_row(score: "MethodScore") -> tuple[str, ...]:
+    chosen = "chosen" if score.chosen else ""
+    return (
+        score.method,
+        f"{score.accuracy:.5f}",
+        f"{score.log_loss:.5f}",
+        f"{score.images:+,}",
+        f"{score.p_value:.2g}",
+        chosen,
+    )
 
 
 def submission_lines(path: Path, result: "SubmissionResult") -> Iterator[str]:
@@ -155,10 +159,9 @@ def submission_lines(path: Path, result: "SubmissionResult") -> Iterator[str]:
         yield f"{shown(path)}: uploaded, no score yet: `digit-recognizer ledger --refresh` asks for it later"
     else:
         yield f"{shown(path)}: public score {result.public_score:.5f}, best so far {result.best_score:.5f}"
-    if result.oof_accuracy is not None:
-        yield f"out-of-fold accuracy: {result.oof_accuracy:.5f}"
-    if result.not_sent:
-        yield result.not_sent
+    yield f"out-of-fold accuracy: {result.oof_accuracy:.5f}"
+    if result.not_uploaded:
+        yield result.not_uploaded
     if result.warning:
         yield f"warning: {result.warning}"
 

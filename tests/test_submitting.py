@@ -1,4 +1,4 @@
-"""Probabilities -> CSV -> Kaggle on loopback (the unmodified client) or the known labels; the ledger never misses one."""
+"""Submissions to a Kaggle on loopback (the unmodified client), or scored on known labels; the ledger never misses one."""
 
 import json
 import os
@@ -6,32 +6,26 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from bad_disk import full_disk
-from kaggle_server import ENDING, PRELUDE, Answer, KaggleServer, call, environment
+from kaggle_server import BLEND, ENDING, PRELUDE, Answer, KaggleServer, call, environment
 
 from digit_recognizer import files
 from digit_recognizer.data import dataset, sources
 from digit_recognizer.errors import UserError
 from digit_recognizer.submission import ledger, submitting
+from digit_recognizer.submission.record import read_submission_record
+from digit_recognizer.submission.submission_file import write_submission
 from digit_recognizer.workspace import Workspace, git_commit
-
-DETAILS = {"runs": ["fast", "baseline"], "oof_accuracy": 0.9961}
-
-
-@pytest.fixture(scope="module")
-def bundled(tmp_path_factory):
-    workspace = Workspace(tmp_path_factory.mktemp("bundled"))
-    sources.fetch("bundled", workspace)
-    return workspace
 
 
 @pytest.fixture
 def workspace(bundled, tmp_path):
-    """A workspace with the bundled digits and nothing sent yet."""
+    """A workspace with the bundled digits and no submission."""
     (tmp_path / "workspace").mkdir()
     (tmp_path / "workspace" / "input").symlink_to(bundled.input)
     return Workspace(tmp_path / "workspace")
@@ -48,7 +42,7 @@ def probabilities(bundled):
 @pytest.fixture
 def path(workspace, probabilities):
     path = workspace.submissions / "fast+baseline.csv"
-    submitting.write_submission(path, probabilities, workspace, DETAILS)
+    write_submission(path, probabilities, workspace, BLEND)
     return path
 
 
@@ -58,73 +52,12 @@ def server():
         yield running
 
 
-def test_the_file_has_the_competitions_format_and_its_record_beside_it(path, probabilities):
-    lines = path.read_text().splitlines()
-    assert lines[0] == "ImageId,Label"
-    assert lines[1] == f"1,{probabilities[0].argmax()}"
-    assert len(lines) == 361
-    record = json.loads(path.with_suffix(".json").read_text())
-    assert record["sha256"] == files.sha256_of(path)
-    assert record["runs"] == ["fast", "baseline"]
-    assert record["data"]["competition"] is False
-
-
-def test_the_same_probabilities_give_the_same_bytes(path, workspace, probabilities):
-    before = path.read_bytes()
-    submitting.write_submission(path, probabilities, workspace, DETAILS)
-    assert path.read_bytes() == before
-
-
-def test_other_classes_are_written_by_name(tmp_path):
-    rng = np.random.default_rng(0)
-    found = sources.arrays.ImageArrays(
-        rng.integers(0, 256, (9, 16, 16, 3), dtype=np.uint8),
-        np.arange(9) % 3,
-        rng.integers(0, 256, (2, 16, 16, 3), dtype=np.uint8),
-        None,
-        ("cat", "dog", "eel"),
-    )
-    make_data(tmp_path, found)
-    path = tmp_path / "submissions" / "a.csv"
-    submitting.write_submission(path, np.array([[0, 0, 1], [0, 1, 0.0]]), Workspace(tmp_path), {})
-    assert path.read_text() == "ImageId,Label\n1,eel\n2,dog\n"
-
-
-def make_data(root: Path, found) -> None:
-    """Put arrays where `fetch` would."""
-    from PIL import Image
-
-    for number, (image, label) in enumerate(zip(found.images, found.labels, strict=True)):
-        folder = root / "tree" / "train" / found.classes[label]
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image).save(folder / f"{number}.png")
-    (root / "tree" / "test").mkdir()
-    for number, image in enumerate(found.test_images):
-        Image.fromarray(image).save(root / "tree" / "test" / f"{number}.png")
-    sources.fetch(str(root / "tree"), Workspace(root))
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (lambda values: values[:-1], ["(359, 10)", "(360, 10)"]),
-        (lambda values: values[:, :9], ["(360, 9)"]),
-        (lambda values: np.where(np.arange(360)[:, None] < 5, np.nan, values), ["5 test images have no prediction"]),
-    ],
-)
-def test_probabilities_that_do_not_fit_are_refused(change, words, workspace, probabilities, tmp_path):
-    with pytest.raises(UserError) as caught:
-        submitting.write_submission(tmp_path / "x.csv", change(probabilities), workspace, {})
-    assert all(word in str(caught.value) for word in words)
-    assert not (tmp_path / "x.csv").exists()
-
-
 def test_bundled_data_is_scored_locally(path, workspace):
     result = submitting.submit(path, workspace)
     assert result.status == "local"
     assert result.local == (357 / 360, 357, 360)
     assert result.oof_accuracy == 0.9961
-    assert "bundled" in result.not_sent
+    assert "bundled" in result.not_uploaded
     assert ledger.read_ledger(workspace) == []
 
 
@@ -145,10 +78,10 @@ def test_a_file_from_elsewhere_or_changed_since_is_refused(path, workspace):
         submitting.submit(path, workspace)
     path.write_text(text)
     path.with_suffix(".json").write_text("[]")
-    with pytest.raises(UserError, match="one was changed"):
+    with pytest.raises(UserError, match=r"baseline\.json is damaged .*: run `make ensemble` again"):
         submitting.submit(path, workspace)
     path.with_suffix(".json").unlink()
-    with pytest.raises(UserError, match="only what `make ensemble` wrote is sent"):
+    with pytest.raises(UserError, match="only what `make ensemble` wrote is submitted"):
         submitting.submit(path, workspace)
 
 
@@ -157,45 +90,11 @@ def test_a_file_that_is_not_there_says_what_writes_it(workspace):
         submitting.submit(workspace.submissions / "none.csv", workspace)
 
 
-def test_no_path_of_the_machine_is_in_the_record(tmp_path, bundled):
-    other = Workspace(tmp_path / "other")
-    sources.fetch(str(bundled.input), other)
-    submitting.write_submission(tmp_path / "a.csv", np.eye(10)[np.zeros(360, dtype=int)], other, {})
-    assert str(bundled.input.parent) not in (tmp_path / "a.json").read_text()
-
-
 def test_a_file_made_from_other_data_than_lies_in_input_is_refused(path, workspace):
-    record = files.read_json(path.with_suffix(".json"))
-    record["data"]["sha256"] = "0" * 64
-    files.write_json(path.with_suffix(".json"), record)
+    record = read_submission_record(path)
+    files.write_record(path.with_suffix(".json"), replace(record, data=replace(record.data, sha256="0" * 64)))
     with pytest.raises(UserError, match="made from other data"):
         submitting.submit(path, workspace)
-
-
-BAD_SUBMISSIONS = {
-    "empty": (lambda text: "", "is empty"),
-    "another header": (lambda text: text.replace("ImageId", "Id", 1), "line 1"),
-    "semicolons": (lambda text: text.replace(",", ";"), "line 1"),
-    "a row too few": (lambda text: text.rsplit("\n", 2)[0] + "\n", "359 rows"),
-    "a row too many": (lambda text: text + "361,0\n", "361 rows"),
-    "an id twice": (lambda text: text.replace("\n2,", "\n1,", 1), "row 2 (line 3), column ImageId"),
-    "ids from zero": (lambda text: text.replace("\n1,", "\n0,", 1), "row 1 (line 2), column ImageId"),
-    "label 10": (lambda text: text.replace("\n1,", "\n1,1", 1), "row 1 (line 2), column Label"),
-    "a float label": (lambda text: text.replace("\n2,", "\n2,0.", 1), "row 2 (line 3), column Label"),
-    "no label": (lambda text: text.replace("\n3,", "\n3,\n", 1), "361 rows"),
-    "HTML": (lambda text: "<html></html>", "line 1"),
-    "binary": (lambda text: "\0\1\2" * 50, "not plain text"),
-}
-
-
-@pytest.mark.parametrize("name", BAD_SUBMISSIONS)
-def test_a_faulty_submission_is_named_with_row_and_column(name, path, workspace):
-    change, words = BAD_SUBMISSIONS[name]
-    path.write_text(change(path.read_text()))
-    with pytest.raises(UserError) as caught:
-        submitting.check_submission(path, workspace)
-    assert words in str(caught.value)
-    assert "\n" not in str(caught.value)
 
 
 def submitting_lines(path: Path, workspace: Workspace, message: str = "", timeout: float = 5) -> str:
@@ -203,7 +102,7 @@ def submitting_lines(path: Path, workspace: Workspace, message: str = "", timeou
     return f"""
 workspace = Workspace(Path({str(workspace.root)!r}))
 dataset.COMPETITION_SHA256 = dataset.load_dataset(workspace).sha256
-result = submitting.submit(Path({str(path)!r}), workspace, {message!r}, said.append, {timeout})
+result = submitting.submit(Path({str(path)!r}), workspace, {message!r}, progress.append, {timeout})
 print(json.dumps([result.status, result.public_score, result.best_score, result.oof_accuracy]))
 """
 
@@ -222,7 +121,7 @@ def test_the_ledger_has_the_submission_before_it_is_sent(path, workspace, server
     """Killed while Kaggle takes its time over the submission; a refresh finds out that it arrived."""
     server.answers["CreateSubmission"] = Answer(delay=30)
     code = (
-        PRELUDE.replace("TIMEOUT, kaggle_api", "_, kaggle_api")
+        PRELUDE.replace("TIMEOUT, kaggle_client", "_, kaggle_client")
         + submitting_lines(path, workspace).replace("\n", "\n    ")
         + ENDING
     )
@@ -359,5 +258,5 @@ def test_a_full_disk_loses_neither_ledger_nor_submission(path, workspace):
         with pytest.raises(UserError, match=r"ledger\.csv can't be written"):
             ledger.append(workspace, ledger.Entry(file="b.csv", sha256="1", status="sending"))
         with pytest.raises(UserError, match=r"fast\+baseline\.csv can't be written"):
-            submitting.write_submission(path, np.eye(10)[np.zeros(360, dtype=int)], workspace, DETAILS)
+            write_submission(path, np.eye(10)[np.zeros(360, dtype=int)], workspace, BLEND)
     assert {file.name: file.read_bytes() for file in workspace.submissions.iterdir()} == before

@@ -1,0 +1,79 @@
+"""submissions/<name>.json: what a submission was made from, and the figures that are known of it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from digit_recognizer import files
+
+ENSEMBLE_AGAIN = "run `make ensemble` again"
+
+
+@dataclass(frozen=True)
+class MethodScore:
+    """A blending method on out-of-fold rows, each predicted with weights that were fitted on the other folds."""
+
+    method: str
+    accuracy: float
+    log_loss: float  # nats
+    images: int  # that it has right more than the simplest method
+    p_value: float  # of that difference
+    chosen: bool
+
+
+@dataclass(frozen=True)
+class BestRun:
+    """The best run of a blend, and how many more images the blend has right; negative where the run has more."""
+
+    run: str
+    images: int
+    p_value: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlendRecord:
+    """The runs of a submission, how they were blended, and its out-of-fold figures."""
+
+    runs: list[str]
+    members: dict[str, int]  # finished models by run
+    partial: list[str]  # runs with members still to train
+    method: str
+    methods: list[MethodScore]
+    weights: dict[str, float] | None  # by run; None for stacking
+    temperatures: dict[str, float]  # by run
+    oof_accuracy: float
+    oof_accuracy_low: float
+    oof_accuracy_high: float
+    oof_log_loss: float  # nats
+    run_oof_accuracy: dict[str, float | None]
+    best_run: BestRun | None  # None for a single run
+
+
+@dataclass(frozen=True)
+class DataRecord:
+    """The data that a submission predicts; `source` has no folders, since the file may be published."""
+
+    source: str
+    sha256: str
+    competition: bool
+    contains_competition_test: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubmissionRecord(BlendRecord):
+    """The content of the file."""
+
+    file: str
+    sha256: str  # of the CSV
+    rows: int
+    data: DataRecord
+    git_commit: str
+    time: str  # ISO 8601, UTC
+
+
+def read_submission_record(csv: Path) -> SubmissionRecord:
+    """Return the record beside a submission's CSV.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    return files.read_record(csv.with_suffix(".json"), SubmissionRecord, ENSEMBLE_AGAIN)

@@ -1,0 +1,52 @@
+"""Blending methods on invented probabilities."""
+
+import numpy as np
+import pytest
+from synthetic_run import guesses
+
+from digit_recognizer.ensemble.methods import METHODS, ArithmeticMean, GeometricMean, HillClimbing, method_named
+from digit_recognizer.errors import UserError
+
+
+def stack_of(labels, *accuracies):
+    return np.stack([guesses(labels, accuracy, seed) for seed, accuracy in enumerate(accuracies)]).astype(np.float64)
+
+
+@pytest.fixture
+def labels():
+    return np.random.default_rng(0).integers(0, 10, 300)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_gives_probabilities(method, labels):
+    stack = stack_of(labels, 0.8, 0.8)
+    blended = method().fit(stack, labels).apply(stack)
+    assert blended.shape == (300, 10)
+    assert blended.min() >= 0
+    assert blended.sum(axis=1) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("method", METHODS[:3])  # stacking is a model of its own
+def test_one_run_keeps_its_predictions(method, labels):
+    stack = stack_of(labels, 0.8)
+    assert np.array_equal(method().fit(stack, labels).apply(stack).argmax(axis=1), stack[0].argmax(axis=1))
+
+
+def test_means_are_those_of_probabilities_and_of_their_logarithms(labels):
+    stack = stack_of(labels, 0.8, 0.5)
+    assert ArithmeticMean().fit(stack, labels).apply(stack) == pytest.approx(stack.mean(axis=0))
+    geometric = np.sqrt(stack.prod(axis=0))
+    assert GeometricMean().fit(stack, labels).apply(stack) == pytest.approx(geometric / geometric.sum(axis=1, keepdims=True))
+
+
+def test_hill_climbing_weighs_the_better_run_more():
+    labels = np.random.default_rng(0).integers(0, 10, 2000)
+    weights = HillClimbing().fit(stack_of(labels, 0.3, 0.95), labels).weights
+    assert weights.sum() == pytest.approx(1)
+    assert weights[1] > 0.9
+
+
+def test_an_unknown_method_lists_those_there_are():
+    assert method_named("stacking").name == "stacking"
+    with pytest.raises(UserError, match="no blending method 'mean'; there are: equal weights, geometric mean, "):
+        method_named("mean")
