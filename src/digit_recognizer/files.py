@@ -1,14 +1,15 @@
 """Files that are never half written: every artefact goes to a temporary name, is flushed, then renamed."""
 
 import dataclasses
+import fcntl
 import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import numpy as np
 
@@ -63,6 +64,21 @@ def _flush_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def lock(file: IO[Any] | int, busy: Callable[[], str] | None = None) -> None:
+    """Hold an open file or folder for this process alone until it is closed; the kernel closes it when the process ends.
+
+    Args:
+        busy: returns the message of the error where another process holds it; None waits for that process instead.
+
+    Raises:
+        UserError: another process holds it, and `busy` is given.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
+    except BlockingIOError:
+        raise UserError(busy() if busy else "") from None
 
 
 def write_text(path: Path, text: str) -> None:

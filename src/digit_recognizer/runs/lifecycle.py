@@ -4,11 +4,11 @@ import contextlib
 import dataclasses
 import datetime
 import errno
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -108,14 +108,7 @@ def locked(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise UserError(f"{folder} can't be written: {error.strerror}") from error
     with lock as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            holder = file.read().decode() or "?"
-            raise UserError(
-                f"{folder} is being written by process {holder}: wait for it, or train under another name (RUN=...)"
-            ) from None
+        files.lock(file, lambda: _busy(folder, file))
         try:
             file.truncate(0)
             file.write(str(os.getpid()).encode())
@@ -124,6 +117,12 @@ def locked(folder: Path) -> Iterator[None]:
             if error.errno != errno.ENOSPC:
                 raise
             raise UserError(f"{folder}: the disk is full: free some space and run the same command again") from error
+
+
+def _busy(folder: Path, lock: IO[bytes]) -> str:
+    lock.seek(0)
+    holder = lock.read().decode() or "?"
+    return f"{folder} is being written by process {holder}: wait for it, or use another name (RUN=...)"
 
 
 def move_aside(run: RunFolder) -> Path:

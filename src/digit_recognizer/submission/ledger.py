@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import fcntl
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
@@ -143,7 +142,7 @@ def _locked(workspace: Workspace) -> Iterator[list[Entry]]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.with_name(".ledger.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            files.lock(lock)
             entries = _read(path)
             yield entries
             files.write_text(path, _as_csv(entries))

@@ -1,7 +1,6 @@
 """A study in a file of this machine: Optuna's journal, one JSON object a line, with a checksum in each line."""
 
 import errno
-import fcntl
 import json
 import os
 import zlib
@@ -12,6 +11,7 @@ from typing import Any, BinaryIO
 from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend
 
+from digit_recognizer import files
 from digit_recognizer.errors import DiskFullError, UserError
 from digit_recognizer.workspace import Workspace
 
@@ -78,7 +78,7 @@ class JournalFile(BaseJournalBackend):
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("ab+") as file:
-                fcntl.flock(file, fcntl.LOCK_EX)  # until the file is closed
+                files.lock(file)
                 _cut_unfinished_line(file)
                 file.write("".join(lines).encode())
                 file.flush()

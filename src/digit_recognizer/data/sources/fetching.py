@@ -1,6 +1,5 @@
 """`make data`: any source -> the files of `input/`, complete and checked, or left as they were."""
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -123,10 +122,8 @@ def _locked(folder: Path) -> Iterator[None]:
     """Hold the folder for this process alone; the kernel lets go of it when the process ends, however that ends."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        files.lock(descriptor, lambda: f"another `make data` is at work in {folder}: wait for it")
         yield
-    except BlockingIOError:
-        raise UserError(f"another `make data` is at work in {folder}: wait for it") from None
     finally:
         os.close(descriptor)
 
