@@ -1,4 +1,4 @@
-"""Programs are timed in turns, and `make bench` finds for each part its ratio and limit."""
+"""`make bench`: programs timed in turns, and the rows of the comparison."""
 
 import os
 import tempfile
@@ -8,8 +8,8 @@ import pytest
 import tiny_run
 
 from digit_recognizer import bench
-from digit_recognizer.bench import comparison, contenders
-from digit_recognizer.bench.racing import NEVER, Contender, race, time_to
+from digit_recognizer.bench import comparison, workloads
+from digit_recognizer.bench.timing import NEVER, Program, measure_rates, measure_times
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import Augmentation, load
 from digit_recognizer.workspace import Workspace
@@ -21,35 +21,35 @@ def work_for(seconds):
         pass
 
 
-def count_up(tick, pause, step):
+def count_up(report, pause, step):
     total = 0
     while True:
         work_for(pause)
         total += step
-        tick(total)
+        report(total)
 
 
-def leave_a_file(tick):
+def leave_a_file(report):
     with tempfile.TemporaryDirectory():
-        count_up(tick, 0.02, 1)
+        count_up(report, 0.02, 1)
 
 
-def score(tick, scores, pause):
+def score(report, scores, pause):
     for value in scores:
         work_for(pause)
-        tick(value)
+        report(value)
 
 
-def fail(tick):
-    raise ValueError("no luck")
+def fail(report):
+    raise ValueError("no reason")
 
 
-def vanish(tick):
+def vanish(report):
     os._exit(3)
 
 
-def test_rates_are_what_was_done_in_own_turns_only():
-    rates = race([Contender("slow", count_up, (0.02, 1)), Contender("quick", count_up, (0.02, 3))], repeats=2, seconds=0.4)
+def test_rates_are_those_of_a_programs_own_turns():
+    rates = measure_rates([Program("slow", count_up, (0.02, 1)), Program("quick", count_up, (0.02, 3))], repeats=2, seconds=0.4)
     assert [len(values) for values in rates.values()] == [2, 2]
     for slow, quick in zip(rates["slow"], rates["quick"], strict=True):
         assert 0 < slow < 51
@@ -57,48 +57,48 @@ def test_rates_are_what_was_done_in_own_turns_only():
 
 
 def test_copies_of_a_program_add_up():
-    rates = race([Contender("pair", count_up, (0.02, 1), copies=2, parts=2)], repeats=1, seconds=0.4)
+    rates = measure_rates([Program("pair", count_up, (0.02, 1), copies=2, parts=2)], repeats=1, seconds=0.4)
     assert 0 < rates["pair"][0] < 102
 
 
 def test_nothing_temporary_is_left(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    race([Contender("it", leave_a_file)], repeats=1, seconds=0.1)
+    measure_rates([Program("it", leave_a_file)], repeats=1, seconds=0.1)
     assert not list(tmp_path.iterdir())
 
 
-def test_the_time_to_a_score_is_that_of_own_turns():
-    times = time_to([0.5, 0.9], [Contender("a", score, ([0.1, 0.6, 0.95], 0.2)), Contender("b", score, ([0.1, 0.6], 0.2))])
+def test_time_to_a_score_is_that_of_a_programs_own_turns():
+    times = measure_times([0.5, 0.9], [Program("a", score, ([0.1, 0.6, 0.95], 0.2)), Program("b", score, ([0.1, 0.6], 0.2))])
     assert 0.1 < times["a"][0] < times["a"][1] < NEVER
     assert times["b"][0] < NEVER
     assert times["b"][1] == NEVER
 
 
-@pytest.mark.parametrize(("work", "message"), [(fail, "failed: ValueError: no luck"), (vanish, "was killed")])
-def test_a_program_that_fails_is_one_line(work, message):
+@pytest.mark.parametrize(("work", "message"), [(fail, "failed: ValueError: no reason"), (vanish, "was killed")])
+def test_failing_program_is_one_line(work, message):
     with pytest.raises(UserError, match=message):
-        race([Contender("it", work)], repeats=1, seconds=0.1)
+        measure_rates([Program("it", work)], repeats=1, seconds=0.1)
 
 
-def test_without_data_the_bundled_digits_are_used_and_said(tmp_path):
-    said = []
-    with bench.workspace_with_data(Workspace(tmp_path), said.append) as filled:
+def test_without_data_the_bundled_digits_are_used(tmp_path):
+    progress = []
+    with bench.workspace_with_data(Workspace(tmp_path), progress.append) as filled:
         assert filled.root != tmp_path
         assert (filled.input / "train.csv").exists()
-    assert said[0].startswith("data: bundled digits, 1,437 training images")
+    assert progress[0].startswith("data: bundled digits, 1,437 training images")
 
 
-def test_the_batched_engine_is_quicker():
+def test_batched_engine_is_faster():
     usual = Augmentation(rotation=10, engine="albumentations")
     works = [
-        Contender("batched", contenders.augmentation, (Augmentation(rotation=10), 64), threads=1),
-        Contender("albumentations", contenders.augmentation, (usual, 64), threads=1),
+        Program("batched", workloads.augmentation, (Augmentation(rotation=10), 64), threads=1),
+        Program("albumentations", workloads.augmentation, (usual, 64), threads=1),
     ]
-    rates = race(works, repeats=1, seconds=0.5)
+    rates = measure_rates(works, repeats=1, seconds=0.5)
     assert rates["batched"][0] > 5 * rates["albumentations"][0]
 
 
-def test_operations_are_those_of_the_products(tmp_path):
+def test_operations_are_those_of_the_matrix_products(tmp_path):
     workspace = tiny_run.make_workspace(tmp_path)
     assert comparison.forward_operations(load("tiny", workspace), workspace) == 2 * (784 * 16 + 16 * 10)
 

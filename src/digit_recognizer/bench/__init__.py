@@ -1,4 +1,4 @@
-"""`make bench`: this project against the usual ways and against what the machine can do, side by side in the same minutes."""
+"""`make bench`: this project's speed, compared with the usual ways and with the limits of the machine."""
 
 import contextlib
 import tempfile
@@ -12,8 +12,8 @@ __all__ = ["Row", "compare", "workspace_with_data"]
 
 
 @contextlib.contextmanager
-def workspace_with_data(workspace: Workspace, say: Callable[[str], None]) -> Iterator[Workspace]:
-    """Yield `workspace` if its input/ has data, else a passing one with the bundled digits; says which.
+def workspace_with_data(workspace: Workspace, on_progress: Callable[[str], None]) -> Iterator[Workspace]:
+    """Yield `workspace` if its input/ has data, else a temporary one with the bundled digits; `on_progress` is told which.
 
     Raises:
         UserError: the data is damaged.
@@ -22,11 +22,12 @@ def workspace_with_data(workspace: Workspace, say: Callable[[str], None]) -> Ite
 
     if (workspace.input / dataset.RECORD).exists():
         data = dataset.load_dataset(workspace)
-        say(f"data: {data.source} of {workspace.input}, {len(data.labels):,} training images")
+        on_progress(f"data: {data.source} in {workspace.input}, {len(data.labels):,} training images")
         yield workspace
         return
     with tempfile.TemporaryDirectory() as folder:
         inner = Workspace(Path(folder))
         sources.fetch("bundled", inner)
-        say(f"data: bundled digits, {len(dataset.load_dataset(inner).labels):,} training images ({workspace.input} has none)")
+        count = len(dataset.load_dataset(inner).labels)
+        on_progress(f"data: bundled digits, {count:,} training images ({workspace.input} has no data)")
         yield inner

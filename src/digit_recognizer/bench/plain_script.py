@@ -1,7 +1,7 @@
-"""The script that most notebooks are: one network, Keras's own loop, `ImageDataGenerator`. `make bench` compares with it.
+"""A script like most public notebooks: one network, Keras's `fit`, `ImageDataGenerator`. `make bench` compares with it.
 
-It is written as its users write it, not as this project would: all cores for one training, float images, augmentation image by
-image in Python.
+It is written in the usual way, not in this project's: all cores for one training, float images, augmentation image by image in
+Python.
 """
 
 from typing import Any
@@ -19,11 +19,11 @@ def train(
     epochs: int,
     callbacks: list[Any],
 ) -> None:
-    """Train the experiment's network with its batch size and its rotation, zoom and shift; Adam at Keras's own rate.
+    """Train the experiment's network with its batch size, rotation, zoom, shear and shift, by Adam with Keras's default rate.
 
     Args:
         images: uint8 (n, height, width, channels).
-        validation: images and labels to measure accuracy on after each epoch.
+        validation: images and labels for the accuracy after each epoch; None: no validation.
     """
     from tensorflow import keras
     from tensorflow.keras.preprocessing.image import ImageDataGenerator

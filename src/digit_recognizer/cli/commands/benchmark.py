@@ -17,15 +17,15 @@ def bench(workspace: Workspace, full: bool = False) -> None:
     from digit_recognizer.bench import compare, workspace_with_data
 
     console = make_console()
-    with spinner(console, "looking for data") as say, workspace_with_data(workspace, console.print) as filled:
-        rows = list(compare(filled, full, say))
+    with spinner(console, "looking for data") as on_progress, workspace_with_data(workspace, console.print) as filled:
+        rows = list(compare(filled, full, on_progress))
     console.print(benchmark_table(rows, backend.device()))
 
 
 def benchmark_table(rows: Sequence["Row"], device: str) -> Table:
     """Return the benchmark's rows, ratios first."""
     return table(
-        f"Benchmark on {device}: medians of repeats in turns",
+        f"Benchmark on {device}: medians of repeated timings",
         ">ratio",
         "lowest to highest",
         "goal",
