@@ -9,6 +9,7 @@ from digit_recognizer import experiment
 from digit_recognizer.cli.console import make_console
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import Pipeline
+from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.workspace import Workspace
 
 DEFAULT, DEMO = "fast", "demo"
@@ -86,6 +87,15 @@ def blend_name(pipeline: str | None, workspace: Workspace) -> str:
 def options_of(pipeline: str | None, run: str | None) -> dict[str, str | None]:
     """Return the options with which another command reads the same runs."""
     return {"run": run} if run else {"pipeline": pipeline}
+
+
+def select_run(pipeline: str | None, run: str | None, workspace: Workspace) -> RunFolder:
+    """Return the folder of the one run that is named; see `select_runs`.
+
+    Raises:
+        UserError: several are named, or none of this name can be.
+    """
+    return RunFolder.of(workspace, only(select_runs(pipeline, run, workspace).runs))
 
 
 def only(runs: list[str]) -> str:

@@ -70,9 +70,10 @@ def _plan_line(plan: TrainingPlanned) -> str:
         return f"{plan.run.name}: already trained, nothing to do in {shown(plan.run)}"
     number, finished = len(plan.waiting), len(plan.members) - len(plan.waiting)
     models = f"{number} model{'s' if number > 1 else ''}"
+    epochs = f"{plan.experiment.epochs} epoch{'s' if plan.experiment.epochs > 1 else ''}"
     parallel = f", {min(plan.jobs, number)} in parallel" if min(plan.jobs, number) > 1 else ""
     done = f" ({finished} of {len(plan.members)} already trained)" if finished else ""
-    return f"{plan.run.name}: training {models}, at most {plan.experiment.epochs} epochs{parallel}{done}"
+    return f"{plan.run.name}: training {models}, at most {epochs}{parallel}{done}"
 
 
 class _Run:

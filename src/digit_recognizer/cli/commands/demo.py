@@ -3,7 +3,7 @@
 from digit_recognizer.cli.commands.data import fetch_data
 from digit_recognizer.cli.commands.runs import write_reports
 from digit_recognizer.cli.commands.submission import submit_file, write_blend
-from digit_recognizer.cli.commands.training import train_pipeline
+from digit_recognizer.cli.commands.training import requests_of, train_run
 from digit_recognizer.cli.console import command_line, make_console, print_next, shown
 from digit_recognizer.cli.parser import Command, Parser
 from digit_recognizer.cli.selection import DEMO, Selection
@@ -17,7 +17,7 @@ def demo(workspace: Workspace, force: bool = False) -> None:
     submission = inner.submissions / f"{DEMO}.csv"
     for command, options, step in (
         ("data", {"source": "bundled"}, lambda: fetch_data(inner, "bundled", False)),
-        ("train", {"force": force}, lambda: train_pipeline(inner, DEMO, force)),
+        ("train", {"force": force}, lambda: train_run(*requests_of(inner, DEMO, None, {}, force=force), inner)),
         ("report", {}, lambda: write_reports(inner, [DEMO])),
         ("ensemble", {}, lambda: write_blend(inner, Selection([DEMO], DEMO))),
         ("submit", {}, lambda: submit_file(inner, submission, "")),

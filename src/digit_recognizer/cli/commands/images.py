@@ -8,7 +8,6 @@ from digit_recognizer.cli.console import Table, make_console, shown, table
 from digit_recognizer.cli.parser import Command, Parser, add_run_selection, add_server
 from digit_recognizer.cli.serving import serve
 from digit_recognizer.errors import UserError
-from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -29,10 +28,7 @@ def predict(
 
     if not images:
         raise UserError("name an image, several, a folder, or a CSV like test.csv: `make predict IMAGES=path`")
-    console, folder = (
-        make_console(),
-        RunFolder.of(workspace, selection.only(selection.select_runs(pipeline, run, workspace).runs)),
-    )
+    console, folder = make_console(), selection.select_run(pipeline, run, workspace)
     data = read_run_record(folder).dataset
     paths = [Path(word).expanduser() for word in selection.words(images)]
     prepare = digit_images.are_digits(data.classes, data.image_shape) and not as_is
@@ -63,7 +59,7 @@ def draw(
     from digit_recognizer.runs.evaluation import keras_session, load_models
     from digit_recognizer.runs.records import read_run_metrics, read_run_record
 
-    folder = RunFolder.of(workspace, selection.only(selection.select_runs(pipeline, run, workspace).runs))
+    folder = selection.select_run(pipeline, run, workspace)
     drawing.check_data(read_run_record(folder).dataset)
     console, accuracy = make_console(), read_run_metrics(folder).accuracy
 

@@ -42,8 +42,10 @@ def compare(
     run: str | None = None,
     rehearsed: bool = False,
 ) -> None:
-    """Compare two runs image by image."""
+    """Compare two runs image by image and list the settings in which they differ."""
+    from digit_recognizer.experiment import differences
     from digit_recognizer.runs.comparison import compare_runs
+    from digit_recognizer.runs.records import read_run_record
 
     if rehearsed:
         _compare_rehearsed(workspace, runs)
@@ -51,8 +53,13 @@ def compare(
     names = list(runs) or selection.select_runs(pipeline, run, workspace).runs
     if len(names) != 2:
         raise UsageError(f'this compares two runs, not {len(names)}: name them with RUN="a b"')
-    first, second = map(selection.check_name, names)
-    make_console().print(winner(first, second, compare_runs(first, second, workspace)))
+    console, (first, second) = make_console(), map(selection.check_name, names)
+    console.print(winner(first, second, compare_runs(first, second, workspace)))
+    before, after = (read_run_record(RunFolder.of(workspace, name)).settings for name in (first, second))
+    changed = differences(before, after)
+    console.print(f"settings, {first} -> {second}:" if changed else "their settings are the same")
+    for line in changed:
+        console.print(f"  {line}")
 
 
 def _compare_rehearsed(workspace: Workspace, names: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ from digit_recognizer.workspace import Workspace
 
 if TYPE_CHECKING:
     from digit_recognizer.ensemble.blending import Blend
+    from digit_recognizer.runs.records import RunMetrics
     from digit_recognizer.submission.ledger import Entry
     from digit_recognizer.submission.record import MethodScore
     from digit_recognizer.submission.submitting import SubmissionResult
@@ -23,17 +24,37 @@ if TYPE_CHECKING:
 def ensemble(workspace: Workspace, pipeline: str | None = None, run: str | None = None) -> None:
     """Blend a run's models, or several runs, into submissions/<name>.csv."""
     selected = selection.select_runs(pipeline, run, workspace)
-    write_blend(workspace, selected)
-    chosen = selection.options_of(pipeline, run)
-    steps = [(command_line(workspace, "submit", **chosen), "upload it and wait for the score")]
+    to_submit = write_blend(workspace, selected)
+    steps = [(command_line(workspace, "submit", **selection.options_of(pipeline, run)), "upload it and wait for the score")]
+    if to_submit != selected.name:
+        steps.insert(0, (command_line(workspace, "ensemble", run=to_submit), "the submission of the best run alone"))
     if not expected_accuracy(workspace, selected.runs):
-        rehearse = command_line(workspace, "rehearse", **selection.options_of(pipeline, None))
+        rehearse = command_line(workspace, "rehearse", **_rehearsal_options(workspace, pipeline, selected.runs))
         steps.append((rehearse, "measure what the average of the models scores"))
     print_next(make_console(), *steps)
 
 
-def write_blend(workspace: Workspace, selected: selection.Selection) -> None:
-    """Blend the runs, write the submission and, for several runs, the blend's page; print the result."""
+def _rehearsal_options(workspace: Workspace, pipeline: str | None, runs: Sequence[str]) -> dict[str, str | None]:
+    """Return the options of `rehearse` that train as the runs were trained."""
+    from digit_recognizer.runs.records import read_run_record
+
+    if len(runs) > 1:
+        return {"pipeline": pipeline or " ".join(runs)}
+    record = read_run_record(RunFolder.of(workspace, runs[0]))
+    default = selection.references(None, workspace) == [record.pipeline]
+    return {
+        "pipeline": None if default else record.pipeline,
+        "run": None if record.pipeline == runs[0] else runs[0],
+        "set": " ".join(f"{name}={value!r}".replace(" ", "") for name, value in record.changes.items()),
+    }
+
+
+def write_blend(workspace: Workspace, selected: selection.Selection) -> str:
+    """Blend the runs, write the submission and, for several runs, the blend's page; print the result.
+
+    Returns:
+        The name of the submission to prefer: the blend's, or that of its best run if the blend is no better.
+    """
     from digit_recognizer import report
     from digit_recognizer.data.dataset import load_dataset
     from digit_recognizer.ensemble import blending
@@ -50,6 +71,7 @@ def write_blend(workspace: Workspace, selected: selection.Selection) -> None:
         data, weights = load_dataset(workspace), blend.weights or {}
         report.write_blend(folders, data, page, weights=weights, oof=blend.oof, test=blend.test)
         console.print(f"report: {shown(page)}")
+    return blend.to_submit
 
 
 def submit(
@@ -67,6 +89,7 @@ def submit(
         chosen = selection.options_of(pipeline, run)
         raise UserError(f"there is no {shown(path)}: `{command_line(workspace, 'ensemble', **chosen)}` writes it")
     submit_file(workspace, path, message or "")
+    print_next(make_console(), (command_line(workspace, "status"), "all runs and submissions with their scores"))
 
 
 def submit_file(workspace: Workspace, path: Path, message: str) -> None:
@@ -113,8 +136,7 @@ def verify(workspace: Workspace, submission: Path, retrain: bool = False) -> Non
 def blend_lines(blend: "Blend") -> Iterator[str | Table]:
     """Yield the runs of a blend, its weights, its accuracy and, if it is no better than its best run, what to submit."""
     rows = [
-        (run.name, interval(run.metrics.accuracy) if run.metrics.accuracy else "", "still in training" if run.partial else "")
-        for run in blend.runs
+        (run.name, interval(run.metrics.accuracy) if run.metrics.accuracy else "", _trained(run.metrics)) for run in blend.runs
     ]
     if len(rows) > 1:
         rows.append((blend.name, interval(blend.accuracy), "the blend"))
@@ -148,6 +170,13 @@ def _method_row(score: "MethodScore") -> tuple[str, ...]:
         f"{score.p_value:.2g}",
         chosen,
     )
+
+
+def _trained(scores: "RunMetrics") -> str:
+    """Return `1 of 5 folds trained`; empty for a finished run."""
+    if len(scores.folds_done) < scores.folds:
+        return f"{len(scores.folds_done)} of {scores.folds} folds trained"
+    return f"{scores.members} of {scores.members_planned} models trained" if scores.partial else ""
 
 
 def submission_lines(path: Path, result: "SubmissionResult") -> Iterator[str]:

@@ -40,23 +40,20 @@ def train(
     requests = requests_of(workspace, pipeline, run, changes, folds=folds, full=full, jobs=jobs, force=force)
     if minutes:
         requests = _fit_into(minutes, requests, workspace, {} if changes or full else _measured_curve(pipeline, workspace))
-    for request in requests:
-        _train(request, workspace)
-    chosen = selection.options_of(pipeline, run)
-    print_next(
-        make_console(),
-        (command_line(workspace, "report", **chosen), "the wrong images, the confusion matrix and the curves"),
-        (command_line(workspace, "ensemble", **chosen), "the submission"),
-    )
-
-
-def train_pipeline(workspace: Workspace, pipeline: str, force: bool) -> None:
-    """Train or resume all folds of one pipeline and print its scores."""
-    for request in requests_of(workspace, pipeline, None, {}, force=force):
-        _train(request, workspace)
+    partial = [train_run(request, workspace).partial for request in requests]
+    chosen, steps = selection.options_of(pipeline, run), []
+    if any(partial) and not full:
+        rest = command_line(workspace, "train", pipeline=pipeline, run=run, set=set, seeds=seeds, minutes=minutes)
+        steps.append((rest, "train the other folds"))
+    steps += [
+        (command_line(workspace, "report", **chosen), "wrong images, confusion matrix and curves"),
+        (command_line(workspace, "ensemble", **chosen), "average the models into a submission"),
+    ]
+    print_next(make_console(), *steps)
 
 
 def changes_of(settings: str | None, seeds: Sequence[int] | None) -> dict[str, Any]:
+    """Return the changes that SET and SEEDS make to a pipeline."""
     from digit_recognizer.experiment import parse_settings
 
     return parse_settings(settings or "") | ({"seeds": tuple(seeds)} if seeds else {})
@@ -65,6 +62,7 @@ def changes_of(settings: str | None, seeds: Sequence[int] | None) -> dict[str, A
 def requests_of(
     workspace: Workspace, pipeline: str | None, run: str | None, changes: dict[str, Any], **options: Any
 ) -> list["Request"]:
+    """Return what is to be trained: PIPELINE and RUN with `changes`; `options` are other fields of a request."""
     pipelines = selection.load_pipelines(pipeline, workspace, changes)
     if run and len(pipelines) > 1:
         raise UsageError(f"RUN={run} names one run, but this trains {len(pipelines)} pipelines: leave RUN out")
@@ -77,7 +75,8 @@ def requests_of(
     return [Request(pipeline=loaded, run=name, **options) for loaded, name in zip(pipelines, names, strict=True)]
 
 
-def _train(request: "Request", workspace: Workspace) -> None:
+def train_run(request: "Request", workspace: Workspace) -> "RunMetrics":
+    """Train or resume one run, print its scores and return them."""
     from digit_recognizer.cli.training_display import training_display
     from digit_recognizer.training import cross_validation
 
@@ -85,6 +84,7 @@ def _train(request: "Request", workspace: Workspace) -> None:
     with training_display(console) as on_event:
         scores = cross_validation.train(request, workspace, on_event)
     console.print(training_summary(request.run, scores))
+    return scores
 
 
 def _fit_into(
@@ -152,8 +152,7 @@ def board(
     port: int | None = None,
 ) -> None:
     """Show the curves of trainings in TensorBoard."""
-    selected = selection.select_runs(pipeline, run, workspace) if pipeline or run else None
-    folder = workspace.run(selection.only(selected.runs)) if selected else workspace.runs
+    folder = selection.select_run(pipeline, run, workspace).path if pipeline or run else workspace.runs
     if not folder.is_dir():
         raise UserError(f"there is no {shown(folder)} yet: `{command_line(workspace, 'train')}` makes a run")
     console = make_console()
