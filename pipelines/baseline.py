@@ -3,7 +3,7 @@
     make train PIPELINE=baseline
 
 Published: validation 0.99619 on 15 % held out unstratified, 0.99628 on Kaggle. Deviations: this project's five stratified
-folds. The weights of the lowest validation loss predict, so its out-of-fold figure is slightly too good.
+folds. The weights with the lowest validation loss predict, so the out-of-fold accuracy is slightly too high.
 
 FOLDS=0 (8,400 images): 0.99619 (0.99463 to 0.99730), stopped after 43 epochs and 91 minutes on one core beside
 other work, 2026-11-24.

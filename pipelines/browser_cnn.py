@@ -1,4 +1,4 @@
-"""A network small enough to train in a browser, on 100 batches; its accuracy is measured every 5 of them.
+"""A network small enough to train in a browser, on 100 batches; its accuracy is measured every 5 batches.
 
     make train PIPELINE=browser_cnn
 

@@ -1,4 +1,4 @@
-"""The bundled digits in a minute or two: what `make demo` trains.
+"""The pipeline of `make demo`: a small network for the bundled digits.
 
     make demo
 

@@ -1,4 +1,4 @@
-"""One dense layer of 256: what no convolution reaches.
+"""One dense layer of 256 units: what is possible without convolutions.
 
     make train PIPELINE=mlp
 

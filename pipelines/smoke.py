@@ -1,8 +1,8 @@
-"""The whole way in seconds, for tests and for trying an idea out.
+"""A small network that trains in seconds, for tests and for trying out an idea.
 
     make train PIPELINE=smoke
 
-A small network, two folds, two epochs, with augmentation, a one-cycle schedule and averaged weights.
+Two folds and two epochs, with augmentation, a one-cycle schedule and averaged weights (EMA).
 """
 
 from digit_recognizer.experiment import Augmentation, Experiment, Schedule

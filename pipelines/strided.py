@@ -1,4 +1,4 @@
-"""Strided 3x3 convolutions that keep the full size for one layer, for a GPU.
+"""Strided 3x3 convolutions after one layer at full size, for a GPU.
 
     make train PIPELINE=strided
 
