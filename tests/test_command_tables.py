@@ -70,12 +70,15 @@ def test_status_shows_whole_partial_and_damaged_runs(tmp_path, console):
     assert runs["begun"].accuracy is None
     assert "experiment.json is damaged" in runs["torn"].problem
     assert "experiment.json is missing" in runs["moved"].problem
-    console.print(runs_table(list(runs.values())))
+    console.print(runs_table(list(runs.values()), {"fast": 0.99664}))
     assert interval(runs["fast"].accuracy) in shown(console)
+    assert "0.99664" in shown(console)
 
 
-def test_ledger_shows_cross_validation_against_the_leaderboard(console):
-    entry = Entry("a.csv", "0", "complete", oof_accuracy="0.99700", public_score="0.99750", message="[bold]first")
+def test_ledger_shows_the_score_against_the_rehearsed_accuracy(console):
+    entry = Entry(
+        "a.csv", "0", "complete", oof_accuracy="0.99600", rehearsed="0.99700", public_score="0.99750", message="[bold]first"
+    )
     console.print(submissions_table([entry]))
     assert "0.99700" in shown(console)
     assert "+0.00050" in shown(console)

@@ -17,6 +17,7 @@ ENTRY = Entry(
     time="2026-11-22T10:00:00+00:00",
     runs="fast",
     oof_accuracy="0.99610",
+    rehearsed="0.99660",
     ref="4711",
     public_score="0.99650",
     message="Grüße",

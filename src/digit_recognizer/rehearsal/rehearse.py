@@ -1,11 +1,13 @@
 """One part of a rehearsal: train, ensemble and score in its workspace, by the functions that do it for the real thing."""
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Sequence
 from typing import Any
 
 from digit_recognizer.ensemble import blending
+from digit_recognizer.errors import UserError
 from digit_recognizer.rehearsal.parts import make_part
 from digit_recognizer.rehearsal.results import PartResult, Rehearsed, read_results, record_result, together
 from digit_recognizer.runs.folder import RunFolder
@@ -71,7 +73,23 @@ def _settings(workspace: Workspace, run: str) -> dict[str, Any]:
 
 
 def expectation(workspace: Workspace, runs: Sequence[str]) -> Rehearsed | None:
-    """Return what a blend of these runs scored when rehearsed with the same settings and members; None: it never was."""
+    """Return what a blend of these runs scored when rehearsed with the same settings and members; None: it never was.
+
+    Raises:
+        UserError: a run's record or the table of results is damaged.
+    """
+    if not all(RunFolder.of(workspace, run).record.exists() for run in runs):
+        return None
     wanted = settings_hash(workspace, runs)
     rows = [row for row in read_results(workspace) if row.settings == wanted]
     return together(rows) if rows else None
+
+
+def rehearsed_accuracies(workspace: Workspace, runs: Sequence[str]) -> dict[str, float]:
+    """Return the rehearsed accuracy of each of the runs that was rehearsed; unreadable files count as not rehearsed."""
+    found = {}
+    for run in runs:
+        with contextlib.suppress(UserError):  # `status` shows what is wrong with a run beside its name
+            if expected := expectation(workspace, [run]):
+                found[run] = expected.accuracy.value
+    return found

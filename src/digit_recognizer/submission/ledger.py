@@ -29,6 +29,7 @@ class Entry:
     runs: str = ""
     git_commit: str = ""
     oof_accuracy: str = ""
+    rehearsed: str = ""  # accuracy on mock test sets
     ref: str = ""  # Kaggle's number
     public_score: str = ""
     message: str = ""
@@ -45,6 +46,11 @@ class Entry:
         return _number(self.oof_accuracy)
 
     @property
+    def expected(self) -> float | None:
+        """The rehearsed accuracy of what was submitted, or None where it was not rehearsed."""
+        return _number(self.rehearsed)
+
+    @property
     def number(self) -> int | None:
         """Kaggle's number for the submission, or None before it has one."""
         value = _number(self.ref)
@@ -56,7 +62,19 @@ class Entry:
         return f"[{self.sha256[:12]}]"
 
 
-COLUMNS = ("time", "file", "sha256", "runs", "git_commit", "oof_accuracy", "status", "ref", "public_score", "message")
+COLUMNS = (
+    "time",
+    "file",
+    "sha256",
+    "runs",
+    "git_commit",
+    "oof_accuracy",
+    "rehearsed",
+    "status",
+    "ref",
+    "public_score",
+    "message",
+)
 
 
 def path_of(workspace: Workspace) -> Path:

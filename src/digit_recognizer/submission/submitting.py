@@ -50,6 +50,7 @@ def submit(
     message: str = "",
     on_progress: OnProgress = lambda text: None,
     timeout: float = 600.0,
+    rehearsed: float | None = None,
 ) -> SubmissionResult:
     """Upload a submission made from the competition's data to Kaggle and wait up to `timeout` seconds for its score.
 
@@ -72,6 +73,7 @@ def submit(
         runs=" ".join(record.runs),
         git_commit=record.git_commit,
         oof_accuracy=f"{record.oof_accuracy:.5f}",
+        rehearsed="" if rehearsed is None else f"{rehearsed:.5f}",
         message=" ".join(message.split()) or "+".join(record.runs),
     )
     _check_not_submitted(entry, workspace)

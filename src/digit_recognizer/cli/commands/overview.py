@@ -1,6 +1,6 @@
 """status: all runs, studies and submissions at a glance."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from digit_recognizer.cli.commands.submission import print_submissions
@@ -17,16 +17,19 @@ if TYPE_CHECKING:
 
 def status(workspace: Workspace, pipeline: str | None = None, run: str | None = None) -> None:
     """List the runs, studies and submissions."""
+    from digit_recognizer.rehearsal.rehearse import rehearsed_accuracies
     from digit_recognizer.runs.status import run_statuses
     from digit_recognizer.submission.ledger import best_scores_by_run
     from digit_recognizer.tuning.overview import study_statuses
 
     console, runs = make_console(), run_statuses(workspace, best_scores_by_run(workspace))
+    rehearsed = rehearsed_accuracies(workspace, [one.name for one in runs])
     if pipeline or run:
         names = select_runs(pipeline, run, workspace).runs
-        console.print(runs_table([one for one in runs if one.name in names]))
+        console.print(runs_table([one for one in runs if one.name in names], rehearsed))
         return
-    console.print(runs_table(runs) if runs else f"no runs in {shown(workspace.runs)} yet: `{command_line(workspace, 'train')}`")
+    train = command_line(workspace, "train")
+    console.print(runs_table(runs, rehearsed) if runs else f"no runs in {shown(workspace.runs)} yet: `{train}`")
     demo = Workspace(workspace.root / DEMO)
     if demo.run(DEMO).exists():
         console.print(f"the demo's run: `{command_line(demo, 'status')}`")
@@ -35,8 +38,8 @@ def status(workspace: Workspace, pipeline: str | None = None, run: str | None = 
     print_submissions(workspace)
 
 
-def runs_table(runs: Sequence["RunStatus"]) -> Table:
-    """Return runs as a table."""
+def runs_table(runs: Sequence["RunStatus"], rehearsed: Mapping[str, float]) -> Table:
+    """Return runs as a table; `rehearsed` are the rehearsed accuracies by run name."""
     return table(
         "Runs",
         "run",
@@ -45,6 +48,7 @@ def runs_table(runs: Sequence["RunStatus"]) -> Table:
         ">models",
         ">training",
         ">age",
+        ">rehearsed",
         ">score",
         "data",
         rows=(
@@ -55,6 +59,7 @@ def runs_table(runs: Sequence["RunStatus"]) -> Table:
                 run.members,
                 duration(run.seconds) if run.seconds else "",
                 duration(run.age),
+                f"{rehearsed[run.name]:.5f}" if run.name in rehearsed else None,
                 None if run.score is None else f"{run.score:.5f}",
                 run.source,
             )

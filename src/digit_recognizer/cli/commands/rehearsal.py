@@ -11,7 +11,9 @@ from digit_recognizer.formatting import duration, interval
 from digit_recognizer.workspace import Workspace
 
 if TYPE_CHECKING:
-    from digit_recognizer.rehearsal.results import PartResult
+    from digit_recognizer.rehearsal.results import PartResult, Rehearsed
+
+NOT_REHEARSED = "not rehearsed: out-of-fold accuracy judges single models; the average that is submitted mostly scores higher"
 
 
 def rehearse(
@@ -62,14 +64,13 @@ def rehearsal_table(name: str, results: Sequence["PartResult"]) -> Table:
     return table(name, "", ">right", "rehearsed accuracy (95 %)", ">out of fold", ">training", rows=rows)
 
 
-def expected_accuracy(workspace: Workspace, runs: Sequence[str]) -> str:
-    """Return what a blend of these runs is expected to score on Kaggle; empty where it was not rehearsed."""
+def expectation_line(expected: "Rehearsed | None") -> str:
+    """Return what a submission is expected to score on Kaggle; empty where it was not rehearsed."""
     from digit_recognizer.rehearsal.parts import PARTS
-    from digit_recognizer.rehearsal.rehearse import expectation
 
-    if not (expected := expectation(workspace, runs)):
+    if expected is None:
         return ""
-    return f"expected on Kaggle: {interval(expected.accuracy)}, rehearsed on {expected.parts} of {PARTS} parts"
+    return f"expect {interval(expected.accuracy)} on Kaggle, rehearsed on {expected.parts} of {PARTS} parts"
 
 
 def _add_options(options: Parser) -> None:

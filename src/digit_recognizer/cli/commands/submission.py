@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from digit_recognizer.cli import selection
-from digit_recognizer.cli.commands.rehearsal import expected_accuracy
+from digit_recognizer.cli.commands.rehearsal import NOT_REHEARSED, expectation_line
 from digit_recognizer.cli.console import Table, command_line, make_console, print_next, shown, spinner, table
 from digit_recognizer.cli.parser import Command, Parser, UsageError, add_run_selection
 from digit_recognizer.errors import UserError
@@ -15,6 +15,7 @@ from digit_recognizer.workspace import Workspace
 
 if TYPE_CHECKING:
     from digit_recognizer.ensemble.blending import Blend
+    from digit_recognizer.rehearsal.results import Rehearsed
     from digit_recognizer.runs.records import RunMetrics
     from digit_recognizer.submission.ledger import Entry
     from digit_recognizer.submission.record import MethodScore
@@ -23,12 +24,14 @@ if TYPE_CHECKING:
 
 def ensemble(workspace: Workspace, pipeline: str | None = None, run: str | None = None) -> None:
     """Blend a run's models, or several runs, into submissions/<name>.csv."""
+    from digit_recognizer.rehearsal.rehearse import expectation
+
     selected = selection.select_runs(pipeline, run, workspace)
     to_submit = write_blend(workspace, selected)
     steps = [(command_line(workspace, "submit", **selection.options_of(pipeline, run)), "upload it and wait for the score")]
     if to_submit != selected.name:
         steps.insert(0, (command_line(workspace, "ensemble", run=to_submit), "the submission of the best run alone"))
-    if not expected_accuracy(workspace, selected.runs):
+    if not expectation(workspace, selected.runs):
         rehearse = command_line(workspace, "rehearse", **_rehearsal_options(workspace, pipeline, selected.runs))
         steps.append((rehearse, "measure what the average of the models scores"))
     print_next(make_console(), *steps)
@@ -58,14 +61,14 @@ def write_blend(workspace: Workspace, selected: selection.Selection) -> str:
     from digit_recognizer import report
     from digit_recognizer.data.dataset import load_dataset
     from digit_recognizer.ensemble import blending
+    from digit_recognizer.rehearsal.rehearse import expectation
 
     console = make_console()
     with spinner(console, "blending"):
         blend = blending.write_blend(workspace, selected.runs, selected.name)
     for line in blend_lines(blend):
         console.print(line)
-    if expected := expected_accuracy(workspace, selected.runs):
-        console.print(expected)
+    console.print(expectation_line(expectation(workspace, selected.runs)) or NOT_REHEARSED)
     if len(selected.runs) > 1:
         folders, page = [RunFolder.of(workspace, name) for name in selected.runs], blend.csv.with_suffix(".html")
         data, weights = load_dataset(workspace), blend.weights or {}
@@ -96,11 +99,21 @@ def submit_file(workspace: Workspace, path: Path, message: str) -> None:
     """Submit a file, or score it here where the test labels are public; print the result."""
     from digit_recognizer.submission import submitting
 
-    console = make_console()
+    console, expected = make_console(), expectation_of(path, workspace)
     with spinner(console, "checking the file") as on_progress:
-        result = submitting.submit(path, workspace, message, on_progress=on_progress)
+        rehearsed = expected.accuracy.value if expected else None
+        result = submitting.submit(path, workspace, message, on_progress=on_progress, rehearsed=rehearsed)
     for line in submission_lines(path, result):
         console.print(line)
+    console.print(expectation_line(expected) or NOT_REHEARSED)
+
+
+def expectation_of(path: Path, workspace: Workspace) -> "Rehearsed | None":
+    """Return what a submission's runs scored when they were rehearsed, or None."""
+    from digit_recognizer.rehearsal.rehearse import expectation
+    from digit_recognizer.submission.record import read_submission_record
+
+    return expectation(workspace, read_submission_record(path).runs) if path.with_suffix(".json").exists() else None
 
 
 def ledger(workspace: Workspace, refresh: bool = False) -> None:
@@ -196,14 +209,15 @@ def submission_lines(path: Path, result: "SubmissionResult") -> Iterator[str]:
 
 
 def submissions_table(entries: Sequence["Entry"]) -> Table:
-    """Return the submissions as a table, cross-validation (CV) before the leaderboard (LB)."""
+    """Return the submissions as a table: out-of-fold accuracy, rehearsed accuracy, and Kaggle's score with the difference."""
     return table(
         "Submissions",
         "time",
         "file",
-        ">OOF (CV)",
-        ">score (LB)",
-        ">LB - CV",
+        ">OOF",
+        ">rehearsed",
+        ">score",
+        ">score - rehearsed",
         "status",
         "message",
         rows=(
@@ -211,14 +225,15 @@ def submissions_table(entries: Sequence["Entry"]) -> Table:
                 entry.time,
                 entry.file,
                 _five_digits(entry.accuracy),
+                _five_digits(entry.expected),
                 _five_digits(entry.score),
-                None if entry.score is None or entry.accuracy is None else f"{entry.score - entry.accuracy:+.5f}",
+                None if entry.score is None or entry.expected is None else f"{entry.score - entry.expected:+.5f}",
                 entry.status,
                 entry.message,
             )
             for entry in entries
         ),
-        dropped=("message", "time", "LB - CV", "status"),
+        dropped=("message", "time", "score - rehearsed", "status"),
     )
 
 
