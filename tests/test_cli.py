@@ -94,7 +94,7 @@ def test_wrong_usage_is_one_line_and_status_2(run, words, said):
         (["train", "--pipeline=a"], "has no data yet: run `make data`"),
         (["train", "--pipeline=nowhere/x.py"], "there is no such file"),
         (["train", "--pipeline=a", "--set=epoch=2"], "did you mean epochs?"),
-        (["train", "--pipeline=a", "--set=epochs"], "not of the form field=value"),
+        (["train", "--pipeline=a", "--set=epochs"], "not of the form setting=value"),
         (["train", "--pipeline=a", "--set=folds=1"], "folds=1: must be from 2"),
         (["train", "--pipeline=a", "--run=../x"], "no '/'"),
         (["train", "--pipeline=a", "--run=my run"], "a run's name has no spaces: choose another, such as RUN=my_run"),

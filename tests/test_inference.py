@@ -1,4 +1,4 @@
-"""Predicting: batches, test-time augmentation, and a run's models loaded safely."""
+"""Predicting in batches, and loading a run's models safely."""
 
 import numpy as np
 import pytest
@@ -27,15 +27,6 @@ def test_batches_make_no_difference(model, monkeypatch):
     whole = prediction.predict(model, IMAGES)
     monkeypatch.setattr(prediction, "BATCH_SIZE", 7)
     assert prediction.predict(model, IMAGES) == pytest.approx(whole, abs=1e-6)
-
-
-def test_views_are_averaged_and_the_same_at_each_call(model):
-    plain, two = prediction.predict(model, IMAGES), prediction.predict(model, IMAGES, tta=2)
-    assert not np.array_equal(two, plain)
-    assert np.array_equal(two, prediction.predict(model, IMAGES, tta=2))
-    assert two.sum(axis=1) == pytest.approx(1, abs=1e-5)
-    moved = prediction.predict(model, prediction._view(IMAGES, 1))
-    assert two == pytest.approx((plain + moved) / 2, abs=1e-6)
 
 
 def test_a_saved_model_predicts_the_same(model, tmp_path):

@@ -166,8 +166,8 @@ def test_a_pipeline_anywhere_brings_its_own_network(tmp_path, digits):
     file = Path(tmp_path / "mine.py")
     file.write_text(
         '"""Mine."""\n'
-        "from digit_recognizer import models\n"
-        "from digit_recognizer.experiment import Experiment\n\n"
+        "from digit_recognizer.experiment import Experiment\n"
+        "from digit_recognizer.models import networks\n\n"
         "def network(x, classes):\n    return networks.mlp(x, classes, hidden=(8,))\n\n"
         "EXPERIMENT = Experiment(network=network)\n"
     )

@@ -7,7 +7,7 @@ import pytest
 import study_worker
 
 from digit_recognizer.errors import UserError
-from digit_recognizer.experiment import available, load, override, settings
+from digit_recognizer.experiment import available, load, override, settings_json
 from digit_recognizer.tuning.space import search_space
 from digit_recognizer.workspace import Workspace
 
@@ -57,7 +57,7 @@ def test_every_pipeline_can_be_tuned(name):
     pipeline = load(name)
     space = search_space(pipeline)
     own, unchanged = (
-        settings(experiment)
+        settings_json(experiment)
         for experiment in (pipeline.experiment, override(pipeline.experiment, space.changes(space.baseline)))
     )
     options = unchanged.pop("network_options")

@@ -1,4 +1,4 @@
-"""The Albumentations engine: the same policy, and any further transform of that library. The only place that knows it."""
+"""The Albumentations engine: the same policy, and any other transform of that library. The only module that imports it."""
 
 import os
 import warnings
@@ -13,10 +13,10 @@ from digit_recognizer.experiment import Augmentation
 
 
 def build(policy: Augmentation, image_shape: tuple[int, int, int]) -> Augment:
-    """Return `augment(images, random)` as `augment.build` does.
+    """Return `augment(images, random)`; see `augmentation.build`.
 
     Raises:
-        UserError: a name or argument in `policy.transforms` that Albumentations doesn't know.
+        UserError: Albumentations has no transform, or no argument, of a name in `policy.transforms`.
     """
     compose = _compose(policy)
 
@@ -29,16 +29,14 @@ def build(policy: Augmentation, image_shape: tuple[int, int, int]) -> Augment:
 
 
 def _compose(policy: Augmentation) -> Any:
-    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # it asks the network for updates at import
+    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # else it connects to the network at import
     import albumentations
 
     transforms = [_affine(albumentations, policy)]
-    if policy.erasing:
-        transforms.append(_erasing(albumentations, policy))
     for name, arguments in policy.transforms:
         try:
             with warnings.catch_warnings():
-                warnings.filterwarnings("error", r"Argument\(s\)")  # it only warns of one that it doesn't know
+                warnings.filterwarnings("error", r"Argument\(s\)")  # it only warns of unknown ones
                 transforms.append(getattr(albumentations, name)(**arguments))
         except (AttributeError, TypeError, ValueError, UserWarning) as error:
             raise UserError(f"augmentation.transforms: {name}({dict(arguments)}): {str(error).splitlines()[0]}") from error
@@ -47,7 +45,7 @@ def _compose(policy: Augmentation) -> Any:
 
 def _affine(albumentations: Any, policy: Augmentation) -> Any:
     class SubpixelAffine(albumentations.Affine):
-        """`Affine` with shifts of any fraction of a pixel; Albumentations cuts them to whole ones."""
+        """`Affine` with shifts by fractions of a pixel; Albumentations rounds them to whole pixels."""
 
         def _get_translate_params(self, image_shape: tuple[int, int]) -> dict[str, float]:
             height, width = image_shape[:2]
@@ -58,27 +56,10 @@ def _affine(albumentations: Any, policy: Augmentation) -> Any:
     return SubpixelAffine(
         rotate=(-policy.rotation, policy.rotation),
         scale={"x": zoom, "y": zoom},
-        keep_ratio=policy.zoom_axes == "together",
+        keep_ratio=False,
         shear={"x": (-policy.shear, policy.shear), "y": (0, 0)},
         translate_percent={"x": shift, "y": shift},
         border_mode=cv2.BORDER_REPLICATE if policy.fill == "nearest" else cv2.BORDER_CONSTANT,
         fill=0,
         p=1,
     )
-
-
-def _erasing(albumentations: Any, policy: Augmentation) -> Any:
-    class Erasing(albumentations.ImageOnlyTransform):
-        """The batched engine's erasing: a square anywhere, also over the border."""
-
-        def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
-            height, width = params["shape"][:2]
-            side = policy.erasing_side
-            return {"top": self.py_random.randrange(1 - side, height), "left": self.py_random.randrange(1 - side, width)}
-
-        def apply(self, image: np.ndarray, top: int, left: int, **params: Any) -> np.ndarray:
-            changed = image.copy()
-            changed[max(top, 0) : top + policy.erasing_side, max(left, 0) : left + policy.erasing_side] = 0
-            return changed
-
-    return Erasing(p=policy.erasing)

@@ -136,7 +136,7 @@ def prediction(report: Report, pipeline: Path, changes: dict[str, Any], workspac
     keras.config.set_dtype_policy(backend.precision(experiment.precision))
     model = build_model(experiment, data.image_shape, len(data.classes), 0.0, 1.0)
     images = data.images[: 4 * prediction.BATCH_SIZE]
-    _repeat(report, lambda: len(prediction.predict(model, images, experiment.tta)))
+    _repeat(report, lambda: len(prediction.predict(model, images)))
 
 
 def matrix_products(report: Report) -> None:

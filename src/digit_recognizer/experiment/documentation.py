@@ -10,7 +10,7 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
-from digit_recognizer.experiment import Experiment, settings
+from digit_recognizer.experiment import Experiment, settings_json
 from digit_recognizer.experiment.validation import hints
 
 
@@ -26,7 +26,7 @@ class Setting(NamedTuple):
 
 def describe_settings(experiment: Experiment) -> list[Setting]:
     """Return every setting, in the order of the source."""
-    return list(_described(Experiment, settings(experiment), ""))
+    return list(_described(Experiment, settings_json(experiment), ""))
 
 
 def _described(kind: type, values: Mapping[str, Any], prefix: str) -> Iterator[Setting]:

@@ -1,4 +1,4 @@
-"""Checks of a dataclass's fields against their type hints and ranges, with messages for the person who set them."""
+"""Checks of a dataclass's fields against their type hints and ranges."""
 
 import types
 import typing
@@ -12,7 +12,7 @@ def hints(kind: type) -> dict[str, Any]:
 
 
 def check_types(part: Any) -> None:
-    """Raise ValueError where a field of the dataclass `part` doesn't fit its hint; whole numbers become floats where hinted."""
+    """Raise ValueError if a field of the dataclass `part` is not of its type; an int in a float field becomes a float."""
     for name, hint in hints(type(part)).items():
         value = getattr(part, name)
         if hint is float and isinstance(value, int) and not isinstance(value, bool):

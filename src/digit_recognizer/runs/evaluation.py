@@ -44,7 +44,7 @@ def evaluate_run(run: RunFolder, workspace: Workspace) -> Evaluation:
 
 
 def model_probabilities(run: RunFolder, images: np.ndarray) -> np.ndarray:
-    """Return the probabilities of each saved model of a run, float32 (models, n, classes), with its test-time augmentation.
+    """Return the probabilities of each saved model of a run, float32 (models, n, classes).
 
     Args:
         images: uint8 (n, height, width, channels) as the run was trained on.
@@ -56,7 +56,7 @@ def model_probabilities(run: RunFolder, images: np.ndarray) -> np.ndarray:
     if images.shape[1:] != record.dataset.image_shape:
         raise UserError(f"{run} was trained on images of {record.dataset.image_shape}, not {images.shape[1:]}")
     with keras_session():
-        return np.stack([prediction.predict(model, images, record.settings["tta"]) for model in load_models(run)])
+        return np.stack([prediction.predict(model, images) for model in load_models(run)])
 
 
 def load_models(run: RunFolder) -> list[Any]:

@@ -23,9 +23,7 @@ from digit_recognizer.runs.records import TRAIN_ANEW, RunRecord, describe, read_
 ENVIRONMENT = ("git_commit", "versions", "python", "backend", "device", "precision")
 
 
-def begin_or_resume(
-    run: RunFolder, pipeline: Pipeline, dataset: Dataset, teacher_sha256: str | None = None
-) -> tuple[np.ndarray, list[str]]:
+def begin_or_resume(run: RunFolder, pipeline: Pipeline, dataset: Dataset) -> tuple[np.ndarray, list[str]]:
     """Write folds.csv and experiment.json of a new run, or compare those that are there.
 
     More seeds than before are no change: they add members.
@@ -37,9 +35,9 @@ def begin_or_resume(
         UserError: the run was begun with other settings or data (the message lists them), or a file is damaged or missing.
     """
     if not run.record.exists():
-        return _begin(run, pipeline, dataset, teacher_sha256), []
+        return _begin(run, pipeline, dataset), []
     before = read_run_record(run)
-    now = dataclasses.replace(describe(pipeline, dataset, before.folds_sha256), teacher_sha256=teacher_sha256)
+    now = describe(pipeline, dataset, before.folds_sha256)
     seeds = sorted({*before.seeds, *now.seeds})
     if changed := _changes(before, now, seeds):
         raise UserError(f"{run} was begun with other settings: {'; '.join(changed)}. {_capitalized(TRAIN_ANEW)}")
@@ -49,7 +47,7 @@ def begin_or_resume(
     return folds, _warnings(before, now)
 
 
-def _begin(run: RunFolder, pipeline: Pipeline, dataset: Dataset, teacher_sha256: str | None) -> np.ndarray:
+def _begin(run: RunFolder, pipeline: Pipeline, dataset: Dataset) -> np.ndarray:
     if run.holds_members:
         raise UserError(
             f"{run} holds models but no {run.record.name} (was it moved while it was trained?): {TRAIN_ANEW}, "
@@ -57,8 +55,7 @@ def _begin(run: RunFolder, pipeline: Pipeline, dataset: Dataset, teacher_sha256:
         )
     folds = stratified_folds(dataset.labels, pipeline.experiment.folds, pipeline.experiment.fold_seed)
     save_folds(run.folds, folds)
-    record = describe(pipeline, dataset, files.sha256_of_arrays(folds))
-    files.write_record(run.record, dataclasses.replace(record, teacher_sha256=teacher_sha256))
+    files.write_record(run.record, describe(pipeline, dataset, files.sha256_of_arrays(folds)))
     return folds
 
 
@@ -66,8 +63,6 @@ def _changes(before: RunRecord, now: RunRecord, seeds: list[int]) -> list[str]:
     changed = experiment.differences({**before.settings, "seeds": seeds}, {**now.settings, "seeds": seeds})
     if before.dataset.sha256 != now.dataset.sha256:
         changed.append(f"data: {before.dataset.source} -> {now.dataset.source}")
-    if before.teacher_sha256 != now.teacher_sha256:
-        changed.append("teacher: it was trained anew")
     return changed
 
 

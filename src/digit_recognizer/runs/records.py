@@ -39,7 +39,7 @@ class RunRecord:
     pipeline_sha256: str
     changes: dict[str, Any]  # that the pipeline was loaded with
     description: str
-    settings: dict[str, Any]  # as `experiment.settings` returns them
+    settings: dict[str, Any]  # as `experiment.settings_json` returns them
     dataset: DatasetRecord
     folds_sha256: str  # of the array in folds.csv
     git_commit: str
@@ -49,7 +49,6 @@ class RunRecord:
     device: str
     precision: str
     started: str  # ISO 8601, UTC
-    teacher_sha256: str | None = None
 
     @property
     def seeds(self) -> list[int]:
@@ -121,7 +120,7 @@ def describe(pipeline: Pipeline, dataset: Dataset, folds_sha256: str) -> RunReco
         pipeline_sha256=pipeline.sha256,
         changes=dict(pipeline.changes),
         description=pipeline.summary,
-        settings=experiment.settings(pipeline.experiment),
+        settings=experiment.settings_json(pipeline.experiment),
         dataset=DatasetRecord(
             sha256=dataset.sha256,
             source=dataset.source,

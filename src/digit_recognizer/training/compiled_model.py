@@ -67,6 +67,6 @@ def _optimizer(experiment: Experiment, steps: int) -> keras.optimizers.Optimizer
     if experiment.weight_decay:
         options["weight_decay"] = experiment.weight_decay
     if experiment.optimizer == "sgd":
-        options |= {"momentum": experiment.momentum, "nesterov": experiment.nesterov}
+        options["momentum"] = experiment.momentum
     kinds = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD", "rmsprop": "RMSprop"}
     return getattr(keras.optimizers, kinds[experiment.optimizer])(**options)

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from digit_recognizer import files
 from digit_recognizer.data.dataset import load_dataset
-from digit_recognizer.errors import DamagedError, UserError
+from digit_recognizer.errors import DamagedError
 from digit_recognizer.experiment import Pipeline
 from digit_recognizer.runs import lifecycle, results
 from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.runs.records import RunMetrics
-from digit_recognizer.training import teacher, workers
+from digit_recognizer.training import workers
 from digit_recognizer.training.events import Event, MemberFinished, OnEvent, TrainingPlanned, Warned, ignore
 from digit_recognizer.training.members import Member, choose_members, default_jobs
 from digit_recognizer.workspace import Workspace
@@ -39,14 +39,11 @@ def train(request: Request, workspace: Workspace, on_event: OnEvent = ignore) ->
     dataset = load_dataset(workspace)
     members = choose_members(experiment, request.folds, request.full)
     run = RunFolder.of(workspace, request.run)
-    if experiment.teacher == request.run:
-        raise UserError(f"teacher: run '{request.run}' can't learn from itself: train under another name (RUN=...)")
-    taught_by = experiment.teacher and teacher.identity(RunFolder.of(workspace, experiment.teacher), experiment, dataset)
     if request.force and run.path.exists():
         with lifecycle.locked(run.path):
             on_event(Warned(f"moved the old run to {lifecycle.move_aside(run)}"))
     with lifecycle.locked(run.path):
-        folds, warnings = lifecycle.begin_or_resume(run, request.pipeline, dataset, taught_by or None)
+        folds, warnings = lifecycle.begin_or_resume(run, request.pipeline, dataset)
         for warning in warnings:
             on_event(Warned(warning))
         files.remove_temporaries(run.path)

@@ -55,7 +55,6 @@ class Task:
     folder: MemberFolder
     on_event: OnEvent = ignore
     workers: int = 1  # threads or processes that augment ahead of the training
-    soft_labels: np.ndarray | None = None  # float32 (test images, classes): learn these too
 
     def of_length(self, steps: int) -> "Task":
         """Return the task with these steps an epoch instead of those of its experiment."""
@@ -67,11 +66,8 @@ class Task:
 
     @property
     def examples(self) -> tuple[np.ndarray, np.ndarray]:
-        """What it learns from: images uint8 (n, h, w, c) and targets float32 (n, classes)."""
-        images, targets = self.dataset.images[self.split.train], self.targets(self.dataset.labels[self.split.train])
-        if self.soft_labels is None:
-            return images, targets
-        return np.concatenate([images, self.dataset.test_images]), np.concatenate([targets, self.soft_labels])
+        """Training images uint8 (n, h, w, c) and targets float32 (n, classes)."""
+        return self.dataset.images[self.split.train], self.targets(self.dataset.labels[self.split.train])
 
     def targets(self, labels: np.ndarray) -> np.ndarray:
         """Return labels (n,) as float32 (n, classes), 1 for the label's class."""
@@ -215,15 +211,15 @@ def _validation_callbacks(task: Task, progress: checkpoint.Progress) -> list[ker
 
 
 def _write_results(model: keras.Model, summary: str, task: Task, progress: checkpoint.Progress) -> None:
-    folder, split, tta = task.folder, task.split, task.experiment.tta
+    folder, split = task.folder, task.split
     with files.atomic(folder.model) as path:
         model.save(path)
     files.write_text(folder.summary, summary)
     results.write_history(folder.history, progress.history)
     if progress.steps:
         results.write_steps(folder.steps, progress.steps)
-    valid = prediction.predict(model, task.valid_images, tta)
-    test = prediction.predict(model, task.dataset.test_images, tta)
+    valid = prediction.predict(model, task.valid_images)
+    test = prediction.predict(model, task.dataset.test_images)
     results.Predictions(split.valid, valid, test, split.train).write(folder.predictions)
     scores = _write_confusion(task, valid) if len(split.valid) else {}
     steps = steps_per_epoch(task.experiment, len(split.train))

@@ -23,7 +23,7 @@ from digit_recognizer.data.folds import save_folds, stratified_folds
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import Experiment, override
 from digit_recognizer.runs.folder import RunFolder
-from digit_recognizer.training import teacher, workers
+from digit_recognizer.training import workers
 from digit_recognizer.training.cross_validation import Request
 from digit_recognizer.training.events import EpochEnded, Event, MemberFinished, SpeedMeasured, StepEnded
 from digit_recognizer.training.members import Member, at_full_speed, choose_members, split_rows, steps_per_epoch
@@ -222,7 +222,7 @@ def _probe(request: Request, workspace: Workspace, dataset: Dataset, end: float 
     """Time a few steps of as many members as train side by side, then of as many as are left for a last round.
 
     Raises:
-        UserError: the pipeline's epochs are not fixed, its teacher can't teach it, its training fails, or the first steps show
+        UserError: the pipeline has no fixed number of epochs, its training fails, or the first steps show
             that it can't end by `end` (of time.monotonic()).
     """
     experiment = request.pipeline.experiment
@@ -231,8 +231,6 @@ def _probe(request: Request, workspace: Workspace, dataset: Dataset, end: float 
             f"MINUTES: {request.pipeline.name} is steered by its validation, so that it has no set length: "
             f"take a pipeline of fixed epochs, as fast"
         )
-    if experiment.teacher:
-        teacher.identity(RunFolder.of(workspace, experiment.teacher), experiment, dataset)
     left = len(choose_members(experiment, request.folds, request.full)) % request.jobs
     enough = override(experiment, {"seeds": _seeds(experiment, len(experiment.seeds) + request.jobs)})
     members = choose_members(enough, request.folds, request.full)[: request.jobs + left]

@@ -203,14 +203,11 @@ def train_here(
     """
     from digit_recognizer.data.dataset import load_dataset
     from digit_recognizer.data.folds import load_folds
-    from digit_recognizer.training import teacher
     from digit_recognizer.training.member import Task, train_member
     from digit_recognizer.training.members import split_rows
 
     dataset, folds = load_dataset(job.workspace), load_folds(job.run.folds)
-    wanted = job.pipeline.experiment
     for member, steps in assignments:
         split, folder = split_rows(folds, member.fold), job.run.member(member)
-        taught = teacher.soft_labels(RunFolder.of(job.workspace, wanted.teacher), member.fold) if wanted.teacher else None
-        task = Task(wanted, dataset, split, member, folder, on_event, loader_workers, taught)
+        task = Task(job.pipeline.experiment, dataset, split, member, folder, on_event, loader_workers)
         train_member(task if steps is None else task.of_length(steps))

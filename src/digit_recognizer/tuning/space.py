@@ -19,7 +19,7 @@ from optuna.trial import BaseTrial, FixedTrial
 
 from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.errors import UserError
-from digit_recognizer.experiment import Experiment, Pipeline, override, settings
+from digit_recognizer.experiment import Experiment, Pipeline, override, settings_json
 
 # With other values of these, trials could not be compared, or would use another share of the machine.
 FIXED = ("folds", "fold_seed", "seeds", "members", "threads")
@@ -108,7 +108,7 @@ def identity(pipeline: Pipeline, space: SearchSpace, dataset: Dataset) -> dict[s
     code = _without_comments(pipeline.file) + inspect.getsource(pipeline.experiment.network)
     return {
         "data": dataset.sha256,
-        "settings": settings(pipeline.experiment),
+        "settings": settings_json(pipeline.experiment),
         "search space": dict(space.definition),
         "code of the pipeline and its network": hashlib.sha256(code.encode()).hexdigest()[:12],
     }
