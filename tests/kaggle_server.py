@@ -166,7 +166,7 @@ class KaggleServer:
 def environment(server: KaggleServer | None, home: Path, **extra: str) -> dict[str, str]:
     """Return the variables of a process whose kaggle client knows only `server`, with nothing of the person's own."""
     address = server.address if server else "http://127.0.0.1:9"
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR", "PYTHONPATH") if name in os.environ}
     own = {"HOME": str(home), "KAGGLE_API_ENVIRONMENT": "LOCALHOST", "KAGGLE_API_TOKEN": TOKEN}
     return kept | own | {"http_proxy": address, "https_proxy": address} | extra
 

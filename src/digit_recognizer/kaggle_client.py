@@ -123,53 +123,92 @@ def _request(kind: type, **values: Any) -> Any:
 @contextlib.contextmanager
 def _client(doing: str, instead: str = _UPLOAD_BY_HAND) -> Iterator[Any]:
     """Yield the signed-in KaggleApi: silent, with time-outs, and with UserErrors for whatever it raises in the block."""
-    where = _credentials(instead)
-    problem: UserError
     try:
         with _plain_environment(), _timeouts(), _silence():
-            from kaggle import api
-
-            if not api.get_config_value("auth_method"):
-                api.authenticate()
-            yield api
+            yield _sign_in(instead)
             return
     except UserError:
         raise
-    except SystemExit:
-        problem = UserError(f"Kaggle does not accept the token or key from {where}: make a new one at {TOKEN_PAGE}")
     except Exception as error:
-        problem = _explain(error, doing, where, instead)
+        problem = _explain(error, doing, instead)
     raise problem  # not `from error`: what the client raises can hold signed addresses and the server's echo
 
 
-def _credentials(instead: str) -> str:
-    """Return where the client will find credentials, so that it is not imported in vain.
+def _sign_in(instead: str) -> Any:
+    """Return the KaggleApi with whatever credentials it finds.
 
     Raises:
-        UserError: there are none, or kaggle.json is not readable; how to get them.
+        UserError: it finds none, or doesn't get in with them; the message names the file at fault.
     """
-    home = Path.home() / ".kaggle"
-    folder = Path(os.environ.get("KAGGLE_CONFIG_DIR") or home)
-    if not folder.exists():
-        folder = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "kaggle"
-    for name in ("KAGGLE_API_TOKEN", "KAGGLE_API_V1_TOKEN"):  # the second one is set in Kaggle's notebooks
-        if os.environ.get(name):
-            return name
-    if os.environ.get("KAGGLE_USERNAME") and os.environ.get("KAGGLE_KEY"):
-        return "KAGGLE_USERNAME and KAGGLE_KEY"
-    for path in (home / "access_token", home / "access_token.txt", folder / "kaggle.json", home / "credentials.json"):
+    from kaggle import api  # tries to sign in, and hides it when that fails
+
+    if not api.get_config_value("auth_method"):
         try:
-            content = path.read_text(encoding="utf-8").strip() if path.exists() else ""
-            if content and path.name == "kaggle.json":
-                json.loads(content)["username"], json.loads(content)["key"]
-        except (OSError, ValueError, KeyError, TypeError):
-            raise UserError(f"{path} can't be read as Kaggle's credentials: make new ones at {TOKEN_PAGE}") from None
-        if content:
-            return str(path)
-    raise UserError(
-        f"no Kaggle credentials: sign in at {TOKEN_PAGE}, press 'Generate New Token' and save it as {home / 'access_token'}; "
-        + instead
+            api.authenticate()
+        except (SystemExit, TypeError, UnicodeError):  # a list in kaggle.json, a byte order mark before a token
+            raise _missing_credentials(Path(api.config), instead) from None
+    return api
+
+
+def _missing_credentials(kaggle_json: Path, instead: str) -> UserError:
+    from kagglesdk.kaggle_env import get_access_token_from_env
+
+    try:
+        token = get_access_token_from_env()[0] or ""
+    except UnicodeError:
+        return UserError(f"{_token_file()} is not plain text: save the token in it as UTF-8")
+    if not token.isascii():
+        return UserError(f"the token from {_source()} begins with a byte order mark: save it as UTF-8 without one")
+    if token:
+        return UserError(f"Kaggle does not accept the token from {_source()}: make a new one at {TOKEN_PAGE}")
+    if fault := _fault_of(kaggle_json):
+        return UserError(f"{kaggle_json} {fault}")
+    oauth = Path.home() / ".kaggle" / "credentials.json"
+    if oauth.exists():
+        return UserError(f"the kaggle client can't sign in with {oauth}: run `kaggle auth login`, which writes it again")
+    return UserError(
+        f"no Kaggle credentials: sign in at {TOKEN_PAGE}, press 'Generate New Token' and save it as {_token_file()}; {instead}"
     )
+
+
+def _token_file() -> Path:
+    return Path.home() / ".kaggle" / "access_token"
+
+
+def _is_token(text: str) -> bool:
+    return text.strip("\"' \r\n").startswith("KGAT_")
+
+
+def _fault_of(kaggle_json: Path) -> str:
+    """Return why the client takes no key from kaggle.json; empty where there is none in it to take."""
+    try:
+        content = kaggle_json.read_bytes() if kaggle_json.exists() else b""
+    except OSError as error:
+        return f"can't be read: {error.strerror}"
+    if content.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+        return "begins with a byte order mark, which the kaggle client can't read: save it as UTF-8 without one"
+    if _is_token(content.decode("utf-8", "replace")):
+        return f"holds an access token instead of JSON: save the token as {_token_file()}"
+    try:
+        value = json.loads(content or b"{}")
+    except ValueError as error:
+        return f"is not JSON ({error}): make a new one at {TOKEN_PAGE}"
+    missing = [name for name in ("username", "key") if not isinstance(value, dict) or name not in value]
+    return f"has no '{missing[0]}': make a new one at {TOKEN_PAGE}" if content.strip() and missing else ""
+
+
+def _source() -> str:
+    """Return where the token or key is from that the client signed in with, or tried to."""
+    from kagglesdk.kaggle_env import get_access_token_from_env
+
+    api = sys.modules["kaggle"].api
+    method = api.get_config_value("auth_method") if isinstance(getattr(api, "config_values", None), dict) else None
+    if method == "OAUTH":
+        return str(Path.home() / ".kaggle" / "credentials.json")
+    if method == "LEGACY_API_KEY":
+        return "KAGGLE_USERNAME and KAGGLE_KEY" if os.environ.get("KAGGLE_KEY") else api.config
+    source = get_access_token_from_env()[1]
+    return str(_token_file()) if source == "access_token" else str(source)
 
 
 @contextlib.contextmanager
@@ -210,12 +249,12 @@ def _timeouts() -> Iterator[None]:
         HTTPAdapter.send = send
 
 
-def _explain(error: Exception, doing: str, where: str, instead: str) -> UserError:
+def _explain(error: Exception, doing: str, instead: str) -> UserError:
     import requests
 
     response = getattr(error, "response", None)
     if response is not None:  # a Response of an error is falsy
-        return _refusal(response, doing, where)
+        return _refusal(response, doing)
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return UserError(f"{doing}: no space left on the disk: make room and run the same command again")
     if isinstance(error, requests.exceptions.ChunkedEncodingError) or "file size" in str(error):
@@ -230,14 +269,17 @@ def _explain(error: Exception, doing: str, where: str, instead: str) -> UserErro
     return kind(f"{doing}: the kaggle client failed ({type(error).__name__}: {_mask(str(error))})")
 
 
-def _refusal(response: Any, doing: str, where: str) -> UserError:
+def _refusal(response: Any, doing: str) -> UserError:
     code, words = response.status_code, ""
     with contextlib.suppress(ValueError, TypeError, AttributeError):
         answer = response.json()
         code, words = int(answer.get("code") or code), _mask(str(answer.get("message") or ""))
     said = f" (Kaggle says: {words})" if words else ""
     if code == 401:
-        return UserError(f"{doing}: Kaggle does not accept the token or key from {where}{said}: make a new one at {TOKEN_PAGE}")
+        remedy = f"make a new one at {TOKEN_PAGE}"
+        if _is_token(sys.modules["kaggle"].api.get_config_value("key") or ""):
+            remedy = f"its key is an access token: save that as {_token_file()}"
+        return UserError(f"{doing}: Kaggle does not accept the token or key from {_source()}{said}: {remedy}")
     if code == 403:
         return UserError(
             f"{doing}: Kaggle refuses (403){said}: accept the competition's rules at {PAGE}/rules, and if that was done verify "

@@ -155,14 +155,69 @@ def test_without_credentials_it_says_how_to_get_them_and_what_needs_none(server,
     assert server.calls == []
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"username": "someone"}', "null"])
-def test_a_broken_kaggle_json_is_named(content, server, tmp_path):
-    path = tmp_path / "home" / ".kaggle" / "kaggle.json"
-    path.parent.mkdir(parents=True)
-    path.write_text(content)
+def write_credentials(tmp_path, name, content):
+    path = tmp_path / "home" / ".kaggle" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+KEY = json.dumps({"username": "someone", "key": "k" * 32})
+FAULTS = {
+    "cut": ("{", "is not JSON"),
+    "a list": ("[]", "has no 'username'"),
+    "null": ("null", "has no 'username'"),
+    "no key": ('{"username": "someone"}', "has no 'key'"),
+    "settings only": ('{"competition": "x"}', "has no 'username'"),
+    "byte order mark": (b"\xef\xbb\xbf" + KEY.encode(), "byte order mark"),
+    "UTF-16": (KEY.encode("utf-16"), "byte order mark"),
+    "a token": (f"{TOKEN}\n", "holds an access token instead of JSON"),
+    "a quoted token": (f'"{TOKEN}"', "holds an access token instead of JSON"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_faulty_kaggle_json_is_named_with_its_fault(name, server, tmp_path):
+    content, fault = FAULTS[name]
+    path = write_credentials(tmp_path, "kaggle.json", content)
     done = fetch(server, tmp_path, KAGGLE_API_TOKEN="")
     assert done.returncode == 1
-    assert (str(path) if content else "no Kaggle credentials") in done.stdout
+    assert len(done.stdout.splitlines()) == 1
+    assert str(path) in done.stdout and fault in done.stdout
+    assert server.calls == []
+
+
+def test_an_empty_kaggle_json_is_none(server, tmp_path):
+    write_credentials(tmp_path, "kaggle.json", "")
+    assert "no Kaggle credentials" in fetch(server, tmp_path, KAGGLE_API_TOKEN="").stdout
+
+
+@pytest.mark.parametrize("content", ['{"competition": "x"}', "{", f"{TOKEN}"])
+def test_a_kaggle_json_that_the_client_ignores_does_not_hide_other_credentials(content, server, tmp_path):
+    write_credentials(tmp_path, "kaggle.json", content)
+    expires = "2999-01-01T00:00:00+00:00"
+    oauth = {"refresh_token": "r", "access_token": TOKEN, "access_token_expiration": expires, "username": "someone"}
+    write_credentials(tmp_path, "credentials.json", json.dumps(oauth))
+    done = fetch(server, tmp_path, KAGGLE_API_TOKEN="")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"Bearer {TOKEN}" in server.authorizations
+
+
+def test_a_token_given_as_a_key_is_recognised(server, tmp_path):
+    write_credentials(tmp_path, "kaggle.json", json.dumps({"username": "someone", "key": TOKEN}))
+    server.answers["DownloadDataFiles"] = Answer({"code": 401, "message": "Unauthenticated"}, 401)
+    done = fetch(server, tmp_path, KAGGLE_API_TOKEN="")
+    assert "its key is an access token: save that as" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("encoding", "fault"), [("utf-8-sig", "begins with a byte order mark"), ("utf-16", "is not plain text")]
+)
+def test_a_token_file_of_another_encoding_is_named(encoding, fault, server, tmp_path):
+    path = write_credentials(tmp_path, "access_token", TOKEN.encode(encoding))
+    done = fetch(server, tmp_path, KAGGLE_API_TOKEN="")
+    assert done.returncode == 1
+    assert str(path) in done.stdout and fault in done.stdout
 
 
 def test_a_home_that_cannot_be_written_is_one_line(server, tmp_path):
