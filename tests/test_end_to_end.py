@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -82,25 +83,43 @@ def test_second_training_finds_it_finished_at_once_and_changes_nothing(trained):
     assert [path.stat().st_mtime_ns for path in files] == before
 
 
-def test_report_ensemble_submit_and_verify(trained):
+@pytest.fixture(scope="module")
+def submitted(trained):
+    """What report, ensemble and submit printed."""
     workspace, _ = trained
-    assert "report.html" in command(workspace, "report", "--pipeline=smoke")
-    command(workspace, "ensemble", "--pipeline=smoke")
+    return {verb: command(workspace, verb, "--pipeline=smoke") for verb in ("report", "ensemble", "submit")}
+
+
+def test_report_ensemble_submit_and_verify(trained, submitted):
+    workspace, _ = trained
+    assert "report.html" in submitted["report"]
     rows = list(csv.reader((workspace / "submissions" / "smoke.csv").open()))
     assert rows[0] == ["ImageId", "Label"]
     assert [row[0] for row in rows[1:]] == [str(number) for number in range(1, 361)]
     assert json.loads((workspace / "submissions" / "smoke.json").read_text())["runs"] == ["smoke"]
-    printed = command(workspace, "submit", "--pipeline=smoke")
-    assert "on the test labels" in printed
-    assert "not uploaded" in printed
+    assert "on the test labels" in submitted["submit"]
+    assert "not uploaded" in submitted["submit"]
     assert "all 360 labels agree" in command(workspace, "verify", str(workspace / "submissions" / "smoke.csv"))
 
 
-def test_evaluation_of_the_saved_models_agrees_with_the_submission(trained):
+def test_each_command_names_the_next_with_the_names_that_were_used(trained, submitted):
+    workspace, printed = trained
+    program = f"digit-recognizer --workspace={shlex.quote(str(workspace))}"
+    for output, following in (
+        (printed, ("report --pipeline=smoke", "ensemble --pipeline=smoke")),
+        (submitted["ensemble"], ("submit --pipeline=smoke", "rehearse --pipeline=smoke")),
+    ):
+        next_steps = output.partition("next: ")[2]
+        assert all(f"{program} {command}  " in next_steps for command in following)
+
+
+def test_saved_models_agree_with_the_submission_and_are_evaluated_on_a_read_only_disk(trained, submitted):
     workspace, _ = trained
-    command(workspace, "ensemble", "--pipeline=smoke")
-    score = command(workspace, "submit", "--pipeline=smoke").split(" on the test labels")[0].split()[-1]
-    assert f"their mean  {score} (" in command(workspace, "evaluate", "--pipeline=smoke")
+    score = submitted["submit"].split(" on the test labels")[0].split()[-1]
+    call = [sys.executable, "-m", "digit_recognizer", "--workspace", str(workspace), "evaluate", "--pipeline=smoke"]
+    done = on_a_read_only_disk(workspace, call)
+    assert done.stderr == ""
+    assert f"their mean  {score} (" in done.stdout
 
 
 def test_prediction_of_image_files(trained, tmp_path):
@@ -152,14 +171,19 @@ def test_the_drawing_page_is_refused_to_a_run_on_other_things_than_digits(clothe
 def test_more_runs_are_compared_and_blended(trained):
     workspace, _ = trained
     command(workspace, "train", "--pipeline=smoke", "--run=other", "--set=learning_rate=0.01 augmentation.rotation=0")
-    assert "image" in command(workspace, "compare", "smoke", "other")
+    compared = command(workspace, "compare", "smoke", "other")
+    assert "images right (p " in compared
+    assert "  augmentation.rotation: " in compared
+    assert "  learning_rate: " in compared
     printed = command(workspace, "ensemble", "--run=smoke other")
     assert "smoke+other" in printed
     assert "weights:" in printed
     assert (workspace / "submissions" / "smoke+other.html").exists()
     assert "smoke+other.html" in command(workspace, "report", "--run=smoke other")
-    printed = command(workspace, "status")
-    assert "other (smoke)" in printed
+    assert "other (smoke)" in command(workspace, "status")
+    printed = command(workspace, "status", "--pipeline=other")
+    assert "no pipeline has this name, taking the run other" in printed
+    assert not re.search(r"^smoke ", printed, re.M)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +195,6 @@ def test_more_runs_are_compared_and_blended(trained):
         "ensemble --pipeline=smoke --run=smoke",
         "report --pipeline=smoke",
         "tune --pipeline=fast --trials=1",
-        "draw --pipeline=smoke",
         "demo",
     ],
 )
@@ -187,7 +210,7 @@ def test_a_read_only_disk_is_named_in_one_line(trained, words):
 
 def test_what_only_reads_works_on_a_read_only_disk(trained):
     workspace, _ = trained
-    for words in (["status"], ["evaluate", "--pipeline=smoke"], ["data", "--source=bundled"]):
+    for words in (["status"], ["data", "--source=bundled"]):
         done = on_a_read_only_disk(workspace, [sys.executable, "-m", "digit_recognizer", "--workspace", str(workspace), *words])
         assert (done.returncode, done.stderr) == (0, "")
 

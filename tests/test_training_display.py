@@ -10,6 +10,7 @@ from rich.text import Text
 from digit_recognizer.cli.training_display import TrainingDisplay, training_display
 from digit_recognizer.experiment import Experiment
 from digit_recognizer.models.networks import mlp
+from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.training.events import (
     EpochEnded,
     MemberFinished,
@@ -43,7 +44,7 @@ def shown(console) -> str:
 
 
 def plan(waiting):
-    return TrainingPlanned(Path("runs/x"), EXPERIMENT, MEMBERS, waiting, jobs=1, rows=ROWS)
+    return TrainingPlanned(RunFolder(Path("runs/x")), EXPERIMENT, MEMBERS, waiting, jobs=1, rows=ROWS)
 
 
 def test_without_a_terminal_each_epoch_is_a_line(console):
@@ -112,7 +113,7 @@ def test_finished_model_leaves_a_line():
 def test_seeds_are_named_where_there_are_several(console):
     members = [Member(seed, fold) for seed in (0, 1) for fold in (None, 0)]
     with training_display(console) as show:
-        show(TrainingPlanned(Path("runs/x"), EXPERIMENT, members, members, jobs=3, rows=ROWS))
+        show(TrainingPlanned(RunFolder(Path("runs/x")), EXPERIMENT, members, members, jobs=3, rows=ROWS))
         for member in members:
             show(epoch_ended(member, 1))
     lines = shown(console).splitlines()

@@ -67,7 +67,7 @@ class TrainingDisplay:
 def _plan_line(plan: TrainingPlanned) -> str:
     """`fast: training 3 models, at most 5 epochs, 2 in parallel (2 of 5 already trained)`."""
     if not plan.waiting:
-        return f"{plan.run.name}: already trained, nothing to do in {shown(plan.run)}"
+        return f"{plan.run.name}: already trained, nothing to do in {shown(plan.run.path)}"
     number, finished = len(plan.waiting), len(plan.members) - len(plan.waiting)
     models = f"{number} model{'s' if number > 1 else ''}"
     epochs = f"{plan.experiment.epochs} epoch{'s' if plan.experiment.epochs > 1 else ''}"
