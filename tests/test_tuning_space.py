@@ -40,6 +40,7 @@ def test_baseline_is_read_from_the_experiment_and_the_networks_defaults(workspac
         ('rotation", 0, 20)', 'rotation", 0, 20) + 1', "augmentation.rotation: 5.0 -> 6.0"),
         ('"augmentation.rotation": trial.suggest_float("augmentation.rotation", 0, 20)', '"folds": 5', "can't vary folds"),
         ('"augmentation.rotation": trial', '"augmentation.rotation": tiral', "NameError"),
+        ("    return {", "    return {}\n    return {", "must call a method such as trial.suggest_float"),
         ("network=networks.mlp, folds=3", 'members=("baseline", "fast")', "tune one of its members (baseline, fast)"),
     ],
 )
@@ -98,3 +99,5 @@ def test_changes_follow_from_the_parameters(workspace):
     space = search_space(load("quick", workspace))
     parameters = {"learning_rate": 0.001, "network_options.dropout": 0.25, "augmentation.rotation": 7.0}
     assert space.changes(parameters) == parameters
+    with pytest.raises(UserError, match="the study is damaged"):
+        space.changes({"learning_rate": "__import__('os').getcwd()"})

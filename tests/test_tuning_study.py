@@ -4,6 +4,7 @@ import collections
 import json
 import re
 import signal
+import time
 from pathlib import Path
 
 import optuna
@@ -142,22 +143,50 @@ def test_pruned_trial_that_was_killed_before_it_was_recorded_is_not_trained_agai
     assert not [line for line in trained_folds(workspace) if line.startswith(f"trial_{trial.number} ")]
 
 
-def test_hours_include_the_confirmation(workspace, monkeypatch):
-    monkeypatch.setattr(trainer, "evaluate", study_worker.quick_evaluate(0.02))
+class Clock:
+    """Time that passes only while something is trained, and stands still after the deadline."""
+
+    def __init__(self, deadline):
+        self.now, self.deadline = 0.0, deadline
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+        if seconds and self.now >= self.deadline:
+            time.sleep(0.3)  # until the study's main thread has noticed
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Return a function that sets the deadline, in seconds, and makes each fold take 20 s."""
+
+    def start(deadline):
+        clock = Clock(deadline)
+        for module in (study, trial_loop, study_worker):
+            monkeypatch.setattr(module, "time", clock)
+        monkeypatch.setattr(trainer, "evaluate", study_worker.quick_evaluate(20))
+
+    return start
+
+
+def test_hours_include_the_confirmation(workspace, clock):
+    clock(1800)
     events = []
-    summary = search(workspace, events.append, hours=4 / 3600)
-    assert summary.seconds < 4.5
-    assert summary.trials > 3
+    summary = search(workspace, events.append, hours=0.5)
+    assert 1000 < summary.seconds < 1800
+    assert summary.trials > 10
     assert summary.winner is not None
     assert all(one.repeats == confirmation.REPEATS for one in summary.confirmed)
     kinds = [type(event) for event in events if isinstance(event, StudyStarted | ConfirmationStarted)]
     assert kinds == [StudyStarted, ConfirmationStarted]
 
 
-def test_deadline_interrupts_a_confirmation_that_the_same_command_resumes(workspace, monkeypatch):
-    monkeypatch.setattr(trainer, "evaluate", study_worker.quick_evaluate(0.2))  # 0.6 s a trial, 2.4 s and more to confirm
-    summary = search(workspace, hours=3.5 / 3600)
-    assert 2 < summary.seconds < 4
+def test_deadline_interrupts_a_confirmation_that_the_same_command_resumes(workspace, clock, monkeypatch):
+    clock(330)  # a trial takes 60 s, the confirmation 240 s or more
+    summary = search(workspace, hours=330 / 3600)
+    assert 330 <= summary.seconds < 350
     assert summary.winner is None or summary.confirmed[0].repeats < confirmation.REPEATS
     trained = trained_folds(workspace)
     assert any(line.startswith("confirm_") for line in trained)

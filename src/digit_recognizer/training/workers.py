@@ -24,6 +24,7 @@ from digit_recognizer.training.events import Event, MemberFinished, OnEvent, ign
 from digit_recognizer.training.processes import die_with_parent
 from digit_recognizer.workspace import Workspace
 
+PROCESS_NAME = "digit-recognizer member"
 Length = Callable[[Member], int | None]  # a member's steps an epoch
 
 
@@ -91,7 +92,7 @@ def train_members(
     try:
         for _ in range(min(jobs, len(waiting))):
             mine, theirs = context.Pipe()
-            process = context.Process(target=_work, args=(theirs, job, jobs, os.getpid()), name="digit-recognizer member")
+            process = context.Process(target=_work, args=(theirs, job, jobs, os.getpid()), name=PROCESS_NAME)
             _start(process)
             theirs.close()
             workers[mine] = (process, waiting.pop(0))

@@ -40,16 +40,23 @@ class SearchSpace:
     definition: Mapping[str, Any]  # range of each of these parameters, as JSON values
 
     def changes(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the changes that a trial with these parameters makes."""
-        return self.suggest(FixedTrial(dict(parameters)))
+        """Return the changes that a trial with these parameters makes.
+
+        Raises:
+            UserError: the parameters are not of this space.
+        """
+        try:
+            return self.suggest(FixedTrial(dict(parameters)))
+        except Exception as error:
+            raise UserError(f"the study is damaged: {dict(parameters)} is not in the search space ({error})") from error
 
 
 def search_space(pipeline: Pipeline) -> SearchSpace:
     """Return the space of the pipeline's `suggest`, or the default one, after trying it with the pipeline's own values.
 
     Raises:
-        UserError: the pipeline only names members, a parameter is no setting, the pipeline's value is outside its range, or
-            `suggest` changes the pipeline when it is given its own values.
+        UserError: the pipeline only names members, nothing is suggested, a parameter is no setting, the pipeline's value is
+            outside its range, or `suggest` changes the pipeline when it is given its own values.
     """
     experiment = pipeline.experiment
     if experiment.members:
@@ -66,6 +73,8 @@ def search_space(pipeline: Pipeline) -> SearchSpace:
     except Exception as error:
         reason = f"{type(error).__name__}: {error}".partition("\n")[0]
         raise UserError(f"{pipeline.file}: suggest(trial), given the pipeline's own values: {reason}") from error
+    if not trial.params:
+        raise UserError(f"{pipeline.file}: suggest(trial) must call a method such as trial.suggest_float")
     if fixed := sorted({*changes, *trial.params} & {*FIXED}):
         raise UserError(f"{pipeline.file}: suggest(trial) can't vary {', '.join(fixed)}: all trials must have the same")
     before, after = _OwnValues(experiment), _OwnValues(changed)

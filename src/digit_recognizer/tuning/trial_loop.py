@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial
 
 from digit_recognizer.errors import DiskFullError, UserError
 from digit_recognizer.training.events import Event, OnEvent
+from digit_recognizer.training.workers import PROCESS_NAME
 from digit_recognizer.tuning import database, trials
 
 MAX_FAILURES = 5  # in a row: then it is not the parameters' fault
@@ -107,7 +108,7 @@ class TrialLoop:
         self._error = self._error or error
         self.stop.set()
         for process in multiprocessing.active_children():
-            if process.name == "digit-recognizer member":
+            if process.name == PROCESS_NAME:
                 process.kill()
 
     def _run_trials(self, study: Study, storage: BaseStorage, decide: Callable, objective: Callable) -> None:
