@@ -8,8 +8,7 @@ import sys
 
 import pytest
 
-from digit_recognizer.cli import main, selection
-from digit_recognizer.errors import UserError
+from digit_recognizer.cli import main
 from digit_recognizer.workspace import Workspace
 
 PIPELINE = '''"""{summary}"""
@@ -165,7 +164,7 @@ def test_nothing_yet_is_no_error(run):
 def test_pipelines_lists_the_workspaces_own_and_the_projects(run):
     printed = run("pipelines")[1]
     assert re.search(r"^both +pipeline both", printed, re.M)
-    assert re.search(r"^smoke +The whole way in seconds", printed, re.M)
+    assert re.search(r"^smoke +\w", printed, re.M)
 
 
 def test_quick_answers_import_no_heavy_library():
@@ -191,31 +190,50 @@ def test_help_takes_less_than_half_a_second_of_computing():
     assert min(seconds() for _ in range(3)) < 0.5
 
 
-def test_closed_pipe_brings_no_complaint():
-    command = f"{shlex.quote(sys.executable)} -m digit_recognizer pipelines | true"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
-    assert done.stderr == ""
+def shell(command, **environment):
+    """Run a line of the shell in which `digit-recognizer` is this program."""
+    line = command.replace("digit-recognizer", f"{shlex.quote(sys.executable)} -m digit_recognizer")
+    return subprocess.run(["bash", "-c", line], capture_output=True, text=True, env={**os.environ, **environment})
 
 
-def test_pipeline_of_members_stands_for_them_and_names_the_blend(workspace):
-    assert [one.name for one in selection.load_pipelines("both", workspace, {})] == ["a", "b"]
-    assert selection.select_runs("both", None, workspace) == selection.Selection(["a", "b"], "both")
-    assert selection.select_runs("a b", None, workspace) == selection.Selection(["a", "b"], "a+b")
-    assert selection.select_runs("both a", None, workspace).runs == ["a", "b"]
+@pytest.mark.parametrize("command", ["digit-recognizer settings | head -1", "digit-recognizer pipelines | true"])
+def test_closed_pipe_brings_no_complaint(command):
+    assert shell(command).stderr == ""
 
 
-def test_run_names_runs_that_no_pipeline_has(workspace):
-    assert selection.select_runs(None, "try1 try2", workspace) == selection.Selection(["try1", "try2"], "try1+try2")
+def test_closed_standard_output_is_no_error(tmp_path):
+    done = shell(f"digit-recognizer --workspace={tmp_path} ledger >&-")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_members_in_a_circle_are_refused(workspace):
-    (workspace.root / "pipelines" / "a.py").write_text(PIPELINE.format(summary="", settings="members=('both',)"))
-    with pytest.raises(UserError, match="is a circle"):
-        selection.load_pipelines("both", workspace, {})
+def test_full_disk_behind_standard_output_is_one_line():
+    done = shell("digit-recognizer pipelines > /dev/full")
+    assert (done.returncode, done.stderr) == (1, "digit-recognizer: writing failed: No space left on device\n")
 
 
-def test_settings_reach_the_members(workspace):
-    assert [one.experiment.epochs for one in selection.load_pipelines("both", workspace, {"epochs": 3})] == [3, 3]
+def test_characters_that_the_terminal_lacks_do_not_end_a_command(tmp_path):
+    done = shell(f"digit-recognizer --workspace={tmp_path}/ä status", PYTHONIOENCODING="ascii")
+    assert done.returncode == 0
+    assert r"\xe4/runs" in done.stdout
+
+
+def test_version_names_program_python_and_libraries():
+    done = shell("digit-recognizer --version")
+    assert re.match(r"digit-recognizer \d\S* \(commit \S+\), Python 3\.\d+\.\d+\nkeras 3\.", done.stdout)
+
+
+def test_demo_option_means_the_workspace_of_the_demo(run, workspace):
+    for words in (["--demo", "report"], ["report", "--demo"]):
+        assert f"{workspace.root / 'demo' / 'input'} has no data yet" in run(*words)[2]
+
+
+def test_settings_lists_every_field_with_type_default_value_and_meaning(run):
+    status, printed, _ = run("settings", "a")
+    assert status == 0
+    lines = [re.split(" {2,}", line) for line in printed.splitlines()]
+    assert lines[0][:5] == ["setting", "type", "default", "a", "meaning"]
+    assert ["augmentation.rotation", "float", "0.0", "0.0", "degrees, within +-rotation"] in [line[:5] for line in lines]
+    assert printed == run("settings", "--pipeline=a")[1]
 
 
 def test_pipelines_of_other_folds_are_named_before_they_are_trained(workspace, run):
@@ -224,10 +242,3 @@ def test_pipelines_of_other_folds_are_named_before_they_are_trained(workspace, r
     assert printed.startswith("warning: b: not the folds of a, so they can't be blended")
     _, printed, _ = run("train", "--pipeline=a b", "--set=folds=3")
     assert "warning" not in printed
-
-
-def test_path_with_spaces_is_one_pipeline(workspace, tmp_path):
-    file = tmp_path / "my own" / "net 1.py"
-    file.parent.mkdir()
-    file.write_text(PIPELINE.format(summary="mine", settings="network=networks.mlp"))
-    assert [one.name for one in selection.load_pipelines(str(file), workspace, {})] == ["net 1"]

@@ -80,7 +80,10 @@ class _Version(argparse.Action):
         from digit_recognizer.backend import library_versions
         from digit_recognizer.workspace import git_commit
 
-        own = importlib.metadata.version("digit-recognizer")
+        try:
+            own = importlib.metadata.version("digit-recognizer")
+        except importlib.metadata.PackageNotFoundError:  # run from its source without being installed
+            own = "from source"
         print(f"digit-recognizer {own} (commit {git_commit()}), Python {platform.python_version()}")
         print(", ".join(f"{name} {version}" for name, version in library_versions().items()))
         parser.exit()
