@@ -75,6 +75,7 @@ def test_every_verb_explains_itself(run, verb):
         (["settings", "a", "--pipeline=b"], "PIPELINE is given twice, as a and as b"),
         (["train", "--pipeline=a b", "--run=x"], "names one run, but this trains 2 pipelines"),
         (["train", "--pipeline=a", "--full", "--folds=0"], "FULL=1 trains on all rows, so FOLDS has no effect"),
+        (["train", "--seeds=1", "--set=seeds=2"], "SEEDS and SET=seeds=... both set the seeds"),
         (["submit", "--pipeline=a", "--file=x.csv"], "PIPELINE and RUN have no effect"),
         (["compare", "a"], "compares two runs, not 1"),
     ],

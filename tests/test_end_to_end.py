@@ -232,6 +232,14 @@ def test_the_same_commands_in_two_clones_give_the_same_submission(tmp_path):
     assert submissions[0] == submissions[1]
 
 
+def test_run_of_another_pipeline_is_refused(trained):
+    words = ("report", "--pipeline=fast", "--run=smoke")
+    call = [sys.executable, "-m", "digit_recognizer", "--workspace", str(trained[0]), *words]
+    done = subprocess.run(call, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "RUN=smoke was trained with PIPELINE=smoke, not fast" in done.stderr
+
+
 def test_changed_settings_stop_with_the_ways_on(trained):
     call = [sys.executable, "-m", "digit_recognizer", "--workspace", str(trained[0]), "train", "--pipeline=smoke"]
     done = subprocess.run([*call, "--set=epochs=3"], capture_output=True, text=True)

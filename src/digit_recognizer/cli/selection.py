@@ -64,10 +64,12 @@ def select_runs(pipeline: str | None, run: str | None, workspace: Workspace) -> 
     Where PIPELINE names a run but no pipeline, that run is taken and a line says so.
 
     Raises:
-        UserError: no pipeline or run has this name, or it can't be a name.
+        UserError: no pipeline or run has this name, it can't be a name, or RUN is not a run of PIPELINE.
     """
     if run:
         names = [check_name(name) for name in run.split()]
+        if pipeline:
+            _check_pipeline_of(names, pipeline, workspace)
         return Selection(names, "+".join(names))
     names = []
     for reference in references(pipeline, workspace):
@@ -129,6 +131,15 @@ def check_new_name(name: str) -> str:
     if name != "".join(name.split()):
         raise UserError(f"RUN={name}: a run's name has no spaces: choose another, such as RUN={'_'.join(name.split())}")
     return check_name(name)
+
+
+def _check_pipeline_of(names: Sequence[str], pipeline: str, workspace: Workspace) -> None:
+    from digit_recognizer.runs.records import read_run_record
+
+    pipelines = [loaded.name for loaded in load_pipelines(pipeline, workspace, {})]
+    for folder in (RunFolder.of(workspace, name) for name in names):
+        if folder.record.exists() and (trained := read_run_record(folder).pipeline) not in pipelines:
+            raise UserError(f"RUN={folder.name} was trained with PIPELINE={trained}, not {pipeline}: leave PIPELINE out")
 
 
 def _is_only_a_run(reference: str, workspace: Workspace) -> bool:

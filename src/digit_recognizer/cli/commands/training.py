@@ -56,7 +56,10 @@ def changes_of(settings: str | None, seeds: Sequence[int] | None) -> dict[str, A
     """Return the changes that SET and SEEDS make to a pipeline."""
     from digit_recognizer.experiment import parse_settings
 
-    return parse_settings(settings or "") | ({"seeds": tuple(seeds)} if seeds else {})
+    changes = parse_settings(settings or "")
+    if seeds and "seeds" in changes:
+        raise UsageError("SEEDS and SET=seeds=... both set the seeds: leave one of them out")
+    return changes | ({"seeds": tuple(seeds)} if seeds else {})
 
 
 def requests_of(
