@@ -62,7 +62,9 @@ def _above(lines: list[str], place: int) -> list[str]:
 
 
 def _default(field: dataclasses.Field) -> Any:
-    return None if field.default is dataclasses.MISSING else field.default
+    if field.default is dataclasses.MISSING:
+        return None
+    return list(field.default) if isinstance(field.default, tuple) else field.default
 
 
 def _type_text(hint: Any) -> str:

@@ -56,7 +56,7 @@ class Schedule:
     Topin, 2018).
     """
 
-    kind: Literal["constant", "exponential", "one_cycle"] = "constant"
+    kind: Literal["constant", "exponential", "one_cycle"] = "constant"  # always the same, falling, or rising and falling
     decay: float = 1.0  # factor per epoch, of exponential
     warmup: float = 0.25  # fraction of all steps, of one_cycle
     final: float = 0.01  # last learning rate as a fraction of the highest, of one_cycle
