@@ -37,10 +37,18 @@ def _compose(policy: Augmentation) -> Any:
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("error", r"Argument\(s\)")  # it only warns of unknown ones
-                transforms.append(getattr(albumentations, name)(**arguments))
+                transforms.append(_transform_named(albumentations, name)(**arguments))
         except (AttributeError, TypeError, ValueError, UserWarning) as error:
             raise UserError(f"augmentation.transforms: {name}({dict(arguments)}): {str(error).splitlines()[0]}") from error
     return albumentations.Compose(transforms)
+
+
+def _transform_named(albumentations: Any, name: str) -> type:
+    """Return a transform's class; the library's functions, which load files, are none."""
+    kind = getattr(albumentations, name)
+    if not (isinstance(kind, type) and issubclass(kind, albumentations.BasicTransform)):
+        raise AttributeError(f"Albumentations has no transform {name}")
+    return kind
 
 
 def _affine(albumentations: Any, policy: Augmentation) -> Any:

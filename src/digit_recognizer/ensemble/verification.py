@@ -1,13 +1,18 @@
-"""Is a submission what its runs say? Recomputed from the stored probabilities, or by training everything again."""
+"""Does a submission follow from its runs? Recomputed from the stored probabilities, or by training all models again.
 
+What a submission or a run stores is data of unknown origin: it never chooses the code that is run.
+"""
+
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from digit_recognizer import experiment, files
 from digit_recognizer.data.dataset import load_dataset, verify_files
-from digit_recognizer.ensemble import blending
+from digit_recognizer.ensemble.blending import compute_blend
 from digit_recognizer.errors import UserError
+from digit_recognizer.experiment import Pipeline
 from digit_recognizer.runs import lifecycle, results
 from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.runs.run import Run, read_run
@@ -23,45 +28,67 @@ def verify(
     workspace: Workspace,
     *,
     retrain: bool = False,
+    pipelines: Sequence[Path] = (),
     on_event: OnEvent = ignore,
 ) -> int:
     """Recompute a submission's labels and compare them with its CSV; return the number of rows.
 
-    The data's files are hashed again, and members' predictions against their checksums and the run's averages. With
-    `retrain`, every member is trained again beside the old run, and its probabilities compared too.
+    The data's files are compared with their checksums, and the members' predictions with theirs and with the run's averages.
+
+    Args:
+        path: the CSV.
+        retrain: also train each run again under another name, and compare its test probabilities.
+        pipelines: files of pipelines that are in none of the person's pipeline folders.
 
     Raises:
-        UserError: something stored is damaged, or the recomputed probabilities or labels differ.
+        UserError: a file is damaged, probabilities or labels differ, or a run's pipeline is not among the person's own.
     """
     if not path.exists():
-        raise UserError(f"there is no {path}: name a submission's file, as submissions/fast.csv")
+        raise UserError(f"there is no {path}: name a submission's file, such as submissions/fast.csv")
     verify_files(workspace)
     labels = check_submission(path, workspace)
     record = read_submission_record(path)
     dataset = load_dataset(workspace)
     runs = [read_run(RunFolder.of(workspace, name), dataset) for name in record.runs]
+    trusted = experiment.available(workspace) | {file.stem: file for file in pipelines}
+    loaded = [_load_pipeline(run, trusted, workspace) for run in runs] if retrain else []
     for run in runs:
         results.check_averages(run.folder, run.fold, run.probabilities, run.test)
-        if retrain:
-            _check_retrained(workspace, run, on_event)
-    again = blending.compute_blend(workspace, record.runs, path.stem).test.argmax(axis=1)
-    different = np.flatnonzero(again != labels)
+    for run, pipeline in zip(runs, loaded, strict=False):
+        _train_again(run, pipeline, workspace, on_event)
+    different = np.flatnonzero(compute_blend(workspace, record.runs, path.stem).test.argmax(axis=1) != labels)
     if len(different):
         raise UserError(
             f"{path}: {len(different)} labels differ from the stored probabilities, the first at ImageId {different[0] + 1}: "
-            f"`make ensemble` writes it anew"
+            f"`make ensemble` writes it again"
         )
     return len(labels)
 
 
-def _check_retrained(workspace: Workspace, run: Run, on_event: OnEvent) -> None:
-    """Train the run again under another name, which is kept where it differs.
+def _load_pipeline(run: Run, trusted: Mapping[str, Path], workspace: Workspace) -> Pipeline:
+    """Load the person's own pipeline of the name that the run stores, if it is the file that the run was trained from."""
+    file = trusted.get(run.record.pipeline)
+    if file is None:
+        raise UserError(
+            f"run '{run.name}' was trained from {run.record.pipeline_file}, which is in none of your pipeline folders: read "
+            f"that file, and if you trust it, name it with --pipeline={run.record.pipeline_file}"
+        )
+    if not file.is_file():
+        raise UserError(f"PIPELINE={file}: there is no such file")
+    if files.sha256_of(file) != run.record.pipeline_sha256:
+        raise UserError(
+            f"{file} is not the file that run '{run.name}' was trained from (its SHA-256 differs): undo its changes, or name "
+            f"the right file with --pipeline=..."
+        )
+    return experiment.load(str(file), workspace, {**run.record.changes, "seeds": tuple(run.record.seeds)})
+
+
+def _train_again(run: Run, pipeline: Pipeline, workspace: Workspace, on_event: OnEvent) -> None:
+    """Train the run again under another name; the new run is kept where it differs.
 
     Raises:
         UserError: its test probabilities are not the same bytes.
     """
-    changes = {**run.record.changes, "seeds": tuple(run.record.seeds)}
-    pipeline = experiment.load(run.record.pipeline_file, workspace, changes)
     again = RunFolder.of(workspace, f"{run.name}.retrained")
     for full in sorted({result.member.fold is None for result in run.members}):
         train(Request(pipeline, again.name, folds=run.metrics.folds_done, full=full), workspace, on_event)

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from digit_recognizer.errors import UserError
 from digit_recognizer.runs.member import Member
 from digit_recognizer.workspace import Workspace
 
@@ -80,7 +81,13 @@ class RunFolder:
 
     @classmethod
     def of(cls, workspace: Workspace, name: str) -> "RunFolder":
-        """Return the folder of the run `name`, whether it exists or not."""
+        """Return the folder of the run `name`, whether it exists or not.
+
+        Raises:
+            UserError: the name, which may come from a file, leads out of `runs/`.
+        """
+        if not name or "/" in name or name.startswith("."):
+            raise UserError(f"'{name}' is no name of a run: it has a '/' or begins with '.'")
         return cls(workspace.runs / name)
 
     def __str__(self) -> str:

@@ -134,14 +134,17 @@ def print_submissions(workspace: Workspace) -> None:
     make_console().print(submissions_table(entries) if entries else "no submissions yet")
 
 
-def verify(workspace: Workspace, submission: Path, retrain: bool = False) -> None:
+def verify(workspace: Workspace, submission: Path, retrain: bool = False, pipeline: str | None = None) -> None:
     """Check that the stored probabilities, or with --retrain new models, give the labels of a submission."""
+    if pipeline and not retrain:
+        raise UsageError("PIPELINE has an effect only with --retrain: leave it out")
     from digit_recognizer.cli.training_display import training_display
     from digit_recognizer.ensemble import verification
 
-    console = make_console()
+    console, named = make_console(), selection.words(pipeline) if pipeline else []
+    files = [Path(word).expanduser().resolve() for word in named]
     with training_display(console) as on_event:
-        rows = verification.verify(submission, workspace, retrain=retrain, on_event=on_event)
+        rows = verification.verify(submission, workspace, retrain=retrain, pipelines=files, on_event=on_event)
     source = "models trained again" if retrain else "the stored probabilities"
     console.print(f"{submission}: all {rows:,} labels agree with {source}")
 
@@ -254,6 +257,9 @@ def _add_ledger_options(parser: Parser) -> None:
 def _add_verify_options(parser: Parser) -> None:
     parser.add_argument("submission", type=Path, help="its file, such as submissions/fast.csv")
     parser.add_argument("--retrain", action="store_true", help="train all models again, from nothing")
+    parser.add_argument(
+        "--pipeline", metavar="FILES", help="with --retrain: the runs' pipelines that are in none of your pipeline folders"
+    )
 
 
 COMMANDS = (
