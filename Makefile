@@ -17,6 +17,7 @@ help: ## show this list
 #= PARTS=0,1            which of the six parts to rehearse; default 0 (rehearse)
 #= MINUTES=30           choose epochs and seeds so that training takes this long on this machine (train, rehearse)
 #= JOBS=2  FULL=1       models trained in parallel; train on all rows, not on folds (train)
+#= ON=kaggle            train in a notebook on Kaggle, or ON=ray, ON=ray://host:10001 on a Ray cluster (train)
 #= FORCE=1              replace the data (data); rename the old run and train a new one (train, demo)
 #= HOURS=8  TRIALS=50  WORKERS=2  STORAGE=postgresql://...  when to stop, trials in parallel, the database (tune)
 #= IMAGES=path          an image, several, a folder, or a CSV like test.csv (predict)
@@ -28,7 +29,7 @@ setup:    ## make .venv with the pinned libraries (every target does this the fi
 data:     ## download the data to input/ and check it
 takes.data := SOURCE FORCE
 train:    ## train or resume cross-validation
-takes.train := PIPELINE RUN FOLDS SEEDS SET JOBS MINUTES FULL FORCE DEMO
+takes.train := PIPELINE RUN FOLDS SEEDS SET JOBS MINUTES FULL FORCE ON DEMO
 rehearse: ## train, ensemble and score on mock test sets cut from train.csv
 takes.rehearse := PIPELINE RUN PARTS SET SEEDS JOBS MINUTES DEMO
 report:   ## write runs/<run>/report.html, and a comparison of several runs

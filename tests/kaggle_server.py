@@ -135,7 +135,9 @@ class KaggleServer:
                 self._send(server.answer(urlsplit(self.path).path.rsplit("/", 1)[-1], json.loads(content)))
 
             def do_GET(self) -> None:
-                self._send(server.answer("GET", {}))
+                path = urlsplit(self.path).path
+                kind, _, name = path.removeprefix("/").partition("/")
+                self._send(server.answer(kind, {"name": name}) if kind in ("api", "output") else server.answer("GET", {}))
 
             def do_PUT(self) -> None:
                 server.uploads.append(self.rfile.read(int(self.headers.get("Content-Length", 0))))

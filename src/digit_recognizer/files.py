@@ -89,7 +89,12 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON with the keys in their order."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """Return `value` as indented JSON with the keys in their order."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
 def write_npz(path: Path, **arrays: np.ndarray) -> None:
@@ -113,10 +118,15 @@ def read_json(path: Path) -> Any:
 
 
 def write_record(path: Path, record: Any) -> None:
-    """Write a dataclass as JSON, followed by a checksum of its content; fields that are None by default are left out."""
+    """Write a dataclass as JSON; `read_record` reads it back."""
+    write_text(path, record_text(record))
+
+
+def record_text(record: Any) -> str:
+    """Return a dataclass as JSON, followed by a checksum of its content; fields that are None by default are left out."""
     optional = {item.name for item in dataclasses.fields(record) if item.default is None}
     content = {name: value for name, value in dataclasses.asdict(record).items() if value is not None or name not in optional}
-    write_json(path, content | {CHECKSUM: _checksum(content)})
+    return json_text(content | {CHECKSUM: _checksum(content)})
 
 
 def read_record(path: Path, kind: type[Record], remedy: str) -> Record:

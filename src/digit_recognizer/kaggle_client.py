@@ -1,6 +1,6 @@
 """The only place that knows the kaggle client: download, upload, score; every failure is one clear line without secrets.
 
-Importing the client signs in, prints, and waits without a time-out, so it is imported inside `_client`, which sees to all that.
+Importing the client signs in, prints, and waits without a time-out, so it is imported inside `client`, which sees to all that.
 """
 
 import contextlib
@@ -51,7 +51,7 @@ def download(folder: Path, say: Callable[[str], None]) -> Path:
     start = time.monotonic()
     for delay in (*RETRY_DELAYS, None):
         try:
-            with _client(f"downloading {COMPETITION}.zip", _BY_HAND) as api, api.build_kaggle_client() as kaggle:
+            with client(f"downloading {COMPETITION}.zip", _BY_HAND) as api, api.build_kaggle_client() as kaggle:
                 from kagglesdk.competitions.types.competition_api_service import ApiDownloadDataFilesRequest
 
                 response = kaggle.competitions.competition_api_client.download_data_files(
@@ -69,7 +69,7 @@ def download(folder: Path, say: Callable[[str], None]) -> Path:
 
 def submissions_left() -> int | None:
     """Return how many submissions Kaggle takes until midnight UTC, or None where it doesn't say (before the first one)."""
-    with _client("asking for the submissions left") as api:
+    with client("asking for the submissions left") as api:
         limits = api.competition_get_submission_limits(COMPETITION)
     return limits.num_allowed_now if limits.num_total or limits.num_today else None
 
@@ -81,17 +81,17 @@ def upload(path: Path, description: str) -> int:
         UnreachableError: it is not known whether the submission arrived; `find` tells.
         UserError: Kaggle refused it.
     """
-    with _client(f"submitting {path.name}") as api:
+    with client(f"submitting {path.name}") as api:
         answer = api.competition_submit(str(path), description, COMPETITION, quiet=True)
         if not answer.ref:
-            words = _mask(answer.message or "no reason given")
+            words = mask(answer.message or "no reason given")
             raise UserError(f"Kaggle did not take the upload of {path.name} ({words}): nothing was submitted, try again later")
     return answer.ref
 
 
 def scoring(ref: int) -> Scoring:
     """Return how far Kaggle is with the submission `ref`."""
-    with _client(f"asking for the score of submission {ref}") as api, api.build_kaggle_client() as kaggle:
+    with client(f"asking for the score of submission {ref}") as api, api.build_kaggle_client() as kaggle:
         from kagglesdk.competitions.types.competition_api_service import ApiGetSubmissionRequest
 
         return _scoring(kaggle.competitions.competition_api_client.get_submission(_request(ApiGetSubmissionRequest, ref=ref)))
@@ -99,7 +99,7 @@ def scoring(ref: int) -> Scoring:
 
 def find(tag: str) -> Scoring | None:
     """Return the latest submission, of the last 100, with this text in its description, or None."""
-    with _client("looking through your submissions") as api:
+    with client("looking through your submissions") as api:
         found = api.competition_submissions(COMPETITION, page_size=100) or []
     return next((_scoring(submission) for submission in found if submission and tag in (submission.description or "")), None)
 
@@ -110,7 +110,7 @@ def _scoring(submission: Any) -> Scoring:
     except (TypeError, ValueError):
         score = None
     status = submission.status.name.lower()
-    return Scoring(submission.ref, status, score if status == "complete" else None, _mask(submission.error_description or ""))
+    return Scoring(submission.ref, status, score if status == "complete" else None, mask(submission.error_description or ""))
 
 
 def _request(kind: type, **values: Any) -> Any:
@@ -121,7 +121,7 @@ def _request(kind: type, **values: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _client(doing: str, instead: str = _UPLOAD_BY_HAND) -> Iterator[Any]:
+def client(doing: str, instead: str = _UPLOAD_BY_HAND) -> Iterator[Any]:
     """Yield the signed-in KaggleApi: silent, with time-outs, and with UserErrors for whatever it raises in the block."""
     try:
         with _plain_environment(), _timeouts(), _silence():
@@ -266,14 +266,14 @@ def _explain(error: Exception, doing: str, instead: str) -> UserError:
     if isinstance(error, requests.RequestException):
         return UnreachableError(f"{doing}: Kaggle can't be reached: check the network (and HTTPS_PROXY); {instead}")
     kind = UserError if isinstance(error, OSError) else UnreachableError
-    return kind(f"{doing}: the kaggle client failed ({type(error).__name__}: {_mask(str(error))})")
+    return kind(f"{doing}: the kaggle client failed ({type(error).__name__}: {mask(str(error))})")
 
 
 def _refusal(response: Any, doing: str) -> UserError:
     code, words = response.status_code, ""
     with contextlib.suppress(ValueError, TypeError, AttributeError):
         answer = response.json()
-        code, words = int(answer.get("code") or code), _mask(str(answer.get("message") or ""))
+        code, words = int(answer.get("code") or code), mask(str(answer.get("message") or ""))
     said = f" (Kaggle says: {words})" if words else ""
     if code == 401:
         remedy = f"make a new one at {TOKEN_PAGE}"
@@ -294,7 +294,7 @@ def _refusal(response: Any, doing: str) -> UserError:
     return UserError(f"{doing}: Kaggle refuses ({code}){said}")
 
 
-def _mask(text: str) -> str:
+def mask(text: str) -> str:
     """Return the server's words on one line, shortened, with the person's secrets blotted out."""
     from kagglesdk.kaggle_env import get_access_token_from_env
 

@@ -10,7 +10,7 @@ from digit_recognizer import backend
 from digit_recognizer.bench import workloads
 from digit_recognizer.bench.timing import Program, Rates, measure_rates, measure_times
 from digit_recognizer.experiment import Augmentation, Pipeline, load
-from digit_recognizer.training.members import default_jobs
+from digit_recognizer.training.workers import LocalWorkers
 from digit_recognizer.workspace import Workspace
 
 PIPELINES = ("fast", "baseline", "deotte")
@@ -126,7 +126,7 @@ def _reading(workspace: Workspace, settings: Settings) -> Iterator[Row]:
 def _training(pipeline: Pipeline, workspace: Workspace, settings: Settings) -> Iterator[Row]:
     experiment, named = pipeline.experiment, (pipeline.file, {}, workspace)
     members = experiment.folds * len(experiment.seeds)
-    jobs = min(default_jobs(experiment, members), members)
+    jobs = min(LocalWorkers().plan(experiment, members).jobs, members)
     programs = [
         Program("project", workloads.training, (*named, jobs), parts=jobs),
         Program("plain script", workloads.plain_training, named),

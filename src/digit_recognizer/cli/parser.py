@@ -1,6 +1,7 @@
 """The argument parser of `digit-recognizer`: options of every command here, those of one command beside its function."""
 
 import argparse
+import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -165,6 +166,27 @@ def add_training_options(parser: Parser) -> None:
         metavar="N",
         help="choose epochs and seeds so that training takes this time",
     )
+
+
+def add_place(parser: Parser) -> None:
+    """Add --on."""
+    parser.add_argument(
+        "--on",
+        type=place,
+        metavar="PLACE",
+        help="train elsewhere: kaggle (a private notebook with GPUs), ray (a Ray cluster) or ray://HOST:10001",
+    )
+
+
+def place(text: str) -> str:
+    """Return a place to train that there is.
+
+    Raises:
+        ArgumentTypeError: it is none.
+    """
+    if text not in ("kaggle", "ray") and not re.fullmatch(r"ray://[^\s/:]+:\d+", text):
+        raise argparse.ArgumentTypeError(f"'{text}' is not kaggle, ray or ray://HOST:10001")
+    return text
 
 
 def add_server(parser: Parser) -> None:

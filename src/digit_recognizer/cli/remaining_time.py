@@ -49,6 +49,8 @@ class RemainingTime:
         self.done[member] = steps
         self.first.setdefault(member, (now, steps))
         self.latest[member] = now, steps
+        running = sum(0 < done < self.steps[one] for one, done in self.done.items())
+        self.jobs = max(self.jobs, running)  # a GPU gets more members while they train
 
     def seconds_left(self) -> float | None:
         """Return the time that the rest will take, or None while no pace is known."""

@@ -14,6 +14,7 @@ from digit_recognizer.formatting import duration
 from digit_recognizer.training.events import (
     EpochEnded,
     Event,
+    LogLine,
     MemberFinished,
     ModelBuilt,
     OnEvent,
@@ -51,9 +52,11 @@ class TrainingDisplay:
         match event:
             case Warned():
                 self.console.print(f"warning: {event.message}")
+            case LogLine():
+                self.console.print(event.text)
             case TrainingPlanned():
                 self.close()
-                self.run = _Run(self.console, event) if event.waiting else None
+                self.run = _Run(self.console, event) if event.waiting and event.reports_steps else None
                 self.console.print(_plan_line(event))
             case ModelBuilt() | SpeedMeasured() | StepEnded() | EpochEnded() | MemberFinished() if self.run:
                 self.run.on_event(event)
@@ -73,7 +76,8 @@ def _plan_line(plan: TrainingPlanned) -> str:
     epochs = f"{plan.experiment.epochs} epoch{'s' if plan.experiment.epochs > 1 else ''}"
     parallel = f", {min(plan.jobs, number)} in parallel" if min(plan.jobs, number) > 1 else ""
     done = f" ({finished} of {len(plan.members)} already trained)" if finished else ""
-    return f"{plan.run.name}: training {models}, at most {epochs}{parallel}{done}"
+    where = f" on {plan.where}" if plan.where else ""
+    return f"{plan.run.name}: training {models}, at most {epochs}{parallel}{where}{done}"
 
 
 class _Run:

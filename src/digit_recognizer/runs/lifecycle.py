@@ -86,6 +86,12 @@ def _warnings(before: RunRecord, now: RunRecord) -> list[str]:
     ]
 
 
+def record_environment(run: RunFolder, other: RunRecord) -> None:
+    """Write into the run's record the environment of another one: that of the machine where all members were trained."""
+    environment = {name: getattr(other, name) for name in ENVIRONMENT}
+    files.write_record(run.record, dataclasses.replace(read_run_record(run), **environment))
+
+
 def _capitalized(text: str) -> str:
     return text[0].upper() + text[1:]
 

@@ -12,7 +12,7 @@ from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.runs.records import RunMetrics
 from digit_recognizer.training import workers
 from digit_recognizer.training.events import Event, MemberFinished, OnEvent, TrainingPlanned, Warned, ignore
-from digit_recognizer.training.members import Member, choose_members, default_jobs
+from digit_recognizer.training.members import Member, choose_members
 from digit_recognizer.workspace import Workspace
 
 
@@ -24,9 +24,14 @@ class Request:
     run: str
     folds: Sequence[int] | None = None  # None: all
     full: bool = False  # on all rows instead of the folds
-    jobs: int | None = None  # side by side; None: what fills the machine
+    jobs: int | None = None  # in parallel on this machine; None: as many as is fastest
     force: bool = False
     length: workers.Length = workers.own_length
+    elsewhere: workers.Workers | None = None  # what trains instead of this machine
+
+    @property
+    def workers(self) -> workers.Workers:
+        return self.elsewhere or workers.LocalWorkers(self.jobs)
 
 
 def train(request: Request, workspace: Workspace, on_event: OnEvent = ignore) -> RunMetrics:
@@ -44,12 +49,12 @@ def train(request: Request, workspace: Workspace, on_event: OnEvent = ignore) ->
             on_event(Warned(f"moved the old run to {lifecycle.move_aside(run)}"))
     with lifecycle.locked(run.path):
         folds, warnings = lifecycle.begin_or_resume(run, request.pipeline, dataset)
-        for warning in warnings:
+        for warning in warnings if request.workers.trains_here else ():  # they are about this machine
             on_event(Warned(warning))
         files.remove_temporaries(run.path)
         waiting = [member for member in members if not _finished(run, member, on_event)]
-        jobs = request.jobs or default_jobs(experiment, len(waiting))
-        on_event(TrainingPlanned(run, experiment, members, waiting, jobs, rows=len(folds)))
+        plan = request.workers.plan(experiment, len(waiting))
+        on_event(TrainingPlanned(run, experiment, members, waiting, plan.jobs, len(folds), plan.where, plan.reports_steps))
         if waiting:
             job = workers.Job(request.pipeline, workspace, run)
 
@@ -58,7 +63,10 @@ def train(request: Request, workspace: Workspace, on_event: OnEvent = ignore) ->
                     results.write_results(run, experiment, dataset, folds)
                 on_event(event)
 
-            workers.train_members(job, waiting, jobs, keep_results, request.length)
+            nothing_trained = not run.finished()
+            elsewhere = request.workers.train(job, waiting, keep_results, request.length)
+            if elsewhere and nothing_trained:
+                lifecycle.record_environment(run, elsewhere)
         scores = results.write_results(run, experiment, dataset, folds)
         for warning in results.score_warnings(scores):
             on_event(Warned(warning))

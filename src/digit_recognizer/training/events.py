@@ -28,6 +28,13 @@ class Warned(Event):
 
 
 @dataclass(frozen=True)
+class LogLine(Event):
+    """A line to show as it is, from a machine elsewhere."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class TrainingPlanned(Event):
     """A run's training begins; `waiting` are the members that are not finished yet."""
 
@@ -37,6 +44,8 @@ class TrainingPlanned(Event):
     waiting: Sequence[Member]
     jobs: int  # members trained in parallel
     rows: int  # of the training data
+    where: str = ""  # the devices
+    reports_steps: bool = True  # whether events of members follow while they train
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """Which members a run consists of, where each lies, and how many train side by side."""
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -31,21 +30,17 @@ def choose_members(experiment: Experiment, folds: Sequence[int] | None, full: bo
 
 
 def at_full_speed(experiment: Experiment) -> int:
-    """Return how many members fill the machine: one for each `threads` of its cores, or some that share a GPU."""
-    if backend.gpus():
-        return max(1, min(5, (os.cpu_count() or 2) // 2))
+    """Return how many members fill the CPU: one for each `threads` of its cores."""
     return max(1, backend.cpu_cores() // experiment.threads)
 
 
 def default_jobs(experiment: Experiment, members: int) -> int:
-    """Return how many of `members` to train side by side: what fills the machine.
+    """Return how many of `members` to train in parallel on the CPU.
 
-    More share a CPU's cores where fewer would leave some idle in the end: five members on two cores take the time of three
+    More share its cores where fewer would leave some idle in the end: five members on two cores take the time of three
     rounds two by two, and of two and a half if three begin.
     """
     fitting = at_full_speed(experiment)
-    if backend.gpus():
-        return fitting
     return min(range(fitting, 2 * fitting), key=lambda jobs: _rounds(members, jobs, fitting))
 
 

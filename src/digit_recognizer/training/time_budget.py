@@ -25,6 +25,7 @@ from digit_recognizer.experiment import Experiment, override
 from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.training import workers
 from digit_recognizer.training.cross_validation import Request
+from digit_recognizer.training.devices import make_slots
 from digit_recognizer.training.events import EpochEnded, Event, MemberFinished, SpeedMeasured, StepEnded
 from digit_recognizer.training.members import Member, at_full_speed, choose_members, split_rows, steps_per_epoch
 from digit_recognizer.workspace import Workspace
@@ -271,7 +272,7 @@ def _paces(
                 on_speed(event.seconds_per_step)
             clock.on_event(event)
 
-        workers.train_members(workers.Job(pipeline, workspace, run), members, request.jobs, on_event)
+        workers.train_members(workers.Job(pipeline, workspace, run), members, make_slots(request.jobs, request.jobs), on_event)
     return [clock.pace(member) for member in members]
 
 

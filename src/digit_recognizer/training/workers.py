@@ -1,6 +1,7 @@
-"""Members trained in processes of their own, one after another in each, several side by side.
+"""Where members are trained: the interface, and the processes of this machine. The package `remote` has other workers.
 
-The starting process never imports Keras; a member's memory, and a crash, stay in the process that trains it.
+Each process trains one member after another. The process that starts them never imports Keras; a member's memory, and a crash,
+stay in the process that trains it.
 """
 
 import contextlib
@@ -10,17 +11,21 @@ import signal
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import connection, get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from digit_recognizer import backend, experiment
+from digit_recognizer.backend import Gpu
 from digit_recognizer.errors import DiskFullError, UserError
-from digit_recognizer.experiment import Pipeline
+from digit_recognizer.experiment import Experiment, Pipeline
 from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.runs.member import Member
+from digit_recognizer.runs.records import RunRecord
+from digit_recognizer.training.devices import Slot, Slots, make_slots
 from digit_recognizer.training.events import Event, MemberFinished, OnEvent, ignore
+from digit_recognizer.training.members import default_jobs
 from digit_recognizer.training.processes import die_with_parent
 from digit_recognizer.workspace import Workspace
 
@@ -71,64 +76,125 @@ class _Unloaded:
         return Job(pipeline, self.workspace, self.run)
 
 
+class Plan(NamedTuple):
+    """How workers will train some members."""
+
+    jobs: int  # in parallel, as far as it is known before
+    where: str  # such as `2 x Tesla T4`
+    reports_steps: bool = True  # whether events of members come while they train
+
+
+class Workers(Protocol):
+    """Where members are trained, and by what."""
+
+    trains_here: bool  # on this machine
+
+    def plan(self, experiment: Experiment, members: int) -> Plan:
+        """Return how that number of members will be trained."""
+
+    def train(self, job: Job, members: Sequence[Member], on_event: OnEvent, length: Length = own_length) -> RunRecord | None:
+        """Train `members` and leave their files in the job's run; `on_event` is called in this process.
+
+        Args:
+            length: called when a member starts, for its steps per epoch.
+
+        Returns:
+            A record of the same training with the versions and devices there, where these are not this machine's.
+
+        Raises:
+            UserError: a member's training failed; the others keep their last epoch.
+        """
+
+
+@dataclass(frozen=True)
+class LocalWorkers:
+    """Processes on this machine, each on one GPU where there are some; `jobs` is how many, None as many as is fastest."""
+
+    jobs: int | None = None
+    trains_here = True
+
+    def plan(self, experiment: Experiment, members: int) -> Plan:
+        return Plan(make_slots(self.jobs, default_jobs(experiment, members)).jobs, backend.device())
+
+    def train(self, job: Job, members: Sequence[Member], on_event: OnEvent, length: Length = own_length) -> None:
+        slots = make_slots(self.jobs, default_jobs(job.pipeline.experiment, len(members)))
+        train_members(job, members, slots, on_event, length)
+
+
+@dataclass
+class _Worker:
+    """A process, its place and what it trains."""
+
+    process: Any
+    slot: Slot
+    member: Member
+
+
 def train_members(
     job: Job,
     members: Sequence[Member],
-    jobs: int,
+    slots: Slots,
     on_event: OnEvent,
     length: Length = own_length,
 ) -> None:
-    """Train `members` in processes of their own, `jobs` at a time; `on_event` is called in this process.
-
-    `length` is called when a member starts.
-
-    Raises:
-        UserError: a member's training failed; those running beside it keep their last epoch.
-    """
+    """Train `members` in processes of their own, as many at a time as there are `slots`; as `Workers.train`."""
     waiting = list(members)
     backend.prepare_environment(job.pipeline.experiment.threads)
-    context = get_context("spawn")
-    workers: dict[connection.Connection, tuple[Any, Member]] = {}
+    workers: dict[connection.Connection, _Worker] = {}
+
+    def assign(pipe: connection.Connection) -> None:
+        workers[pipe].member = waiting.pop(0)
+        _send(pipe, (workers[pipe].member, length(workers[pipe].member)))
+
     try:
-        for _ in range(min(jobs, len(waiting))):
-            mine, theirs = context.Pipe()
-            process = context.Process(target=_work, args=(theirs, job, jobs, os.getpid()), name=PROCESS_NAME)
-            _start(process)
-            theirs.close()
-            workers[mine] = (process, waiting.pop(0))
-            _send(mine, workers[mine][1], length)
-        while workers:
+        while waiting or workers:
+            while waiting and (slot := slots.take()):
+                pipe, process = _start(job, slots.jobs, slot.gpu)
+                workers[pipe] = _Worker(process, slot, waiting[0])
+                assign(pipe)
             for pipe in connection.wait(list(workers)):
-                process, member = workers[pipe]
-                event = _receive(pipe, process, member)
+                worker = workers[pipe]
+                event = _receive(pipe, worker.process, worker.member)
+                slots.on_event(worker.slot, event)
                 on_event(event)
-                if isinstance(event, MemberFinished):
-                    following = waiting.pop(0) if waiting else None
-                    _send(pipe, following, length)
-                    if following is None:
-                        del workers[pipe]
-                        process.join()
-                    else:
-                        workers[pipe] = (process, following)
+                if not isinstance(event, MemberFinished):
+                    continue
+                if waiting and slots.keep(worker.slot):
+                    assign(pipe)
+                else:
+                    _send(pipe, None)
+                    del workers[pipe]
+                    worker.process.join()
     finally:
-        for process, _ in workers.values():
-            process.kill()
-            process.join()
+        for worker in workers.values():
+            worker.process.kill()
+            worker.process.join()
 
 
-def _start(process: Any) -> None:
-    """Start a process that hears no Ctrl-C: its parent does, and ends it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited
+def _start(job: Job, jobs: int, gpu: Gpu | None) -> tuple[connection.Connection, Any]:
+    """Start a process, pinned to a GPU, that ignores Ctrl-C: its parent ends it. Return the pipe to it too."""
+    context = get_context("spawn")
+    mine, theirs = context.Pipe()
+    policy = backend.precision(job.pipeline.experiment.precision)
+    process = context.Process(target=_work, args=(theirs, job, jobs, policy, os.getpid()), name=PROCESS_NAME)
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited, as the environment is
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     try:
+        if gpu:
+            os.environ["CUDA_VISIBLE_DEVICES"] = gpu.uuid
         process.start()
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        if gpu:
+            del os.environ["CUDA_VISIBLE_DEVICES"]
+            os.environ.update({} if visible is None else {"CUDA_VISIBLE_DEVICES": visible})
+    theirs.close()
+    return mine, process
 
 
-def _send(pipe: connection.Connection, member: Member | None, length: Length) -> None:
-    order = member and (member, length(member))
+def _send(pipe: connection.Connection, assignment: tuple[Member, int | None] | None) -> None:
     with contextlib.suppress(BrokenPipeError):  # the process has ended already, which `_receive` finds
-        pipe.send(order)
+        pipe.send(assignment)
 
 
 @dataclass(frozen=True)
@@ -154,7 +220,7 @@ def _receive(pipe: connection.Connection, process: Any, member: Member) -> Event
     raise error
 
 
-def _work(pipe: connection.Connection, job: _Unloaded, jobs: int, parent: int) -> None:
+def _work(pipe: connection.Connection, job: _Unloaded, jobs: int, policy: str, parent: int) -> None:
     """Train each member that comes through `pipe`, with its length, until None does."""
     die_with_parent(parent)
     with job.run.log.open("a") as log:  # libraries talk a lot, some of them past Python
@@ -167,7 +233,7 @@ def _work(pipe: connection.Connection, job: _Unloaded, jobs: int, parent: int) -
             pipe.send(event)
 
     try:
-        _train_all(job.load(), iter(pipe.recv, None), jobs, send)
+        _train_all(job.load(), iter(pipe.recv, None), jobs, policy, send)
     except Exception as error:
         send(_Failed(_in_one_line(error), _disk_full(error), traceback.format_exc()))
 
@@ -183,21 +249,26 @@ def _in_one_line(error: Exception) -> str:
     return message.strip().partition("\n")[0]
 
 
-def _train_all(job: Job, assignments: Iterable[tuple[Member, int | None]], jobs: int, on_event: OnEvent) -> None:
+def _train_all(job: Job, assignments: Iterable[tuple[Member, int | None]], jobs: int, policy: str, on_event: OnEvent) -> None:
     """Configure the backend, then train the members."""
     threads = job.pipeline.experiment.threads
     backend.configure(threads, job.pipeline.experiment.deterministic)
-    train_here(job, assignments, on_event, max(1, min(4, (os.cpu_count() or 1) // jobs - threads)))
+    train_here(job, assignments, on_event, max(1, min(4, (os.cpu_count() or 1) // jobs - threads)), policy)
 
 
 def train_here(
-    job: Job, assignments: Iterable[tuple[Member, int | None]], on_event: OnEvent = ignore, loader_workers: int = 1
+    job: Job,
+    assignments: Iterable[tuple[Member, int | None]],
+    on_event: OnEvent = ignore,
+    loader_workers: int = 1,
+    policy: str | None = None,
 ) -> None:
     """Train members in this process, which imports Keras.
 
     Args:
         assignments: each member with its steps per epoch; None: those of its experiment.
         loader_workers: threads or processes that prepare batches.
+        policy: Keras's dtype policy, the same for all members of a run; None: that of this machine's devices.
 
     Raises:
         UserError: a training failed.
@@ -208,7 +279,8 @@ def train_here(
     from digit_recognizer.training.members import split_rows
 
     dataset, folds = load_dataset(job.workspace), load_folds(job.run.folds)
+    wanted = job.pipeline.experiment if policy is None else replace(job.pipeline.experiment, precision=policy)
     for member, steps in assignments:
         split, folder = split_rows(folds, member.fold), job.run.member(member)
-        task = Task(job.pipeline.experiment, dataset, split, member, folder, on_event, loader_workers)
+        task = Task(wanted, dataset, split, member, folder, on_event, loader_workers)
         train_member(task if steps is None else task.of_length(steps))

@@ -21,7 +21,7 @@ from digit_recognizer.runs.member import Member
 from digit_recognizer.runs.records import read_member_metrics
 from digit_recognizer.training.events import EpochEnded, Event, MemberFinished, OnEvent
 from digit_recognizer.training.members import choose_members
-from digit_recognizer.training.workers import Job, train_members
+from digit_recognizer.training.workers import Job, LocalWorkers
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def _train_folds(job: Job, dataset: Dataset, on_event: OnEvent, on_epoch: Callab
     for member in finished:
         fold_done(member)
     if waiting := [member for member in members if member not in finished]:
-        train_members(job, waiting, 1, on_training_event)
+        LocalWorkers(jobs=1).train(job, waiting, on_training_event)
     seconds = sum(read_member_metrics(folder.member(member)).seconds for member in members)
     files.write_npz(folder.oof, probabilities=oof, label=labels, fold=folds, seconds=np.array(seconds))
 

@@ -4,6 +4,7 @@ import contextlib
 import statistics
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,13 +33,16 @@ def train(
     minutes: float | None = None,
     full: bool = False,
     force: bool = False,
+    on: str | None = None,
 ) -> None:
     """Train or resume cross-validation."""
     if full and folds is not None:
         raise UsageError("FULL=1 trains on all rows, so FOLDS has no effect: leave one of them out")
     changes = changes_of(set, seeds)
     requests = requests_of(workspace, pipeline, run, changes, folds=folds, full=full, jobs=jobs, force=force)
-    if minutes:
+    if on:
+        requests = _elsewhere(on, requests, workspace, minutes)
+    elif minutes:
         requests = _fit_into(minutes, requests, workspace, {} if changes or full else _measured_curve(pipeline, workspace))
     partial = [train_run(request, workspace).partial for request in requests]
     chosen, steps = selection.options_of(pipeline, run), []
@@ -50,6 +54,16 @@ def train(
         (command_line(workspace, "ensemble", **chosen), "average the models into a submission"),
     ]
     print_next(make_console(), *steps)
+
+
+def _elsewhere(on: str, requests: list["Request"], workspace: Workspace, minutes: float | None) -> list["Request"]:
+    """Return the requests with what trains them."""
+    from digit_recognizer.remote.places import workers_on
+
+    if minutes:
+        raise UsageError("MINUTES measures this machine, so it can't be used with ON: leave one of them out")
+    workers = workers_on(on, requests, workspace)
+    return [replace(request, elsewhere=workers) for request in requests]
 
 
 def changes_of(settings: str | None, seeds: Sequence[int] | None) -> dict[str, Any]:
@@ -191,6 +205,7 @@ def _add_train_options(options: Parser) -> None:
     parser.add_training_options(options)
     options.add_argument("--full", action="store_true", help="train on all rows instead of on folds")
     options.add_argument("--force", action="store_true", help="start again: rename the old run and train a new one")
+    parser.add_place(options)
 
 
 def _add_board_options(options: Parser) -> None:

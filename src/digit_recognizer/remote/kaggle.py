@@ -1,0 +1,391 @@
+"""Members trained in a private notebook on Kaggle: pushed, watched, fetched, checked and put into their runs.
+
+One notebook trains the members of all runs that a command names. What is on its way stands in `remote/` of the workspace, so
+that the same command continues to watch after Ctrl-C, also on another day.
+"""
+
+import collections
+import datetime
+import functools
+import hashlib
+import json
+import re
+import secrets
+import shutil
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from digit_recognizer import experiment, files
+from digit_recognizer.data.dataset import Dataset, load_dataset
+from digit_recognizer.errors import DamagedError, UserError
+from digit_recognizer.experiment import Experiment, Pipeline
+from digit_recognizer.formatting import duration
+from digit_recognizer.kaggle_client import PAGE, UnreachableError
+from digit_recognizer.remote import notebooks
+from digit_recognizer.remote.notebook_script import make_script
+from digit_recognizer.remote.notebooks import Notebook, Status
+from digit_recognizer.remote.pushed import Pushed, PushedStore
+from digit_recognizer.remote.session import ARCHIVE, RESULT, SessionJob, SessionResult
+from digit_recognizer.runs import results
+from digit_recognizer.runs.folder import RunFolder
+from digit_recognizer.runs.member import Member
+from digit_recognizer.runs.records import TRAIN_ANEW, RunRecord, read_run_record
+from digit_recognizer.training.cross_validation import Request
+from digit_recognizer.training.events import LogLine, MemberFinished, OnEvent, Warned
+from digit_recognizer.training.members import choose_members
+from digit_recognizer.training.workers import Job, Length, Plan, own_length
+from digit_recognizer.workspace import PIPELINES, Workspace, git_commit
+
+POLL_SECONDS = 15.0
+OUTAGE_SECONDS = 3600.0  # without an answer, after which watching ends
+MARGIN_SECONDS = 20 * 60  # at the end of a session, to stop the training and save its checkpoints
+LEAST_SECONDS = 10 * 60  # of GPU time that make a notebook worth it
+TAIL = 10  # lines of the log that a failed notebook shows
+_SAME_COMMAND = "the same command continues to watch it, also on another day"
+
+
+@dataclass(frozen=True)
+class KaggleWorkers:
+    """Trains the members of some runs, those of one command, in one notebook on Kaggle with two GPUs."""
+
+    requests: Sequence[Request]
+    workspace: Workspace
+    trains_here = False
+
+    def plan(self, experiment: Experiment, members: int) -> Plan:
+        return Plan(jobs=1, where="Kaggle", reports_steps=False)
+
+    def train(self, job: Job, members: Sequence[Member], on_event: OnEvent, length: Length = own_length) -> RunRecord:
+        """Have the members trained, and put them into the run's folder.
+
+        Returns:
+            The run's record as the notebook wrote it, with the versions and devices there.
+
+        Raises:
+            UserError: no or wrong credentials, no GPU hours left, the notebook was refused, failed or stopped, or its output
+                is damaged or not of this training.
+        """
+        store, name = PushedStore(self.workspace), job.run.name
+        pushed = store.of_run(name) or self._push(on_event)
+        if pushed.runs[name] != _identity(job.pipeline, load_dataset(self.workspace)):
+            raise UserError(
+                f"{pushed.notebook} has been training '{name}' with other settings for {duration(pushed.age)}: wait for it "
+                f"with the command that started it, stop it at {pushed.notebook.page}, or train under another name (RUN=...)"
+            )
+        if not pushed.fetched:
+            pushed = self._fetch(pushed, on_event)
+        try:
+            record = _install(RunFolder(store.output(pushed) / "runs" / name), job, members, pushed, on_event)
+        except UserError:
+            store.remove_run(pushed, name)
+            raise
+        store.remove_run(pushed, name)
+        return record
+
+    def _push(self, on_event: OnEvent) -> Pushed:
+        """Push a notebook that trains what is not trained yet of all requests."""
+        dataset, store = load_dataset(self.workspace), PushedStore(self.workspace)
+        if not dataset.competition:
+            raise UserError(f"Kaggle trains on the competition's data, but input/ holds {dataset.source}: run `make data`")
+        requests = [request for request in self.requests if store.of_run(request.run) is None]
+        for request in requests:
+            _check_unchanged(RunFolder.of(self.workspace, request.run), request, dataset)
+        notebook = Notebook(notebooks.user_name(), _slug("-".join(request.run for request in requests)))
+        busy = notebooks.status(notebook)
+        if busy and busy.state in ("queued", "running"):
+            raise UserError(
+                f"{notebook} is {busy.state} already, pushed from another folder or machine: wait until it ends, stop it at "
+                f"{notebook.page}, or train under another name (RUN=...)"
+            )
+        pushed = Pushed(
+            owner=notebook.owner,
+            slug=notebook.slug,
+            token=secrets.token_hex(8),
+            time=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            commands=[command for request in requests for command in _commands(request, self.workspace)],
+            runs={request.run: _identity(request.pipeline, dataset) for request in requests},
+            git_commit=git_commit(),
+        )
+        self._send(pushed, dataset, on_event)
+        return store.save(pushed)
+
+    def _send(self, pushed: Pushed, dataset: Dataset, on_event: OnEvent) -> None:
+        seconds = float(notebooks.SESSION_SECONDS)
+        if quota := notebooks.gpu_quota():
+            on_event(LogLine(f"Kaggle: {quota.left:.1f} of {quota.allowed:.0f} GPU hours left{_until(quota.renewed)}"))
+            seconds = min(seconds, 3600 * quota.left)
+            if seconds < MARGIN_SECONDS + LEAST_SECONDS:
+                raise UserError(
+                    f"only {quota.left:.1f} GPU hours are left{_until(quota.renewed)}: wait, or train here without ON"
+                )
+        job = SessionJob(pushed.token, pushed.commands, seconds - MARGIN_SECONDS, dataset.sha256)
+        typed = "\n    ".join(" ".join(["digit-recognizer", *command]) for command in pushed.commands)
+        script = make_script(typed, job, _own_pipelines(self.requests, self.workspace))
+        notebooks.push(pushed.notebook, script, int(seconds))
+        on_event(LogLine(f"Kaggle: pushed {pushed.notebook.page}; Ctrl-C only stops watching, {_SAME_COMMAND}"))
+
+    def _fetch(self, pushed: Pushed, on_event: OnEvent) -> Pushed:
+        """Wait until the notebook has ended, and leave its output in the store."""
+        store = PushedStore(self.workspace)
+        while True:
+            watch = _Watch(pushed, store, on_event)
+            try:
+                status = watch.until_end()
+            except KeyboardInterrupt:
+                on_event(Warned(f"{pushed.notebook} goes on at {pushed.notebook.page}: {_SAME_COMMAND}"))
+                raise
+            folder = store.output(pushed)
+            result = watch.persistently(functools.partial(_download, pushed, folder))
+            if result and result.outcome == "no data" and pushed.pushes == 1:
+                on_event(LogLine("Kaggle: the first version began without the competition's data; pushing it once more"))
+                self._send(pushed, load_dataset(self.workspace), on_event)
+                pushed = store.save(replace(watch.pushed, pushes=2, events=0))
+                continue
+            if result and result.outcome in ("done", "stopped"):
+                _unpack(folder, result)
+                return store.save(replace(watch.pushed, fetched=True))
+            store.remove(pushed)
+            raise _failure(pushed, status, result, watch, on_event)
+
+
+class _Watch:
+    """Follows one notebook until it ends."""
+
+    def __init__(self, pushed: Pushed, store: PushedStore, on_event: OnEvent) -> None:
+        self.pushed, self.store, self.on_event = pushed, store, on_event
+        self.tail: collections.deque[str] = collections.deque(maxlen=TAIL)
+        self.shown = 0  # lines, by this object
+
+    def until_end(self) -> Status:
+        """Return the final status, after its log lines were shown as they came."""
+        notebook, before = self.pushed.notebook, ""
+        while True:
+            status = self.persistently(lambda: notebooks.status(notebook))
+            if status is None:
+                self.store.remove(self.pushed)
+                raise UserError(f"{notebook} is no longer on Kaggle: run the same command again to push it anew")
+            if status.state != before:
+                self.on_event(LogLine(f"Kaggle: {status.state}"))
+                before = status.state
+            if status.state != "queued":
+                self._show_log()
+            if status.state in ("complete", "error", "cancelled"):
+                return status
+            time.sleep(POLL_SECONDS)
+
+    def _show_log(self) -> None:
+        """Show the lines that were not shown yet; returns when no more come for a while."""
+        count, rest = 0, ""
+        self.tail.clear()
+        try:
+            for text in notebooks.log_events(self.pushed.notebook):
+                count += 1
+                *lines, rest = (rest + text).split("\n")
+                self.tail += filter(str.strip, lines)
+                if count > self.pushed.events:
+                    self.pushed = replace(self.pushed, events=count)
+                    for line in lines:
+                        self.on_event(LogLine(f"  {line}"))
+                        self.shown += 1
+        finally:
+            self.store.save(self.pushed)
+
+    def persistently(self, ask: Callable[[], Any]) -> Any:
+        """Return what `ask` returns, after up to an hour without a network.
+
+        Raises:
+            UserError: no answer for OUTAGE_SECONDS, or any that `ask` raises but UnreachableError.
+        """
+        began: float | None = None
+        while True:
+            try:
+                return ask()
+            except UnreachableError as error:
+                if began is None:
+                    began = time.monotonic()
+                    self.on_event(Warned(f"{error}; trying again for {duration(OUTAGE_SECONDS)}"))
+                if time.monotonic() - began > OUTAGE_SECONDS:
+                    raise UserError(
+                        f"no answer from Kaggle for {duration(OUTAGE_SECONDS)}: {self.pushed.notebook} goes on there, and "
+                        f"{_SAME_COMMAND}"
+                    ) from None
+                time.sleep(POLL_SECONDS)
+
+
+def _download(pushed: Pushed, folder: Path) -> SessionResult | None:
+    """Download the notebook's output and return its result; None where it left none of this training."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    notebooks.download_output(pushed.notebook, [RESULT, ARCHIVE], folder)
+    if not (folder / RESULT).exists():
+        return None
+    result = files.read_record(folder / RESULT, SessionResult, "run the same command again to download it again")
+    if result.token != pushed.token:
+        raise UserError(
+            f"the output of {pushed.notebook} is that of another version than this folder pushed: stop other trainings of that "
+            "name, delete the notebook, or train under another name (RUN=...)"
+        )
+    return result
+
+
+def _unpack(folder: Path, result: SessionResult) -> None:
+    """Check and unpack the archive; only files of runs are taken."""
+    archive = folder / ARCHIVE
+    if not archive.exists() or files.sha256_of(archive) != result.sha256:
+        raise UserError(f"the notebook's output {ARCHIVE} is cut or damaged: run the same command again to download it again")
+    with zipfile.ZipFile(archive) as opened:
+        for entry in opened.infolist():
+            if re.fullmatch(r"runs/[^/]+(/[^/]+)*", entry.filename) and not {"..", "."} & set(entry.filename.split("/")):
+                opened.extract(entry, folder)
+    archive.unlink()
+
+
+def _failure(pushed: Pushed, status: Status, result: SessionResult | None, watch: _Watch, on_event: OnEvent) -> UserError:
+    """Return the error for a notebook that didn't do its job, after its last lines were shown."""
+    notebook = pushed.notebook
+    match result.outcome if result else None:
+        case "no gpu":
+            return UserError(
+                f"Kaggle gave {notebook} no GPU: verify your phone number at https://www.kaggle.com/settings, which also shows "
+                "the GPU hours left"
+            )
+        case "no data":
+            return UserError(f"{notebook} found no data of the competition: accept the rules at {PAGE}/rules and try again")
+        case "other data":
+            return UserError("Kaggle's files differ from those in input/: fetch them again with `make data FORCE=1`")
+    for line in () if watch.shown else watch.tail:
+        on_event(LogLine(f"  {line}"))
+    if status.state == "cancelled":
+        return UserError(f"{notebook} was stopped on Kaggle before it had saved anything: run the same command again")
+    reason = (result and result.message) or status.reason or (watch.tail[-1] if watch.tail else "no reason given")
+    return UserError(f"{notebook} failed: {reason} (its log: {notebook.page})")
+
+
+def _install(fetched: RunFolder, job: Job, members: Sequence[Member], pushed: Pushed, on_event: OnEvent) -> RunRecord:
+    """Check a fetched run and move its members into the run's folder; a member that is unfinished brings its checkpoint.
+
+    Raises:
+        UserError: the output has not all members, is damaged, or was trained with other settings or data.
+    """
+    try:
+        record = read_run_record(fetched)
+    except UserError:
+        raise UserError(f"the output of {pushed.notebook} has no run '{job.run.name}': {pushed.notebook.page}") from None
+    here = read_run_record(job.run)
+    changed = experiment.differences(_without_seeds(here.settings), _without_seeds(record.settings))
+    if changed or record.pipeline_sha256 != job.pipeline.sha256 or record.dataset.sha256 != here.dataset.sha256:
+        what = "; ".join(changed) or "another pipeline file or other data"
+        raise UserError(f"the output of {pushed.notebook} was trained differently ({what}): run the same command again")
+    if fetched.log.exists():
+        with job.run.log.open("ab") as log:
+            log.write(fetched.log.read_bytes())
+    missing = []
+    for member in members:
+        if _is_intact(fetched, member, pushed):
+            _move(fetched.member(member).path, job.run.member(member).path)
+            on_event(MemberFinished(member))
+        else:
+            missing.append(member)
+            if fetched.member(member).checkpoint.exists():
+                _move(fetched.member(member).path, job.run.member(member).path)
+    if missing:
+        raise UserError(
+            f"the notebook's time ended with {len(members) - len(missing)} of {len(members)} models trained: the same command "
+            "trains the others in another notebook, and without ON it resumes them here from their checkpoints"
+        )
+    return replace(record, git_commit=pushed.git_commit)
+
+
+def _is_intact(fetched: RunFolder, member: Member, pushed: Pushed) -> bool:
+    try:
+        return results.is_finished(fetched, member)
+    except DamagedError as error:
+        raise UserError(f"the output of {pushed.notebook} is damaged ({error.problem}): run the same command again") from None
+
+
+def _move(source: Path, target: Path) -> None:
+    """Move a member's folder to its place, which may be on another disk, without a moment in which half of it is there."""
+    temporary = target.with_name(f".{target.name}.incoming")
+    shutil.rmtree(temporary, ignore_errors=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(source, temporary)
+    shutil.rmtree(target, ignore_errors=True)
+    temporary.rename(target)
+
+
+def _commands(request: Request, workspace: Workspace) -> Iterator[list[str]]:
+    """Yield the arguments of `digit-recognizer` that train the unfinished members of a request."""
+    finished = set(RunFolder.of(workspace, request.run).finished())
+    seeds: dict[int, list[int]] = {}
+    for member in choose_members(request.pipeline.experiment, request.folds, request.full):
+        if member not in finished:
+            seeds.setdefault(member.seed, []).append(-1 if member.fold is None else member.fold)
+    together: dict[tuple[int, ...], list[int]] = {}
+    for seed, folds in seeds.items():
+        together.setdefault(tuple(folds), []).append(seed)
+    changes = {name: value for name, value in request.pipeline.changes.items() if name != "seeds"}
+    for folds, of_seeds in together.items():
+        command = ["train", f"--pipeline={request.pipeline.name}", f"--run={request.run}", f"--seeds={_listed(of_seeds)}"]
+        if request.jobs:
+            command.append(f"--jobs={request.jobs}")
+        if changes:
+            command.append("--set=" + " ".join(f"{name}={_literal(value)}" for name, value in changes.items()))
+        yield [*command, "--full" if request.full else f"--folds={_listed(folds)}"]
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ",".join(map(str, numbers))
+
+
+def _literal(value: Any) -> str:
+    """Return a value as SET takes it: a Python literal without spaces."""
+    return repr(value).replace(" ", "")
+
+
+def _own_pipelines(requests: Sequence[Request], workspace: Workspace) -> dict[str, bytes]:
+    """Return the pipeline files that the wheel lacks: all of the workspace, as one may load another, and those asked for."""
+    own = workspace.root / "pipelines"
+    paths = [*(() if own.resolve() == PIPELINES.resolve() else own.glob("*.py")), *(it.pipeline.file for it in requests)]
+    return {path.name: path.read_bytes() for path in paths if path.parent.resolve() != PIPELINES.resolve()}
+
+
+def _check_unchanged(run: RunFolder, request: Request, dataset: Dataset) -> None:
+    """Refuse a run that was begun with other settings before anything is pushed.
+
+    Raises:
+        UserError: it was.
+    """
+    if not run.record.exists() or request.force:
+        return
+    before = read_run_record(run)
+    now = _without_seeds(experiment.settings(request.pipeline.experiment))
+    changed = experiment.differences(_without_seeds(before.settings), now)
+    if changed or before.dataset.sha256 != dataset.sha256:
+        what = "; ".join(changed) or "other data"
+        raise UserError(f"{run} was begun with other settings: {what}. {TRAIN_ANEW.capitalize()}")
+
+
+def _identity(pipeline: Pipeline, dataset: Dataset) -> str:
+    """Return a hash of what a notebook is asked to train, apart from the seeds."""
+    asked = [_without_seeds(experiment.settings(pipeline.experiment)), pipeline.sha256, dataset.sha256]
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _without_seeds(settings: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name != "seeds"}
+
+
+def _slug(name: str) -> str:
+    """Return a notebook's slug for runs of this name: Kaggle takes small letters, digits and dashes, 50 at most."""
+    plain = re.sub(r"[^a-z0-9]+", "-", name.lower().replace("_", "-")).strip("-")
+    if plain != name.replace("_", "-") or len(plain) > 30:
+        plain = f"{plain[:22].strip('-')}-{hashlib.sha256(name.encode()).hexdigest()[:6]}".strip("-")
+    return f"digit-recognizer-{plain}"
+
+
+def _until(renewed: datetime.datetime | None) -> str:
+    return f" until {renewed:%a %d %b %H:%M} UTC" if renewed else ""

@@ -1,0 +1,87 @@
+"""What of this workspace trains on Kaggle: a record for each notebook that was pushed and whose result is not fetched yet.
+
+`remote/<notebook>-<token>.json` is the record, the folder of the same name holds the notebook's output once it is downloaded.
+"""
+
+import datetime
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from digit_recognizer import files
+from digit_recognizer.remote.notebooks import Notebook
+from digit_recognizer.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """A notebook that was pushed; `runs` are those whose members are still to be taken from its output."""
+
+    owner: str
+    slug: str
+    token: str
+    time: str  # ISO 8601, UTC
+    commands: list[list[str]]
+    runs: dict[str, str]  # run name -> hash of what was asked for
+    git_commit: str
+    events: int = 0  # log events that were shown
+    pushes: int = 1
+    fetched: bool = False
+
+    @property
+    def notebook(self) -> Notebook:
+        return Notebook(self.owner, self.slug)
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was pushed."""
+        began = datetime.datetime.fromisoformat(self.time)
+        return (datetime.datetime.now(datetime.UTC) - began).total_seconds()
+
+
+@dataclass(frozen=True)
+class PushedStore:
+    """The records of a workspace."""
+
+    workspace: Workspace
+
+    @property
+    def folder(self) -> Path:
+        return self.workspace.root / "remote"
+
+    def path(self, pushed: Pushed) -> Path:
+        return self.folder / f"{pushed.slug}-{pushed.token}.json"
+
+    def output(self, pushed: Pushed) -> Path:
+        """Return the folder for the notebook's output."""
+        return self.path(pushed).with_suffix("")
+
+    def all(self) -> list[Pushed]:
+        """Return all records, the oldest first.
+
+        Raises:
+            UserError: one is damaged.
+        """
+        remedy = "delete it, and fetch the notebook's output from its page on Kaggle"
+        found = [files.read_record(path, Pushed, remedy) for path in self.folder.glob("*.json")]
+        return sorted(found, key=lambda pushed: pushed.time)
+
+    def of_run(self, run: str) -> Pushed | None:
+        """Return the notebook that trains the run, or None."""
+        return next((pushed for pushed in self.all() if run in pushed.runs), None)
+
+    def save(self, pushed: Pushed) -> Pushed:
+        files.write_record(self.path(pushed), pushed)
+        return pushed
+
+    def remove_run(self, pushed: Pushed, run: str) -> None:
+        """Note that a run's members were taken; after the last run the record and the output are deleted."""
+        left = {name: identity for name, identity in pushed.runs.items() if name != run}
+        if left:
+            self.save(replace(pushed, runs=left))
+        else:
+            self.remove(pushed)
+
+    def remove(self, pushed: Pushed) -> None:
+        shutil.rmtree(self.output(pushed), ignore_errors=True)
+        self.path(pushed).unlink(missing_ok=True)

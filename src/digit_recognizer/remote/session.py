@@ -1,0 +1,132 @@
+"""What runs inside a notebook on Kaggle: data, training commands, and an archive of the runs.
+
+The notebook's script (notebook_script.py) calls `main` in Kaggle's working folder, beside its folder `input`.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from digit_recognizer import backend, files
+from digit_recognizer.data import dataset
+from digit_recognizer.errors import UserError
+from digit_recognizer.kaggle_client import COMPETITION
+from digit_recognizer.workspace import Workspace
+
+RESULT = "digit-recognizer.json"
+ARCHIVE = "digit-recognizer.zip"
+GRACE_SECONDS = 120  # for a training to end after Ctrl-C
+
+Outcome = Literal["done", "stopped", "failed", "no gpu", "no data", "other data"]
+
+
+@dataclass(frozen=True)
+class SessionJob:
+    """What a notebook is to do."""
+
+    token: str  # comes back with the result, so that another version's output is told apart
+    commands: list[list[str]]  # arguments of `digit-recognizer`, one training each
+    seconds: float  # after which training is stopped, so that there is time to save its checkpoints
+    dataset_sha256: str
+
+
+@dataclass(frozen=True)
+class SessionResult:
+    """What a notebook did; written after the archive."""
+
+    token: str
+    outcome: Outcome
+    message: str
+    sha256: str  # of the archive
+
+
+class _End(NamedTuple):
+    outcome: Outcome
+    message: str = ""
+
+
+def main(job_file: Path, pipelines: Path, output: Path) -> int:
+    """Do the job, leave RESULT and ARCHIVE in the folder `output`, and return an exit status.
+
+    Args:
+        pipelines: a folder with pipeline files that the package lacks.
+    """
+    began = time.monotonic()
+    job = files.read_record(job_file, SessionJob, "push the notebook again")
+    workspace = Workspace(Path(tempfile.mkdtemp(prefix="workspace-")))
+    pipelines.rename(workspace.root / "pipelines")
+    end = _prepare(job, workspace, output.parent / "input") or _train(job, workspace, began + job.seconds)
+    print(f"{end.outcome}: {end.message}" if end.message else end.outcome, flush=True)
+    _pack(workspace, output / ARCHIVE)
+    result = SessionResult(job.token, end.outcome, end.message, files.sha256_of(output / ARCHIVE))
+    files.write_record(output / RESULT, result)
+    return 0 if end.outcome in ("done", "stopped") else 1
+
+
+def _prepare(job: SessionJob, workspace: Workspace, given: Path) -> _End | None:
+    """Check the device and place the data; return why the job can't be done."""
+    if not backend.gpus():
+        return _End("no gpu")
+    print(f"training on {backend.device()}", flush=True)
+    if (folder := _competition_folder(given)) is None:
+        return _End("no data")
+    if end := _run(["data", f"--source={folder}"], workspace, float("inf")):
+        return end
+    try:
+        if dataset.load_dataset(workspace).sha256 != job.dataset_sha256:
+            return _End("other data")
+    except UserError as error:
+        return _End("failed", str(error))
+    return None
+
+
+def _competition_folder(given: Path) -> Path | None:
+    """Return the folder of the competition's files, of which Kaggle has changed the place."""
+    usual = [given / COMPETITION, given / "competitions" / COMPETITION]
+    return next((path for path in (*usual, *sorted(given.rglob("*"))) if (path / "train.csv").exists()), None)
+
+
+def _train(job: SessionJob, workspace: Workspace, deadline: float) -> _End:
+    for command in job.commands:
+        if end := _run(command, workspace, deadline):
+            return end
+    return _End("done")
+
+
+def _run(command: list[str], workspace: Workspace, deadline: float) -> _End | None:
+    """Run a command of `digit-recognizer`; return why it didn't come to its end."""
+    words = [sys.executable, "-m", "digit_recognizer", f"--workspace={workspace.root}", *command]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, errors="replace", env=environment) as process:
+        try:
+            errors = process.communicate(timeout=None if deadline == float("inf") else max(0.0, deadline - time.monotonic()))[1]
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.communicate(timeout=GRACE_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+            return _End("stopped")
+    print(errors, end="", flush=True)
+    if process.returncode:
+        return _End("failed", (errors.strip().splitlines() or [f"exit status {process.returncode}"])[-1])
+    return None
+
+
+def _pack(workspace: Workspace, path: Path) -> None:
+    """Write the runs, as paths relative to the workspace's root, into a zip file."""
+    with files.atomic(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for file in sorted(workspace.runs.rglob("*")):
+            if file.is_file() and file.name != ".lock":
+                archive.write(file, file.relative_to(workspace.root))
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), Path.cwd()))
