@@ -6,9 +6,12 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
+import urllib.parse
+import urllib.request
 from dataclasses import replace
 from pathlib import Path
 
@@ -230,6 +233,22 @@ def test_the_same_commands_in_two_clones_give_the_same_submission(tmp_path):
         assert Path(record["pipeline_file"]).is_relative_to(clone)
         submissions.append((clone / "submissions" / "smoke.csv").read_bytes())
     assert submissions[0] == submissions[1]
+
+
+def test_tensorboard_serves_until_ctrl_c_and_prints_only_its_address(trained):
+    call = [sys.executable, "-m", "digit_recognizer", "--workspace", str(trained[0]), "board", "--run=smoke"]
+    with subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        address = server.stdout.readline().split()[0]
+        with urllib.request.urlopen(f"{address}data/runs") as answer:
+            assert "seed_0/fold_0" in answer.read().decode()
+        port = urllib.parse.urlsplit(address).port
+        second = subprocess.run([*call, f"--port={port}"], capture_output=True, text=True)
+        server.send_signal(signal.SIGINT)
+        rest, complaint = server.communicate(timeout=30)
+    assert (server.returncode, rest, complaint) == (0, "", "")
+    assert second.returncode == 1
+    assert f"port {port}" in second.stderr
+    assert second.stderr.count("\n") == 1
 
 
 def test_run_of_another_pipeline_is_refused(trained):

@@ -47,10 +47,11 @@ def wrapped(text: str, width: int) -> str:
 def _wrapped_line(line: str, width: int) -> str:
     if len(line) <= width:
         return line
-    lines = [re.match(" *", line)[0]]
+    indent = re.match(" *", line)[0]
+    lines = [indent]
     for word in re.findall(r"[^\s`]*`[^`]*`\S*|\S+", line):
         if lines[-1].strip() and len(lines[-1]) + len(word) > width:
-            lines.append("  ")
+            lines.append(indent or "  ")
         lines[-1] += f"{word} "
     return "\n".join(one.rstrip() for one in lines)
 
