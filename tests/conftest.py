@@ -28,3 +28,11 @@ def bundled(tmp_path_factory):
     workspace = Workspace(tmp_path_factory.mktemp("bundled"))
     sources.fetch("bundled", workspace)
     return workspace
+
+
+@pytest.fixture
+def no_explanations(monkeypatch):
+    """Let reports leave out what a run's models explain: runs with invented predictions have no models."""
+    from digit_recognizer.report import explanation_tasks
+
+    monkeypatch.setattr(explanation_tasks, "plan", lambda *_: explanation_tasks.Plan([], []))

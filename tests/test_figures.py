@@ -69,3 +69,21 @@ def test_a_single_epoch_is_one_tick_with_a_hollow_dot_for_training():
 def test_calibration_is_drawn_with_empty_bins():
     calibration = metrics.calibration(np.array([0, 1]), np.array([[0.95, 0.05], [0.3, 0.7]]))
     assert figures.calibration_svg(calibration).startswith("<svg")
+
+
+@pytest.mark.filterwarnings("error:Glyph")
+@pytest.mark.parametrize("classes", [("一", "二"), ("$x$", r"$\frac$"), ("ä", "β")], ids=["no font", "no formula", "letters"])
+def test_names_of_classes_are_drawn_as_text_or_numbered(classes):
+    plain = figures.confusion_png(np.array([[5, 1], [0, 4]]), ("0", "1"))
+    assert figures.confusion_png(np.array([[5, 1], [0, 4]]), classes) != plain
+
+
+def test_missing_characters_are_looked_for_in_the_installed_fonts(monkeypatch):
+    from matplotlib import font_manager
+
+    assert figures.font_families(["0", "é"]) == ["DejaVu Sans"]
+    assert figures.font_families(["0", "\u2fdf"]) == []
+    characters = figures._characters
+    other = next(font for font in font_manager.fontManager.ttflist if font.name != "DejaVu Sans")
+    monkeypatch.setattr(figures, "_characters", lambda path: characters(path) | ({0x2FDF} if path == other.fname else set()))
+    assert figures.font_families(["\u2fdf"]) == ["DejaVu Sans", other.name]

@@ -16,12 +16,18 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+DEFAULT_FONT = "DejaVu Sans"  # comes with matplotlib
+
+
 def confusion_png(matrix: np.ndarray, classes: Sequence[str]) -> bytes:
     """Draw a confusion matrix, int (classes, classes), rows true labels, as a PNG.
 
-    Errors are coloured on a scale of their own (share of the row), so that the diagonal doesn't drown them. Counts are
-    written in up to 40 classes.
+    Errors have a colour scale of their own (share of the row). Counts are written for up to 40 classes. Where no installed
+    font has the characters of the classes, these are numbered.
     """
+    families = font_families(classes)
+    names = classes if families else [str(number) for number in range(len(classes))]
+    text_style = {"fontfamily": families or DEFAULT_FONT, "parse_math": False}
     size = len(classes)
     side = float(np.clip(1.2 + 0.52 * size, 3.4, 24))
     figure = new_figure(side, side)
@@ -35,17 +41,43 @@ def confusion_png(matrix: np.ndarray, classes: Sequence[str]) -> bytes:
         colour = "white" if row != column and errors[row, column] > 0.6 * worst else "black"
         text = f"{matrix[row, column]:,}"
         axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8 if size <= 20 else 6)
-    axes.set_xticks(range(size), classes, rotation=0 if max(map(len, classes)) < 3 else 90)
-    axes.set_yticks(range(size), classes)
+    axes.set_xticks(range(size), names, rotation=0 if max(map(len, names)) < 3 else 90, **text_style)
+    axes.set_yticks(range(size), names, **text_style)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set_xlabel("prediction")
+    note = "" if families else "\n(rows of confusion.csv, from 0:\nno installed font has the names)"
+    axes.set_xlabel(f"prediction{note}")
     axes.set_ylabel("label")
     wrong, total = int(matrix.sum() - matrix.trace()), int(matrix.sum())
-    axes.set_title(f"{wrong:,} of {total:,} wrong\ncolour: share of the label's images", fontsize=9)
+    axes.set_title(f"{wrong:,} of {total:,} wrong\ncolour: share of the label's images", fontsize=9, wrap=True)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def font_families(names: Sequence[str]) -> list[str]:
+    """Return the fonts that draw all characters of the names, the default one first; none where a character is in no font."""
+    from matplotlib import font_manager
+
+    default = font_manager.findfont(DEFAULT_FONT)
+    missing = {ord(character) for name in names for character in name} - _characters(default)
+    families = [DEFAULT_FONT]
+    for font in font_manager.fontManager.ttflist if missing else ():
+        if font.name.startswith("Last Resort"):  # matplotlib's font of boxes
+            continue
+        if found := missing & _characters(font.fname):
+            families.append(font.name)
+            missing -= found
+    return [] if missing else families
+
+
+def _characters(path: str) -> set[int]:
+    from matplotlib import font_manager
+
+    try:
+        return set(font_manager.get_font(path).get_charmap())
+    except (OSError, RuntimeError):  # not a font that matplotlib reads
+        return set()
 
 
 def new_figure(width: float, height: float) -> "Figure":
@@ -57,17 +89,17 @@ def new_figure(width: float, height: float) -> "Figure":
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a chart; lines of the same `colour` number share a colour, the named ones make the legend."""
+    """One line of a chart: `colour` is a number, and the lines with a name are in the legend."""
 
     x: Sequence[float]
     y: Sequence[float]
     colour: int = 0
     name: str = ""
     dashed: bool = False
-    mark: float | None = None  # the x that gets a dot
+    mark: float | None = None  # an x that is marked by a dot
 
 
-Scale = Literal["linear", "log", "accuracy"]  # accuracy: logarithmic in the error, so that 0.99 and 0.999 lie apart
+Scale = Literal["linear", "log", "accuracy"]  # "accuracy" is logarithmic in the error
 
 
 def lines_svg(lines: Sequence[Line], x_label: str, y_label: str, scale: Scale = "linear") -> str:
@@ -76,7 +108,7 @@ def lines_svg(lines: Sequence[Line], x_label: str, y_label: str, scale: Scale = 
     axes = figure.subplots()
     for line in lines:
         x, y = np.asarray(line.x), np.asarray(line.y, dtype=np.float64)
-        x, y = x[~np.isnan(y)], y[~np.isnan(y)]  # so that the line runs on between measurements
+        x, y = x[~np.isnan(y)], y[~np.isnan(y)]  # a line through the measured values
         y = np.clip(1 - y, 1e-5, 1) if scale == "accuracy" else y
         style = {"color": SERIES[line.colour % len(SERIES)], "label": line.name or None}
         style |= {"marker": "o", "fillstyle": "none" if line.dashed else "full"} if len(x) == 1 else {}
@@ -94,7 +126,7 @@ def lines_svg(lines: Sequence[Line], x_label: str, y_label: str, scale: Scale = 
 
 
 def boxes_svg(groups: Mapping[str, Sequence[float]], x_label: str) -> str:
-    """Draw a box plot with a point for each value, a box a group, as an SVG for the inside of an HTML page."""
+    """Draw a box for each group with a point for each value, as an SVG for the inside of an HTML page."""
     figure = new_figure(6.4, 1.1 + 0.55 * len(groups))
     axes = figure.subplots()
     ink = {"color": INK}
@@ -119,17 +151,17 @@ def calibration_svg(calibration: Calibration) -> str:
             _, low, high = proportion(right * count, count)
             axes.plot([confidence, confidence], [low, high], color=SERIES[0], linewidth=1.5)
             axes.plot(confidence, right, "o", color=SERIES[0], markersize=5)
-    axes.set(xlim=(0, 1.03), ylim=(0, 1.03), xlabel="probability of the prediction", ylabel="share that is right")
+    axes.set(xlim=(0, 1.03), ylim=(0, 1.03), xlabel="probability of the prediction", ylabel="share of correct predictions")
     return to_svg(figure)
 
 
-# Ink stands for the page's own colour of text and the series' for its CSS variables, so that one drawing suits light and dark.
+# In a page, INK becomes the colour of its text and SERIES its CSS variables, for the light and the dark scheme.
 INK = "#000000"
 SERIES = ("#2563eb", "#d9480f", "#16803c", "#a21caf", "#a16207", "#0e7490", "#be123c", "#525252")
 
 
 def set_scale(axes: "Axes", scale: Scale) -> None:
-    """Scale the y axis over what is drawn already."""
+    """Scale the y axis of what is drawn already."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     if scale == "linear":
@@ -161,7 +193,7 @@ def to_svg(figure: "Figure") -> str:
 
 
 def _for_page(svg: str) -> str:
-    """Take out what would collide with the page or with another drawing in it: size, styles, fonts, ids and colours."""
+    """Replace what would conflict with the page or another drawing in it: size, styles, fonts, ids and colours."""
     svg = re.sub(r"<(metadata|style)[ >].*?</\1>", "", svg, flags=re.DOTALL)
     size = r'<svg(.*?) width="([0-9.]+)pt" height="[0-9.]+pt"'
     svg = re.sub(size, r'<svg\1 style="max-width: calc(1.35 * \2px)" fill="currentColor" aria-hidden="true"', svg, count=1)

@@ -9,8 +9,10 @@ import numpy as np
 from digit_recognizer import figures, metrics
 from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.formatting import winner
+from digit_recognizer.report.digit_details import digit_details
 from digit_recognizer.report.digit_sheet import Digit, DigitSheet, percent
 from digit_recognizer.report.rendering import write_page
+from digit_recognizer.report.verdicts import Verdicts, seed_verdicts, test_verdicts
 from digit_recognizer.runs.comparison import common_rows
 from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.runs.run import Run, read_run
@@ -47,10 +49,12 @@ def write_blend(
     """
     runs = [read_run(folder, dataset) for folder in folders]
     rows = common_rows(runs)
-    columns = [column for run in runs for column in _columns(run, rows)]
+    columns = [column for run in runs for column in _seeds(run, rows)]
     labels = dataset.labels[rows]
     sheet = DigitSheet(dataset)
     blend = metrics.accuracy(labels, oof[rows])
+    verdicts = _member_verdicts(runs, test)
+    disputed = _disputed(verdicts, dataset, sheet)
     return write_page(
         path,
         "blend.html",
@@ -65,7 +69,8 @@ def write_blend(
         columns=[column.name for column in columns],
         disagreement=_disagreement(columns),
         size_curve=_size_curve(labels, columns, blend.value) if len(columns) > 1 else "",
-        disputed=_disputed(runs, test, dataset, sheet),
+        disputed=disputed,
+        details=digit_details(dataset, sheet, None, verdicts),
     )
 
 
@@ -73,17 +78,18 @@ def _compared(name: str, run: Run, oof: np.ndarray, rows: np.ndarray) -> str:
     return winner(name, run.name, metrics.compare(run.labels[rows], oof[rows].argmax(axis=1), run.predictions[rows]))
 
 
-def _columns(run: Run, rows: np.ndarray) -> list[SeedPredictions]:
+def _member_verdicts(runs: Sequence[Run], test: np.ndarray) -> Verdicts:
+    """Return the blend's probabilities for the test images, and those of each member of the runs."""
+    each = {run.name: test_verdicts(run) for run in runs}
+    names = [f"{run} {name}" for run, verdicts in each.items() for name in verdicts.names]
+    return Verdicts("member", names, test, np.concatenate([verdicts.each for verdicts in each.values()]))
+
+
+def _seeds(run: Run, rows: np.ndarray) -> list[SeedPredictions]:
     """Return the predictions of each seed that has predicted all `rows`."""
-    columns = []
-    for seed in sorted({result.member.seed for result in run.members}):
-        probabilities = np.full_like(run.probabilities, np.nan)
-        for result in run.members:
-            if result.member.seed == seed and result.member.fold is not None:
-                probabilities[result.predictions.rows] = result.predictions.valid
-        if metrics.predicted_rows(probabilities[rows]).all():
-            columns.append(SeedPredictions(f"{run.name} seed {seed}", probabilities[rows]))
-    return columns
+    verdicts = seed_verdicts(run)
+    complete = [(name, one[rows]) for name, one in zip(verdicts.names, verdicts.each, strict=True)]
+    return [SeedPredictions(f"{run.name} {name}", found) for name, found in complete if metrics.predicted_rows(found).all()]
 
 
 def _disagreement(columns: Sequence[SeedPredictions]) -> np.ndarray:
@@ -111,19 +117,18 @@ def _size_curve(labels: np.ndarray, columns: Sequence[SeedPredictions], blend: f
     return figures.lines_svg(lines, "models per image", "out-of-fold accuracy")
 
 
-def _disputed(runs: Sequence[Run], test: np.ndarray, dataset: Dataset, sheet: DigitSheet) -> list[Digit]:
+def _disputed(verdicts: Verdicts, dataset: Dataset, sheet: DigitSheet) -> list[Digit]:
     """Return the test digits on which the most members disagree with the majority."""
-    members = [member for run in runs for member in run.members]
-    votes = np.zeros(test.shape, np.int64)
-    for member in members:
-        votes[np.arange(len(test)), member.predictions.test.argmax(axis=1)] += 1
+    predictions = verdicts.each.argmax(axis=2)
+    votes = (predictions[..., None] == np.arange(len(dataset.classes))).sum(axis=0)
     agreed = votes.max(axis=1)
-    rows = np.lexsort((test.max(axis=1), agreed))[:GALLERY]
+    rows = np.lexsort((verdicts.probabilities.max(axis=1), agreed))[:GALLERY]
 
     def digit(row: int) -> Digit:
         voted = [label for label in np.argsort(-votes[row], kind="stable") if votes[row, label]]
         tally = ", ".join(f"{dataset.classes[label]} ({votes[row, label]})" for label in voted)
-        best = test[row].argmax()
-        return Digit(sheet.test(row), f"{dataset.classes[best]} ({percent(test[row, best])})", [tally, f"ImageId {row + 1}"])
+        best = verdicts.probabilities[row].argmax()
+        title = f"{dataset.classes[best]} ({percent(verdicts.probabilities[row, best])})"
+        return Digit(sheet.test(row), title, [tally, f"ImageId {row + 1}"])
 
-    return [digit(row) for row in rows if agreed[row] < len(members)]
+    return [digit(row) for row in rows if agreed[row] < len(predictions)]

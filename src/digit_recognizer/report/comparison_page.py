@@ -7,11 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from digit_recognizer import figures, metrics
+from digit_recognizer import experiment, figures, metrics
 from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.errors import UserError
+from digit_recognizer.report.digit_details import digit_details
 from digit_recognizer.report.digit_sheet import Digit, DigitSheet, percent
 from digit_recognizer.report.rendering import write_page
+from digit_recognizer.report.verdicts import Verdicts
 from digit_recognizer.runs.comparison import common_rows
 from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.runs.run import Run, read_run
@@ -25,6 +27,7 @@ class Pair(NamedTuple):
     first: Run
     second: Run
     comparison: metrics.Comparison
+    differences: list[str]  # of the settings
     only_first_wrong: list[Digit]
     only_second_wrong: list[Digit]
     both_wrong: list[Digit]
@@ -41,6 +44,7 @@ def write_comparison(folders: Sequence[RunFolder], dataset: Dataset, path: Path)
     runs = [read_run(folder, dataset) for folder in folders]
     rows = common_rows(runs)
     sheet = DigitSheet(dataset)
+    pairs = [_pair(first, second, rows, dataset, sheet) for first, second in combinations(runs, 2)]
     return write_page(
         path,
         "comparison.html",
@@ -49,11 +53,18 @@ def write_comparison(folders: Sequence[RunFolder], dataset: Dataset, path: Path)
         runs=runs,
         rows=len(rows),
         accuracies=[metrics.accuracy(run.labels[rows], run.probabilities[rows]) for run in runs],
-        pairs=[_pair(first, second, rows, dataset, sheet) for first, second in combinations(runs, 2)],
+        pairs=pairs,
+        details=digit_details(dataset, sheet, _run_verdicts(runs), None),
         boxes=figures.boxes_svg(
             {run.name: [fold.value for fold in run.fold_accuracies.values()] for run in runs}, "accuracy of a fold"
         ),
     )
+
+
+def _run_verdicts(runs: Sequence[Run]) -> Verdicts:
+    """Return the out-of-fold probabilities of each run, and their mean."""
+    each = np.stack([run.probabilities for run in runs])
+    return Verdicts("run", [run.name for run in runs], each.mean(axis=0), each)
 
 
 def _pair(first: Run, second: Run, rows: np.ndarray, dataset: Dataset, sheet: DigitSheet) -> Pair:
@@ -68,6 +79,7 @@ def _pair(first: Run, second: Run, rows: np.ndarray, dataset: Dataset, sheet: Di
         first,
         second,
         metrics.compare(labels, first.predictions[rows], second.predictions[rows]),
+        experiment.differences(first.record.settings, second.record.settings),
         only_first_wrong=gallery(rows[first_wrong & ~second_wrong], first.confidence),
         only_second_wrong=gallery(rows[second_wrong & ~first_wrong], second.confidence),
         both_wrong=gallery(rows[first_wrong & second_wrong], first.confidence + second.confidence),

@@ -36,6 +36,10 @@ class DigitSheet:
         """Return the place in the sheet of a test row's image."""
         return self._places.setdefault((True, int(row)), len(self._places))
 
+    def digits(self) -> list[tuple[bool, int]]:
+        """Return for each place whether it is a test digit, and its row."""
+        return list(self._places)
+
     @property
     def rows(self) -> int:
         """Rows of `columns` digits in the sheet."""

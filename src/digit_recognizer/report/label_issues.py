@@ -1,8 +1,10 @@
 """Training images whose label is probably wrong or ambiguous, and the accuracy that such labels leave possible."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from digit_recognizer import metrics
 
@@ -51,3 +53,24 @@ def find_label_issues(labels: np.ndarray, probabilities: np.ndarray) -> LabelIss
     errors = np.flatnonzero(probabilities.argmax(axis=1) != labels)
     unavoidable = np.isin(errors, np.concatenate([wrong_labels, ambiguous])).sum()
     return LabelIssues(wrong_labels, ambiguous, metrics.proportion(len(labels) - int(unavoidable), len(labels)))
+
+
+def labels_to_check(rows: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
+    """Return the table of labels.csv: `row,label,suggested,probability`, with the names of the classes.
+
+    The file that the page saves has a column `mark` more: `wrong`, `fine`, `unclear`, or empty.
+
+    Args:
+        rows: int64 (k,), training rows with a label that is probably wrong.
+        labels: int64 (n,), of all rows.
+        probabilities: out of fold, float (n, classes).
+    """
+    suggested = probabilities[rows].argmax(axis=1)
+    return pd.DataFrame(
+        {
+            "row": rows,
+            "label": [classes[label] for label in labels[rows]],
+            "suggested": [classes[label] for label in suggested],
+            "probability": probabilities[rows, suggested].round(4),
+        }
+    )

@@ -127,6 +127,11 @@ class RunFolder:
         return self.path / "report.html"
 
     @property
+    def labels(self) -> Path:
+        """The labels that are probably wrong, written with the report."""
+        return self.path / "labels.csv"
+
+    @property
     def predictions(self) -> Path:
         """What `make predict` found last."""
         return self.path / "predictions.csv"

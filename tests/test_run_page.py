@@ -1,5 +1,7 @@
-"""The report's pages as files: what they hold, for whole and partial runs, any classes and shapes. The browser looks in
-test_report_browser.py."""
+"""A run's report as a file: its figures and digits, for whole and partial runs, any classes and shapes.
+
+test_report_browser.py opens it.
+"""
 
 import base64
 import io
@@ -14,12 +16,12 @@ import pytest
 from PIL import Image
 from synthetic_run import make_dataset, make_run
 
-from digit_recognizer import metrics
 from digit_recognizer.errors import UserError
-from digit_recognizer.formatting import winner
-from digit_recognizer.report import write_blend, write_comparison, write_report
+from digit_recognizer.report import explanation_tasks, write_report
 from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.runs.run import read_run
+
+pytestmark = pytest.mark.usefixtures("no_explanations")
 
 
 @pytest.fixture(scope="module")
@@ -32,23 +34,31 @@ def run(tmp_path_factory, dataset):
     return make_run(tmp_path_factory.mktemp("runs") / "smoke", dataset)
 
 
+@pytest.fixture(scope="module")
+def page(run, dataset):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(explanation_tasks, "plan", lambda *_: explanation_tasks.Plan([], []))
+        return write_report(run, dataset).read_text("utf-8")
+
+
+def data_in(page: str, name: str):
+    """Return the JSON in a page's element of that id."""
+    return json.loads(re.search(rf'<script type="application/json" id="{name}">(.*?)</script>', page, re.DOTALL)[1])
+
+
 def cells(page: str) -> pd.DataFrame:
-    """The digits behind the confusion matrix's cells."""
-    text = re.search(r'<script type="application/json" id="cells">(.*?)</script>', page, re.DOTALL)[1]
-    return pd.DataFrame(json.loads(text)["digits"])
+    """Return the digits of the confusion matrix's cells."""
+    details, names = data_in(page, "digit-data"), ["row", "fold", "label", "prediction", "probabilities"]
+    return pd.DataFrame({name: details[name] for name in names}).iloc[data_in(page, "cell-data")]
 
 
-def test_report_is_one_file_that_needs_no_network(run, dataset):
-    path = write_report(run, dataset)
-    page = path.read_text("utf-8")
-    assert path == run.report
+def test_report_is_one_file_that_needs_no_network(page):
     addresses = re.findall(r'(?:src|href)="([^"]*)"|url\(([^)]*)\)', page)
     assert all(address.startswith(("data:", "#")) for pair in addresses for address in pair if address)
     assert "@import" not in page
 
 
-def test_report_states_accuracy_with_its_interval(run, dataset):
-    page = write_report(run, dataset).read_text("utf-8")
+def test_report_states_accuracy_with_its_interval(page, run, dataset):
     accuracy = read_run(run, dataset).accuracy
     assert f"{accuracy.value:.5f}" in page
     assert f"95 % interval {accuracy.low:.5f} to {accuracy.high:.5f}" in page
@@ -56,15 +66,15 @@ def test_report_states_accuracy_with_its_interval(run, dataset):
 
 def test_data_from_a_file_are_named_without_its_folders(run, dataset):
     from_file = replace(dataset, source="/home/somebody/downloads/digits.zip")
-    assert "<dt>Data</dt><dd>digits.zip\n" in write_report(run, from_file).read_text("utf-8")
+    assert "<dt>Data</dt><dd>digits.zip <small>" in write_report(run, from_file).read_text("utf-8")
 
 
-def test_cells_hold_all_errors_and_the_least_confident_hits(run, dataset):
-    digits = cells(write_report(run, dataset).read_text("utf-8"))
+def test_cells_hold_all_errors_and_the_least_confident_hits(page, run, dataset):
+    digits = cells(page)
     errors = pd.read_csv(run.errors)
     shown = digits[digits["label"] != digits["prediction"]]
     assert shown["row"].tolist() == errors["row"].tolist()
-    assert shown["probability"].to_numpy() == pytest.approx(errors["probability"].to_numpy(), abs=1e-4)
+    assert shown["probabilities"].map(max).to_numpy() == pytest.approx(1000 * errors["probability"].to_numpy(), abs=1.01)
 
     oof = read_run(run, dataset)
     hits = digits[(digits["label"] == 3) & (digits["prediction"] == 3)]
@@ -79,14 +89,13 @@ def sheet_of(page: str) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("L")) // 17
 
 
-def test_test_digits_are_shown_with_what_the_run_says_of_them(run, dataset):
-    page = write_report(run, dataset).read_text("utf-8")
+def test_test_digits_are_shown_with_their_predictions(page, run, dataset):
     section = page.partition('<section id="test">')[2].partition("</section>")[0]
     shown = re.findall(r"--x:(\d+);--y:(\d+).*?<b>(.*?)</b><small>([0-9.]+) %</small>.*?ImageId (\d+)", section)
     columns, lines, titles, percents, ids = zip(*shown, strict=True)
     rows, test = np.array(ids, int) - 1, read_run(run, dataset).test
-    assert (len(rows), rows[0], rows[49]) == (100, 0, len(test) - 1)
-    assert rows[50:].tolist() == np.argsort(test.max(axis=1), kind="stable")[:50].tolist()
+    assert (len(rows), rows[200], rows[-1]) == (250, 0, len(test) - 1)
+    assert rows[:200].tolist() == np.argsort(test.max(axis=1), kind="stable")[:200].tolist()
     assert [dataset.classes.index(title) for title in titles] == test[rows].argmax(axis=1).tolist()
     assert np.array(percents, float) == pytest.approx(100 * test[rows].max(axis=1), abs=0.1)
     tiles = sheet_of(page).reshape(-1, 28, 50, 28).swapaxes(1, 2)
@@ -98,8 +107,8 @@ def test_partial_run_is_reported_as_such(tmp_path, dataset):
     page = write_report(directory, dataset).read_text("utf-8")
     assert "This run is partial" in page
     assert sorted(cells(page)["fold"].unique()) == [1, 3]
-    assert 'data-fold="3"' in page
-    assert 'data-fold="0"' not in page
+    assert 'data-matrix="fold 3"' in page
+    assert 'data-matrix="fold 0"' not in page
 
 
 def test_run_without_folds_shows_curves_and_test_digits(tmp_path, dataset):
@@ -126,6 +135,13 @@ def test_several_seeds_are_reported_by_their_mean(tmp_path, dataset):
     directory = make_run(tmp_path / "seeds", dataset, seeds=(0, 1, 2))
     page = write_report(directory, dataset).read_text("utf-8")
     assert "mean of seeds" in page
+    assert 'data-matrix="seed 2"' in page
+    details, members = data_in(page, "digit-data"), read_run(directory, dataset).members
+    place = data_in(page, "cell-data")[0]
+    row, fold = details["row"][place], details["fold"][place]
+    own = [result for result in members if result.member.fold == fold]
+    verdicts = [result.predictions.valid[result.predictions.rows == row].argmax() for result in own]
+    assert [label for label, _ in details["votes"][place]] == verdicts
     assert f"{read_run(directory, dataset).accuracy.value:.5f}" in page
 
 
@@ -146,46 +162,7 @@ def test_competition_sized_report_is_small_and_fast(tmp_path):
     start = time.process_time()
     path = write_report(directory, dataset)
     assert time.process_time() - start < 10
-    assert path.stat().st_size < 3_000_000
-
-
-def test_comparison_counts_image_by_image(tmp_path, run, dataset):
-    other = make_run(tmp_path / "better", dataset, accuracy=0.97, seeds=(5,))
-    page = write_comparison([run, other], dataset, tmp_path / "comparison.html").read_text("utf-8")
-    first, second = read_run(run, dataset), read_run(other, dataset)
-    comparison = metrics.compare(dataset.labels, first.predictions, second.predictions)
-    assert winner("smoke", "better", comparison).replace("<", "&lt;") in page
-    assert f"Only smoke wrong: {comparison.only_second_right}" in page
-
-
-def test_comparison_of_partial_runs_uses_the_images_in_common(tmp_path, run, dataset):
-    half = make_run(tmp_path / "half", dataset, finished=[0, 1])
-    assert "of the 480 training images" in write_comparison([run, half], dataset, tmp_path / "page.html").read_text("utf-8")
-
-
-def test_blend_page_shows_weights_disagreement_and_size(tmp_path, run, dataset):
-    other = make_run(tmp_path / "other", dataset, seeds=(3, 4))
-    runs = [read_run(directory, dataset) for directory in (run, other)]
-    page = write_blend(
-        [run, other],
-        dataset,
-        tmp_path / "blend.html",
-        weights={"smoke": 0.25, "other": 0.75},
-        oof=0.25 * runs[0].probabilities + 0.75 * runs[1].probabilities,
-        test=0.25 * runs[0].test + 0.75 * runs[1].test,
-    ).read_text("utf-8")
-    assert "0.750" in page
-    assert "other seed 4" in page
-    assert "Accuracy by number of models" in page
-    assert "Disputed test digits" in page
-
-
-def test_blend_of_one_model_a_fold_has_no_size_curve(tmp_path, run, dataset):
-    smoke = read_run(run, dataset)
-    path = write_blend([run], dataset, tmp_path / "one.html", weights=None, oof=smoke.probabilities, test=smoke.test)
-    page = path.read_text("utf-8")
-    assert "Accuracy by number of models" not in page
-    assert "no weights" in page
+    assert path.stat().st_size < 6_000_000
 
 
 def test_history_of_a_single_epoch_can_be_drawn(tmp_path, dataset):
@@ -200,7 +177,6 @@ def test_unknown_empty_and_foreign_runs_are_refused_in_one_line(tmp_path, run, d
         (lambda: write_report(RunFolder(tmp_path / "none"), dataset), "there is no run 'none'"),
         (lambda: write_report(RunFolder(tmp_path / "empty"), dataset), "experiment.json is missing"),
         (lambda: write_report(run, foreign), "was trained on bundled"),
-        (lambda: write_comparison([run], dataset, tmp_path / "page.html"), "two runs"),
     ):
         with pytest.raises(UserError, match=words) as error:
             attempt()
@@ -212,3 +188,19 @@ def test_damaged_file_is_named(tmp_path, dataset):
     directory.oof.write_bytes(b"PK not a zip")
     with pytest.raises(UserError, match=r"oof\.npz"):
         write_report(directory, dataset)
+
+
+def test_labels_to_check_are_written_as_csv(page, run, dataset):
+    table, oof = pd.read_csv(run.labels), read_run(run, dataset)
+    assert list(table.columns) == ["row", "label", "suggested", "probability"]
+    assert len(table)
+    assert table["label"].tolist() == dataset.labels[table["row"]].tolist()
+    assert table["suggested"].tolist() == oof.predictions[table["row"]].tolist()
+    assert table["probability"].to_numpy() == pytest.approx(oof.confidence[table["row"]], abs=1e-4)
+    assert data_in(page, "label-data")["row"] == table["row"].tolist()
+
+
+def test_map_holds_all_wrong_digits(page, run, dataset):
+    details, shown = data_in(page, "digit-data"), data_in(page, "map-data")["digits"]
+    wrong = {details["row"][place] for place in shown if details["label"][place] != details["prediction"][place]}
+    assert wrong == set(read_run(run, dataset).wrong.tolist())

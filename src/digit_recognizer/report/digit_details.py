@@ -1,0 +1,86 @@
+"""What the panel for one digit shows: probabilities, the verdict of each model, and why the digit is predicted so."""
+
+import base64
+from typing import Any
+
+import numpy as np
+
+from digit_recognizer.data.dataset import Dataset
+from digit_recognizer.report.digit_sheet import DigitSheet
+from digit_recognizer.report.explanation import Explanation
+from digit_recognizer.report.verdicts import Verdicts
+
+
+def digit_details(
+    dataset: Dataset,
+    sheet: DigitSheet,
+    train: Verdicts | None,
+    test: Verdicts | None,
+    fold: np.ndarray | None = None,
+    explanations: dict[tuple[bool, int], Explanation] | None = None,
+) -> dict[str, Any]:
+    """Return the details of all digits of the sheet as JSON for script.js: lists in the order of the sheet.
+
+    Probabilities are in thousandths, rounded down. Call it when the sheet is complete but for the neighbours.
+
+    Args:
+        train: of the training images; None where a page has no predictions for them.
+        test: of the test images.
+        fold: of each training image, int (n,).
+        explanations: by (is a test image, row).
+    """
+    reasons = {_place(sheet, *key): _reason(sheet, found) for key, found in (explanations or {}).items()}
+    digits = sheet.digits()
+    verdicts = {False: train, True: test}
+    return {
+        "classes": dataset.classes,
+        "columns": sheet.columns,
+        "models": [None if one is None else {"kind": one.kind, "names": one.names} for one in verdicts.values()],
+        "test": [int(is_test) for is_test, _ in digits],
+        "row": [row for _, row in digits],
+        "label": [None if is_test else int(dataset.labels[row]) for is_test, row in digits],
+        "fold": [None if is_test or fold is None else int(fold[row]) for is_test, row in digits],
+        "prediction": [_prediction(verdicts[is_test], row) for is_test, row in digits],
+        "probabilities": [_probabilities(verdicts[is_test], row) for is_test, row in digits],
+        "votes": [_votes(verdicts[is_test], row) for is_test, row in digits],
+        "reasons": reasons,
+    }
+
+
+def _place(sheet: DigitSheet, is_test: bool, row: int) -> int:
+    return sheet.test(row) if is_test else sheet.train(row)
+
+
+def _prediction(verdicts: Verdicts | None, row: int) -> int | None:
+    if verdicts is None or np.isnan(verdicts.probabilities[row]).any():
+        return None
+    return int(verdicts.probabilities[row].argmax())
+
+
+def _probabilities(verdicts: Verdicts | None, row: int) -> list[int] | None:
+    if verdicts is None or np.isnan(verdicts.probabilities[row]).any():
+        return None
+    return np.floor(1000 * verdicts.probabilities[row]).astype(int).tolist()
+
+
+def _votes(verdicts: Verdicts | None, row: int) -> list[tuple[int, int] | None]:
+    """Return for each model its class and that class's probability."""
+    if verdicts is None:
+        return []
+    each = verdicts.each[:, row]
+    return [None if np.isnan(one).any() else (int(one.argmax()), int(1000 * one.max())) for one in each]
+
+
+def _reason(sheet: DigitSheet, found: Explanation) -> dict[str, Any]:
+    strongest = float(np.abs(found.occlusion).max())
+    scaled = np.round(127 * found.occlusion / (strongest or 1.0)).astype(np.int8)
+    return {
+        "model": found.model,
+        "classes": found.classes,
+        "neighbours": [
+            (sheet.train(row), round(float(similarity), 3))
+            for row, similarity in zip(found.neighbours, found.similarities, strict=True)
+        ],
+        "occlusion": base64.b64encode(scaled.tobytes()).decode(),
+        "strongest": round(strongest, 2),
+    }

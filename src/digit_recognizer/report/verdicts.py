@@ -1,0 +1,42 @@
+"""What several models predict for the same images, beside the prediction that is reported."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from digit_recognizer.runs.run import Run
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """Probabilities for n images; NaN where an image is not predicted."""
+
+    kind: str  # what the models are called: seed, member, run
+    names: list[str]  # of the models
+    probabilities: np.ndarray  # as reported, float (n, classes)
+    each: np.ndarray  # of each model, float (models, n, classes)
+
+
+def seed_verdicts(run: Run) -> Verdicts:
+    """Return the out-of-fold probabilities of a run for the training images, and those of each of its seeds."""
+    seeds = sorted({result.member.seed for result in run.members if result.member.fold is not None})
+    each = np.full((len(seeds), *run.probabilities.shape), np.nan, np.float32)
+    for result in run.members:
+        if result.member.fold is not None:
+            each[seeds.index(result.member.seed), result.predictions.rows] = result.predictions.valid
+    return Verdicts("seed", [f"seed {seed}" for seed in seeds], run.probabilities, each)
+
+
+def test_verdicts(run: Run) -> Verdicts:
+    """Return the probabilities of a run for the test images, and those of each of its members."""
+    return Verdicts(
+        "member",
+        [member_name(result.member.seed, result.member.fold) for result in run.members],
+        run.test,
+        np.stack([result.predictions.test for result in run.members]),
+    )
+
+
+def member_name(seed: int, fold: int | None) -> str:
+    """Return `seed 0, fold 3`, or `seed 0, all rows`."""
+    return f"seed {seed}, {'all rows' if fold is None else f'fold {fold}'}"
