@@ -59,14 +59,15 @@ wheel = max(Path("/kaggle/input").rglob("digit_recognizer-*.whl"))
         """
 ## 2. The data
 
-The command finds the competition's files below the folder, checks every cell and writes them to `input/` in the current
-folder. All other commands read them there.
+The command checks every cell of the competition's files and writes them to `input/` in the current folder. All other
+commands read them there.
 """,
     ),
     (
         CODE,
         """
-!digit-recognizer data --source=/kaggle/input
+competition = next(Path("/kaggle/input").rglob("sample_submission.csv")).parent
+!digit-recognizer data --source={competition}
 """,
     ),
     (
@@ -132,7 +133,7 @@ import html
 from IPython.display import HTML
 
 report = html.escape(Path("runs/fast/report.html").read_text(encoding="utf-8"))
-HTML(f'<iframe srcdoc="{report}" width="100%" height="800" style="border: 1px solid silver"></iframe>')
+HTML(f'<div><iframe srcdoc="{report}" width="100%" height="800" style="border: 1px solid silver"></iframe></div>')
 """,
     ),
     (

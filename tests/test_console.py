@@ -77,3 +77,13 @@ def test_next_commands_stay_whole_on_a_narrow_terminal(width, lines):
 def test_without_a_terminal_nothing_is_wrapped(capsys):
     console.make_console().print("word " * 100)
     assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+@pytest.mark.parametrize("in_notebook", [False, True])
+def test_a_notebook_is_no_terminal(in_notebook, monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.delenv("JPY_PARENT_PID", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    if in_notebook:
+        monkeypatch.setenv("JPY_PARENT_PID", "1")  # as Jupyter sets it for the commands of a cell
+    assert console.make_console().is_terminal is not in_notebook

@@ -32,8 +32,12 @@ class _Console(Console):
 
 
 def make_console() -> Console:
-    """Return a console that prints text as it is, without markup and highlighting; in a file or pipe lines are not broken."""
-    console = _Console(markup=False, highlight=False, emoji=False, soft_wrap=True)
+    """Return a console that prints text as it is, without markup and highlighting; in a file or pipe lines are not broken.
+
+    A notebook runs a command in a terminal too, but can't show lines that are drawn again, so it counts as a file.
+    """
+    terminal = False if "JPY_PARENT_PID" in os.environ else None  # None: as the output is
+    console = _Console(markup=False, highlight=False, emoji=False, soft_wrap=True, force_terminal=terminal)
     if not console.is_terminal:
         console.width = WIDTH_WITHOUT_TERMINAL
     return console
