@@ -3,12 +3,16 @@
 digit-recognizer [--workspace DIR | --demo] COMMAND [options]
 """
 
+import contextlib
 import errno
 import os
 import shutil
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+import types
+from collections.abc import Callable, Iterator, Sequence
 
 from digit_recognizer.cli.commands import COMMANDS
 from digit_recognizer.cli.console import wrapped
@@ -20,6 +24,8 @@ from digit_recognizer.workspace import Workspace
 # Errors of the disk that a person can mend: full, over quota, read-only, no permission.
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
+STOPPED = "stopped: finished work is kept, and the same command resumes"
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0, 1 for an error, 2 for wrong usage, 130 for Ctrl-C."""
@@ -30,20 +36,47 @@ def main(argv: Sequence[str] | None = None) -> int:
     workspace = Workspace(folder.expanduser().resolve()) if folder else Workspace.default()
     if demo:
         workspace = Workspace(workspace.root / DEMO)
+    with _remembered_interrupts() as interrupted:
+        return _run(lambda: command.function(workspace, **options), debug, interrupted)
+
+
+def _run(command: Callable[[], None], debug: bool, interrupted: threading.Event) -> int:
+    """Run a command, report its error in one line, and return the exit status."""
     try:
-        command.function(workspace, **options)
+        command()
         if sys.stdout:  # None where it was closed before the start
             sys.stdout.flush()
     except BrokenPipeError:  # as in `digit-recognizer pipelines | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        return _report("stopped: finished work is kept, and the same command resumes", 130)
+        return _report(STOPPED, 130)
     except Exception as error:
         if debug:
             traceback.print_exc()
+        if interrupted.is_set():  # a library has turned Ctrl-C into an error of its own
+            return _report(STOPPED, 130)
         return _report(_in_one_line(error), 2 if isinstance(error, UsageError) else 1)
     return 0
+
+
+@contextlib.contextmanager
+def _remembered_interrupts() -> Iterator[threading.Event]:
+    """Give an event that is set at Ctrl-C, which raises KeyboardInterrupt as before."""
+    interrupted, before = threading.Event(), signal.getsignal(signal.SIGINT)
+
+    def handle(number: int, frame: types.FrameType | None) -> None:
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread() or before is not signal.default_int_handler:
+        yield interrupted
+        return
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _print_any_text() -> None:

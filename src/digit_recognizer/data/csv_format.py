@@ -4,13 +4,16 @@ train.csv is `label,pixel0,...`, test.csv is `pixel0,...`, sample submission, su
 Pixels run row by row, channels last. In `label` stands the number of the class, in `Label` its name: for digits the same.
 """
 
+import csv
 import io
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from digit_recognizer import files
+from digit_recognizer.data.image_files import printable
 from digit_recognizer.errors import UserError
 
 LABEL_HEADER = "ImageId,Label"
@@ -76,6 +79,13 @@ def write_labels(path: Path, labels: np.ndarray, classes: tuple[str, ...]) -> No
     """Write class numbers (n,) as `ImageId,Label` with ids from 1 and the names of the classes."""
     lines = (f"{row},{classes[label]}" for row, label in enumerate(labels, start=1))
     files.write_text(path, "\n".join([LABEL_HEADER, *lines]) + "\n")
+
+
+def write_test_files(path: Path, names: Sequence[str]) -> None:
+    """Write which image file each row of test.csv is, as `ImageId,file` with ids from 1."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([("ImageId", "file"), *enumerate(map(printable, names), start=1)])
+    files.write_text(path, text.getvalue())
 
 
 def _pixel_columns(image_shape: tuple[int, ...]) -> list[str]:

@@ -16,6 +16,8 @@ DIGITS = tuple("0123456789")
 DIGIT_SHAPE = (28, 28, 1)
 FILES = ("train.csv", "test.csv", "sample_submission.csv")
 TEST_LABELS = "test_labels.csv"
+TEST_FILES = "test_files.csv"  # which image file each ImageId is
+ALL_FILES = (*FILES, TEST_LABELS, TEST_FILES)
 RECORD = "dataset.json"
 _CACHE = ".cache.npz"
 
@@ -137,7 +139,7 @@ def verify_files(workspace: Workspace) -> None:
 def _stamps(folder: Path) -> np.ndarray:
     """What tells that a file is unchanged without reading it: size and time of modification."""
     stamps = {}
-    for name in (*FILES, TEST_LABELS, RECORD):
+    for name in (*ALL_FILES, RECORD):
         if (folder / name).exists():
             status = (folder / name).stat()
             stamps[name] = [status.st_size, status.st_mtime_ns]

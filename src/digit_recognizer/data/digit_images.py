@@ -4,8 +4,7 @@ MNIST's way (LeCun, Cortes and Burges, http://yann.lecun.com/exdb/mnist/): the d
 side has 20 pixels, then placed in 28x28 with its centre of mass in the middle. `drawing/page/prepare.js` does the same.
 """
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,13 +13,12 @@ import numpy as np
 from digit_recognizer import files
 from digit_recognizer.data import csv_format
 from digit_recognizer.data.dataset import DIGIT_SHAPE, DIGITS
+from digit_recognizer.data.image_files import NotAnImageError, files_below, listed, printable, read_image
 from digit_recognizer.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
     from PIL.Image import Image
-
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 
 LARGEST_SIDE = 512  # pixels: larger images are reduced to this first, which also averages noise away
 FAINT, SOLID = 0.25, 0.75  # contrast with the paper up to which a pixel is paper, and from which it is ink through and through
@@ -32,7 +30,7 @@ INK = (0.01, 0.45)  # mean brightness, 0..1, outside which no digit lies: the co
 
 
 class ImageFiles(NamedTuple):
-    """What was read: names, images uint8 (n, height, width, channels), and a line for each file that could not be."""
+    """What was read: names, images uint8 (n, height, width, channels), and a line for each file with a problem."""
 
     names: list[str]
     images: np.ndarray
@@ -48,83 +46,87 @@ def read_images(paths: Sequence[Path], image_shape: tuple[int, int, int], prepar
     """Read image files, all images below folders, and rows of CSVs like the competition's test.csv.
 
     Args:
-        paths: files and folders. A row of a CSV is named `file.csv:row`, its first `file.csv:1`, which is ImageId 1.
+        paths: files and folders. A row of a CSV is named `file.csv:row`, its first `file.csv:1`, which is ImageId 1. Files that
+            have the same name in different folders are named with their folders.
         image_shape: (height, width, channels) that the model takes, square.
         prepare: bring images to MNIST's form, see `prepare_digit`; else they are only scaled. Rows of a CSV are never prepared.
 
     Raises:
         UserError: not a single image could be read.
     """
-    names, images, problems = [], [], []
+    files, images, problems = [], [], []
     for path in paths:
         try:
-            found = list(_files_at(path))
+            found = _read_path(path, image_shape, prepare)
         except UserError as error:
             problems.append(str(error))
             continue
-        for file, name in found:
-            try:
-                is_csv = file.suffix.lower() == ".csv"
-                images.append(
-                    csv_format.read_test(file, image_shape) if is_csv else _read_image(file, image_shape, prepare)[np.newaxis]
-                )
-            except UserError as error:
-                problems.append(str(error))
-            else:
-                names += [f"{name}:{row}" for row in range(1, len(images[-1]) + 1)] if is_csv else [name]
+        files += found.files
+        images += found.images
+        problems += found.problems
     if not images:
         more = f" (and {len(problems) - 1} more that can't be read)" if len(problems) > 1 else ""
         raise UserError(f"{problems[0]}{more}" if problems else "no images were named: give files or folders")
-    return ImageFiles(names, np.concatenate(images), problems)
+    names = [file.name for file in files]
+    if len(set(names)) < len(names):  # two folders' 1.png
+        names = [file.path for file in files]
+    return ImageFiles([printable(name) for name in names], np.stack(images), problems)
 
 
-def _files_at(path: Path) -> Iterator[tuple[Path, str]]:
-    """Yield the files that `path` stands for, 2.png before 10.png, each with the name to show."""
+class _File(NamedTuple):
+    name: str  # within the path that the person named
+    path: str
+
+
+class _Found(NamedTuple):
+    files: list[_File]
+    images: list[np.ndarray]
+    problems: list[str]
+
+
+def _read_path(path: Path, image_shape: tuple[int, int, int], prepare: bool) -> _Found:
+    """Read the image, the rows of a CSV, or all images of a folder."""
     if not path.exists():
-        raise UserError(f"{path}: there is no such file or folder")
-    if not path.is_dir():
-        yield path, path.name
-        return
-    names = [file.relative_to(path).as_posix() for file in path.rglob("*") if file.suffix.lower() in SUFFIXES]
-    names = [name for name in names if not Path(name).name.startswith(".")]
-    if not names:
-        raise UserError(f"{path}: holds no images ({', '.join(SUFFIXES)})")
-    for name in sorted(names, key=lambda name: re.sub(r"\d+", lambda number: number[0].zfill(12), name)):
-        yield path / name, name
+        raise UserError(f"{printable(str(path))}: there is no such file or folder")
+    if path.is_dir():
+        return _read_folder(path, image_shape, prepare)
+    if path.suffix.lower() == ".csv":
+        rows = csv_format.read_test(path, image_shape)
+        return _Found([_File(f"{path.name}:{row}", f"{path}:{row}") for row in range(1, len(rows) + 1)], list(rows), [])
+    picture = read_image(path)
+    return _Found([_File(path.name, str(path))], [_as_input(picture.image, image_shape, prepare)], list(picture.notes))
 
 
-def _read_image(path: Path, image_shape: tuple[int, int, int], prepare: bool) -> np.ndarray:
+def _read_folder(folder: Path, image_shape: tuple[int, int, int], prepare: bool) -> _Found:
+    found, left_out = _Found([], [], []), []
+    for path in files_below(folder):
+        name = path.relative_to(folder).as_posix()
+        try:
+            picture = read_image(path)
+        except NotAnImageError:
+            left_out.append(name)
+        except UserError as error:
+            found.problems.append(str(error))
+        else:
+            found.files.append(_File(name, str(path)))
+            found.images.append(_as_input(picture.image, image_shape, prepare))
+            found.problems.extend(picture.notes)
+    if left_out:
+        found.problems.append(f"{printable(str(folder))}: left out {listed(left_out)}, which Pillow can't read as images")
+    elif not found.files and not found.problems:
+        raise UserError(f"{printable(str(folder))}: holds no images")
+    return found
+
+
+def _as_input(image: "Image", image_shape: tuple[int, int, int], prepare: bool) -> np.ndarray:
     """Return uint8 `image_shape`."""
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     height, width, channels = image_shape
-    try:
-        with Image.open(path) as image:
-            image = _on_paper(ImageOps.exif_transpose(image))
-    except Exception as error:  # a damaged image raises anything from OSError to SyntaxError
-        raise UserError(f"{path} can't be read as an image ({type(error).__name__}): save it anew as PNG") from error
     if prepare:
         return prepare_digit(np.asarray(image.convert("L")), width)[..., np.newaxis]
     image = image.convert("L" if channels == 1 else "RGB").resize((width, height), Image.Resampling.LANCZOS)
     return np.asarray(image).reshape(image_shape)
-
-
-def _on_paper(image: "Image") -> "Image":
-    """Return it without transparency and with 8 bits: laid on its paper's colour, or if it is ink only, on the contrary."""
-    from PIL import Image
-
-    if image.mode.startswith("I"):
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    image = image.convert("RGBA")
-    pixels = np.asarray(image)
-    opaque = pixels[pixels[..., 3] > 127][:, :3]
-    if 2 * len(opaque) > pixels[..., 3].size:
-        paper = tuple(int(value) for value in np.median(opaque, axis=0))
-    else:
-        paper = (0, 0, 0) if len(opaque) and opaque.mean() > 127 else (255, 255, 255)
-    return Image.alpha_composite(Image.new("RGBA", image.size, (*paper, 255)), image).convert("RGB")
 
 
 def prepare_digit(grey: np.ndarray, side: int) -> np.ndarray:

@@ -19,10 +19,10 @@ def stratified_folds(labels: np.ndarray, folds: int, seed: int) -> np.ndarray:
 
     classes, counts = np.unique(labels, return_counts=True)
     if counts.min() < folds:
-        raise UserError(
-            f"folds={folds}: class {classes[counts.argmin()]} has only {counts.min()} training rows; "
-            f"each fold needs one: choose SET=folds={max(counts.min(), 2)} or fewer"
-        )
+        few = f"class {classes[counts.argmin()]} has {counts.min()} training row{'s' if counts.min() > 1 else ''}"
+        if counts.min() < 2:
+            raise UserError(f"{few}: validation needs at least two of each class: add images of it, or leave the class out")
+        raise UserError(f"{few}, too few for {folds} folds: choose SET=folds={counts.min()} or fewer")
     assigned = np.empty(len(labels), dtype=np.int8)
     splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
     for fold, (_, rows) in enumerate(splitter.split(np.zeros(len(labels)), labels)):

@@ -19,6 +19,8 @@ def fetch_data(workspace: Workspace, source: str | None, force: bool) -> None:
     with spinner(console, "checking input/") as on_progress:
         report = sources.fetch(source, workspace, force=force, on_progress=on_progress)
     console.print(report.summary)
+    for note in report.notes:
+        console.print(note)
     if report.warning:
         console.print(f"warning: {report.warning}")
 

@@ -22,7 +22,7 @@ def predict(
     run: str | None = None,
 ) -> None:
     """Recognise the digits in image files."""
-    from digit_recognizer.data import digit_images
+    from digit_recognizer.data import digit_images, image_files
     from digit_recognizer.runs.evaluation import model_probabilities
     from digit_recognizer.runs.records import read_run_record
 
@@ -30,16 +30,18 @@ def predict(
         raise UserError("name an image, several, a folder, or a CSV like test.csv: `make predict IMAGES=path`")
     console, folder = make_console(), selection.select_run(pipeline, run, workspace)
     data = read_run_record(folder).dataset
-    paths = [Path(word).expanduser() for word in selection.words(images)]
     prepare = digit_images.are_digits(data.classes, data.image_shape) and not as_is
-    found = digit_images.read_images(paths, data.image_shape, prepare)
+    found = digit_images.read_images(image_files.expand_paths(images), data.image_shape, prepare)
     for problem in found.problems:
         console.print(f"warning: {problem}")
     probabilities = model_probabilities(folder, found.images).mean(axis=0)
     predictions = digit_images.prediction_table(found.names, found.images, probabilities, data.classes)
-    digit_images.write_predictions(folder.predictions, predictions)
     console.print(predictions_table(predictions))
     console.print(f"image files were {'prepared as MNIST was (--as-is: only scaled)' if prepare else 'only scaled'}")
+    try:
+        digit_images.write_predictions(folder.predictions, predictions)
+    except OSError as error:
+        raise UserError(f"the table above is not saved: {shown(folder.predictions)}: {error.strerror}") from error
     console.print(f"all probabilities: {shown(folder.predictions)}")
 
 

@@ -3,7 +3,7 @@
 import gzip
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,8 @@ class ImageArrays:
     test_images: np.ndarray
     test_labels: np.ndarray | None
     classes: tuple[str, ...]
+    test_files: list[str] | None = None  # the image file of each test image, where they come from files
+    notes: list[str] = field(default_factory=list)  # what the person should know of the reading
 
     def check(self, source: str) -> None:
         """Raise UserError unless shapes, types and labels are what the pipelines can take."""
@@ -53,13 +55,15 @@ class ImageArrays:
             raise UserError(f"{source}: the {name} labels must go from 0 to {len(self.classes) - 1}")
 
     def write(self, folder: Path) -> None:
-        """Write train.csv, test.csv, sample_submission.csv and, where the test labels are known, test_labels.csv."""
+        """Write train.csv, test.csv, sample_submission.csv and, where they are known, test_labels.csv and test_files.csv."""
         train, test, sample = (folder / name for name in dataset.FILES)
         csv_format.write_train(train, self.images, self.labels)
         csv_format.write_test(test, self.test_images)
         csv_format.write_labels(sample, np.zeros(len(self.test_images), dtype=int), self.classes)
         if self.test_labels is not None:
             csv_format.write_labels(folder / dataset.TEST_LABELS, self.test_labels, self.classes)
+        if self.test_files is not None:
+            csv_format.write_test_files(folder / dataset.TEST_FILES, self.test_files)
 
 
 def from_parts(parts: dict[str, np.ndarray], source: str) -> ImageArrays:

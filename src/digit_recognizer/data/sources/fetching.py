@@ -49,6 +49,11 @@ class FetchReport:
         )
 
     @property
+    def notes(self) -> list[str]:
+        """What was read and left out, a line each."""
+        return self.record.get("notes", []) if self.fetched else []
+
+    @property
     def warning(self) -> str | None:
         """What the person should know about this data."""
         if self.record["contains_competition_test"]:
@@ -168,7 +173,7 @@ def _intact(workspace: Workspace) -> bool:
 
 def _reader(source: str, say: Say) -> Reader:
     """Return the function that reads `source`."""
-    return lambda staging: _NAMED[source](staging, say) if source in _NAMED else _from_path(Path(source), staging)
+    return lambda staging: _NAMED[source](staging, say) if source in _NAMED else _from_path(_located(Path(source)), staging)
 
 
 def _stage(source: str, read_source: Reader, staging: Path, say: Say) -> dict[str, Any]:
@@ -187,13 +192,14 @@ def _stage(source: str, read_source: Reader, staging: Path, say: Say) -> dict[st
     except UserError as error:  # the person knows the source, not the folder on the way
         raise UserError(f"{str(error).replace(f'{staging}/', f'{source}: ')}; mend it or download it again") from error
     record = _describe(staging, read, classes, source)
+    record["notes"] = [*_location_note(source), *(found.notes if found else [])]
     files.write_json(staging / dataset.RECORD, record)
     return record
 
 
 def _describe(folder: Path, read: dict[str, Any], classes: tuple[str, ...], source: str) -> dict[str, Any]:
     """Return the content of dataset.json for the files of a folder and what `dataset.read_arrays` read from them."""
-    names = [name for name in (*dataset.FILES, dataset.TEST_LABELS) if (folder / name).exists()]
+    names = [name for name in dataset.ALL_FILES if (folder / name).exists()]
     competition = str(read["sha256"]) == dataset.COMPETITION_SHA256
     return {
         "source": source,
@@ -223,12 +229,12 @@ def _install(folder: Path) -> None:
     """Move the complete set of files in; when this was cut short, the next call finishes it."""
     incoming = folder / _INCOMING
     if (incoming / dataset.RECORD).exists():
-        for name in (*dataset.FILES, dataset.TEST_LABELS):
+        for name in dataset.ALL_FILES:
             if (incoming / name).exists():
                 (incoming / name).replace(folder / name)
         names = files.read_json(incoming / dataset.RECORD)["files"]
-        if dataset.TEST_LABELS not in names:
-            (folder / dataset.TEST_LABELS).unlink(missing_ok=True)
+        for name in set(dataset.ALL_FILES) - set(names):
+            (folder / name).unlink(missing_ok=True)
         (incoming / dataset.RECORD).replace(folder / dataset.RECORD)
     shutil.rmtree(incoming)
 
@@ -262,13 +268,7 @@ def _from_path(path: Path, staging: Path) -> ImageArrays | None:
     if not path.exists():
         raise UserError(f"SOURCE={path}: there is no such file or folder; a source is a path or one of {', '.join(_NAMED)}")
     if path.is_dir():
-        if any((path / name).exists() for name in dataset.FILES):
-            return _copy(path, staging)
-        if (path / archives.NAME).exists():
-            return archives.extract(path / archives.NAME, staging)
-        if (path / "train").is_dir():
-            return images.load(path)
-        return arrays.load_idx(path)
+        return _from_folder(path, staging)
     if path.suffix == ".npz":
         return arrays.load_npz(path)
     if path.name in dataset.FILES:
@@ -276,6 +276,46 @@ def _from_path(path: Path, staging: Path) -> ImageArrays | None:
     if "-ubyte" in path.name:
         return arrays.load_idx(path.parent)
     return archives.extract(path, staging)
+
+
+def _from_folder(folder: Path, staging: Path) -> ImageArrays | None:
+    if any((folder / name).exists() for name in dataset.FILES):
+        return _copy(folder, staging)
+    if (folder / archives.NAME).exists():
+        return archives.extract(folder / archives.NAME, staging)
+    if (folder / "train").is_dir():
+        return images.load(folder)
+    return arrays.load_idx(folder)
+
+
+def _located(path: Path) -> Path:
+    """Return where the data of a path lies: the competition's files may be in folders below it, as in /kaggle/input."""
+    if (
+        not path.is_dir()
+        or (path / "train").is_dir()
+        or any((path / name).exists() for name in (*dataset.FILES, archives.NAME))
+    ):
+        return path
+    return _competition_files_below(path) or path
+
+
+def _location_note(source: str) -> list[str]:
+    if source in _NAMED or (found := _located(Path(source))) == Path(source):
+        return []
+    return [f"found the competition's files in {found}"]
+
+
+def _competition_files_below(folder: Path) -> Path | None:
+    """Return the only folder or zip below `folder`, at any depth, that holds the competition's files, or None.
+
+    Raises:
+        UserError: there are several.
+    """
+    found = [Path(parent) for parent, _, names in os.walk(folder) if set(dataset.FILES) <= set(names)]
+    found = found or [Path(parent, archives.NAME) for parent, _, names in os.walk(folder) if archives.NAME in names]
+    if len(found) > 1:
+        raise UserError(f"{folder} holds the competition's files twice: choose SOURCE={found[0]} or SOURCE={found[1]}")
+    return found[0] if found else None
 
 
 def _copy(folder: Path, staging: Path) -> None:

@@ -1,115 +1,128 @@
-"""A tree of image files, `train/<class>/*.png|jpg|bmp` with or without `test/` -> ImageArrays."""
+"""A tree of image files, `train/<class>/` with or without `test/` -> ImageArrays."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from digit_recognizer.data.image_files import NotAnImageError, listed, natural_key, printable, read_image
 from digit_recognizer.data.sources.arrays import ImageArrays
 from digit_recognizer.errors import UserError
 
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp"}
+
+class _Images(NamedTuple):
+    """Images of some folders, one after another."""
+
+    images: list[np.ndarray]  # uint8 (height, width, 3)
+    files: list[Path]
+    labels: list[int]  # number of the class; -1 where it is unknown
+    left_out: list[Path]
 
 
 def load(folder: Path) -> ImageArrays:
-    """Read all images of the tree; they get 3 channels if any of them has colour, else 1.
+    """Read all images of the tree, whatever Pillow reads; they get 3 channels if any of them has colour, else 1.
 
     `test/` may have a folder for each class, then the labels are known, or hold the images itself. Without `test/` a fifth of
-    the training images is held back, stratified, seed 0. Images are taken in the order of class and file name.
+    the training images is held back, stratified, seed 0. Classes and files are in natural order: img_2 before img_10.
 
     Raises:
-        UserError: a file that can't be read, is transparent or of another size than the others; no images of a class.
+        UserError: an image is damaged or of another size than the others; a class has no images.
     """
-    classes = tuple(sorted(_folders(folder / "train"), key=_natural))
+    classes = sorted(_folders(folder / "train"), key=natural_key)
+    _check_classes(folder / "train", classes)
+    train = _labelled(folder / "train", classes, classes)
+    test = _test(folder / "test", classes) if (folder / "test").is_dir() else None
+    images = _stacked([*train.images, *(test.images if test else [])], [*train.files, *(test.files if test else [])])
+    left_out = train.left_out + (test.left_out if test else [])
+    notes = [f"{len(images):,} images read"]
+    if left_out:
+        names = [path.relative_to(folder).as_posix() for path in left_out]
+        notes.append(f"left out {listed(names)}, which Pillow can't read as images")
+    count, labels = len(train.images), np.array(train.labels)
+    shown = tuple(map(printable, classes))
+    if test:
+        known = np.array(test.labels) if min(test.labels) >= 0 else None
+        files = [path.relative_to(folder).as_posix() for path in test.files]
+        return ImageArrays(images[:count], labels, images[count:], known, shown, files, notes)
+    kept, held_back = _hold_back(folder, labels)
+    files = [train.files[row].relative_to(folder).as_posix() for row in held_back]
+    return ImageArrays(images[kept], labels[kept], images[held_back], labels[held_back], shown, files, notes)
+
+
+def _check_classes(folder: Path, classes: list[str]) -> None:
     if len(classes) < 2:
-        raise UserError(f"{folder / 'train'}: need a folder of images for each class, and at least two")
+        raise UserError(f"{folder}: need a folder of images for each class, and at least two")
     bad = [name for name in classes if any(character in name for character in ",\r\n")]
     if bad:
-        raise UserError(f"{folder / 'train' / bad[0]}: the name of a class can't have a comma")
-    paths, labels = _labelled(folder / "train", classes)
-    test_paths, test_labels = _test(folder / "test", classes) if (folder / "test").is_dir() else ([], None)
-    images = _read([*paths, *test_paths])
-    train, test = images[: len(paths)], images[len(paths) :]
-    if not test_paths:
-        from sklearn.model_selection import train_test_split
-
-        try:
-            train, test, labels, test_labels = train_test_split(train, labels, test_size=0.2, stratify=labels, random_state=0)
-        except ValueError as error:
-            raise UserError(
-                f"{folder}: too few images to hold a fifth of them back for the test: add a test folder, or images "
-                f"(the smallest class has {np.bincount(labels).min()})"
-            ) from error
-    return ImageArrays(train, labels, test, test_labels, classes)
+        raise UserError(f"{folder / bad[0]}: the name of a class can't have a comma or a line break")
 
 
-def _test(folder: Path, classes: tuple[str, ...]) -> tuple[list[Path], np.ndarray | None]:
+def _hold_back(folder: Path, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows to train on and the fifth that is held back as the test set, int64."""
+    from sklearn.model_selection import train_test_split
+
+    try:
+        kept, held_back = train_test_split(np.arange(len(labels)), test_size=0.2, stratify=labels, random_state=0)
+    except ValueError as error:
+        raise UserError(
+            f"{folder}: too few images to hold a fifth of them back for the test: add a test folder, or images "
+            f"(the smallest class has {np.bincount(labels).min()})"
+        ) from error
+    return kept, held_back
+
+
+def _test(folder: Path, classes: list[str]) -> _Images:
     names = _folders(folder)
-    if names:
-        unknown = set(names) - set(classes)
-        if unknown:
-            raise UserError(f"{folder / min(unknown)}: there is no such class in train/")
-        return _labelled(folder, tuple(name for name in classes if name in names), classes)
-    paths = _image_files(folder)
-    if not paths:
-        raise UserError(f"{folder}: holds no images ({', '.join(sorted(_SUFFIXES))})")
-    return paths, None
+    if not names:
+        return _read(folder, -1)
+    unknown = set(names) - set(classes)
+    if unknown:
+        raise UserError(f"{folder / min(unknown)}: there is no such class in train/")
+    return _labelled(folder, [name for name in classes if name in names], classes)
 
 
-def _labelled(folder: Path, names: tuple[str, ...], classes: tuple[str, ...] | None = None) -> tuple[list[Path], np.ndarray]:
-    paths, labels = [], []
+def _labelled(folder: Path, names: list[str], classes: list[str]) -> _Images:
+    found = _Images([], [], [], [])
     for name in names:
-        found = _image_files(folder / name)
-        if not found:
-            raise UserError(f"{folder / name}: holds no images ({', '.join(sorted(_SUFFIXES))})")
-        paths += found
-        labels += [(classes or names).index(name)] * len(found)
-    return paths, np.array(labels)
+        for together, new in zip(found, _read(folder / name, classes.index(name)), strict=True):
+            together.extend(new)
+    return found
 
 
-def _image_files(folder: Path) -> list[Path]:
-    found = (path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES and not path.name.startswith("."))
-    return sorted(found, key=lambda path: _natural(path.name))
+def _read(folder: Path, label: int) -> _Images:
+    """Read the images of a folder, not of those in it.
+
+    Raises:
+        UserError: an image is damaged, or there is none.
+    """
+    found = _Images([], [], [], [])
+    files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+    for path in sorted(files, key=lambda path: natural_key(path.name)):
+        try:
+            found.images.append(np.asarray(read_image(path).image))
+        except NotAnImageError:
+            found.left_out.append(path)
+            continue
+        found.files.append(path)
+        found.labels.append(label)
+    if not found.images:
+        raise UserError(f"{printable(str(folder))}: holds no images")
+    return found
 
 
 def _folders(folder: Path) -> list[str]:
-    """The names of its folders, without those that systems and notebooks leave (.ipynb_checkpoints, __MACOSX)."""
+    """Return the names of its folders, without those that systems and notebooks leave (.ipynb_checkpoints, __MACOSX)."""
     return [entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith((".", "__"))]
 
 
-def _natural(name: str) -> tuple[int, str]:
-    """Order 2 before 10."""
-    stem = name.partition(".")[0]
-    return (int(stem), name) if stem.isascii() and stem.isdigit() else (1 << 62, name)
-
-
-def _read(paths: list[Path]) -> np.ndarray:
-    images = None
-    for number, path in enumerate(paths):
-        image = _read_one(path)
-        if images is None:
-            images = np.empty((len(paths), *image.shape), dtype=np.uint8)
-        if image.shape != images.shape[1:]:
+def _stacked(images: list[np.ndarray], files: list[Path]) -> np.ndarray:
+    """Return uint8 (n, height, width, channels), one channel if all images are grey."""
+    for image, path in zip(images, files, strict=True):
+        if image.shape != images[0].shape:
             raise UserError(
-                f"{path} has {image.shape[1]}x{image.shape[0]} pixels, but {paths[0]} {images.shape[2]}x{images.shape[1]}: "
-                "all images must have the same size"
+                f"{printable(str(path))} has {image.shape[1]}x{image.shape[0]} pixels, but {printable(str(files[0]))} "
+                f"{images[0].shape[1]}x{images[0].shape[0]}: all images must have the same size"
             )
-        images[number] = image
-    grey = all(np.array_equal(images[..., 0], images[..., channel]) for channel in (1, 2))
-    return np.ascontiguousarray(images[..., :1]) if grey else images
-
-
-def _read_one(path: Path) -> np.ndarray:
-    """Return uint8 (height, width, 3)."""
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            if image.mode.startswith(("I", "F")):
-                raise UserError(f"{path} has more than 8 bits a pixel: save it with 8")
-            if image.has_transparency_data and image.convert("RGBA").getextrema()[3][0] < 255:
-                raise UserError(f"{path} is transparent in places: save it without transparency")
-            return np.asarray(image.convert("RGB"))
-    except UserError:
-        raise
-    except Exception as error:  # a damaged image raises anything from OSError to SyntaxError
-        raise UserError(f"{path} can't be read as an image ({type(error).__name__}): mend or delete it") from error
+    stack = np.stack(images)
+    grey = all(np.array_equal(stack[..., 0], stack[..., channel]) for channel in (1, 2))
+    return np.ascontiguousarray(stack[..., :1]) if grey else stack

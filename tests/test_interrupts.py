@@ -1,0 +1,30 @@
+"""Ctrl-C is never reported as an error of a file, also where a library turns it into one of its own."""
+
+import os
+import signal
+
+import pytest
+
+from digit_recognizer.cli import main
+from digit_recognizer.data import sources
+from digit_recognizer.errors import UserError
+
+
+@pytest.mark.parametrize("wrapped", [UserError("train.csv can't be read"), ValueError("Error tokenizing data")])
+def test_interrupt_that_a_library_wraps_is_no_damaged_file(tmp_path, monkeypatch, capsys, wrapped):
+    def fetch(*arguments, **options):
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        except KeyboardInterrupt:
+            raise wrapped from None
+
+    monkeypatch.setattr(sources, "fetch", fetch)
+    assert main(["--workspace", str(tmp_path), "data"]) == 130
+    error = capsys.readouterr().err
+    assert "stopped" in error and "can't be read" not in error and "tokenizing" not in error
+
+
+def test_error_without_an_interrupt_stays_an_error(tmp_path, capsys):
+    assert main(["--workspace", str(tmp_path), "data", "--source=nowhere"]) == 1
+    assert "there is no such file" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
