@@ -251,6 +251,12 @@ def test_tensorboard_serves_until_ctrl_c_and_prints_only_its_address(trained):
     assert second.stderr.count("\n") == 1
 
 
+def test_pipeline_that_imports_keras_prints_nothing_of_tensorflows(tmp_path):
+    page = (ROOT / "docs" / "pipelines.md").read_text()
+    (tmp_path / "own.py").write_text(re.search(r"```python\n([^`]*import keras[^`]*)```", page)[1])
+    command(tmp_path, "settings", str(tmp_path / "own.py"))
+
+
 def test_run_of_another_pipeline_is_refused(trained):
     words = ("report", "--pipeline=fast", "--run=smoke")
     call = [sys.executable, "-m", "digit_recognizer", "--workspace", str(trained[0]), *words]

@@ -6,6 +6,7 @@ import functools
 import importlib.metadata
 import os
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,23 @@ def query_gpus() -> tuple[Gpu, ...]:
     except (OSError, subprocess.SubprocessError):
         return ()
     return _visible([_parse_gpu(line) for line in answer.stdout.splitlines() if line.count(",") == fields.count(",")])
+
+
+@contextlib.contextmanager
+def without_messages() -> Iterator[None]:
+    """Discard what the backend's native code writes to standard error until the block ends."""
+    try:
+        stderr = os.dup(2)
+    except OSError:  # it is closed
+        yield
+        return
+    try:
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
 
 
 @functools.cache

@@ -1,7 +1,6 @@
 """What all commands print with: the console, a spinner, tables, and the next commands to type."""
 
 import contextlib
-import os
 import re
 import shlex
 import sys
@@ -81,19 +80,6 @@ def spinner(console: Console, text: str) -> Iterator[Callable[[str], None]]:
         shown = text
 
     yield show
-
-
-@contextlib.contextmanager
-def without_stderr() -> Iterator[None]:
-    """Discard what libraries write to standard error, past Python too, until the block ends."""
-    kept = os.dup(2)
-    try:
-        with Path(os.devnull).open("w") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,13 @@
 """Pipelines: Python files that define an experiment, loaded by name or path."""
 
 import ast
+import contextlib
 import dataclasses
 import difflib
 import hashlib
 import importlib.util
 import inspect
+import re
 import sys
 import types
 from collections.abc import Callable, Mapping
@@ -13,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from digit_recognizer import backend
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment.changes import merged, override
 from digit_recognizer.experiment.settings import Experiment
@@ -113,6 +116,7 @@ def _import(file: Path) -> types.ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     try:
+        _import_keras_quietly(file)
         spec.loader.exec_module(module)
     except UserError:
         raise
@@ -121,6 +125,13 @@ def _import(file: Path) -> types.ModuleType:
         where = f", line {line}" if line else ""
         raise UserError(f"{file}{where}: the pipeline can't be loaded: {type(error).__name__}: {error}") from error
     return module
+
+
+def _import_keras_quietly(file: Path) -> None:
+    """Import Keras without its backend's messages, if the file imports it or TensorFlow when it is loaded."""
+    if re.search(r"^(import|from) (keras|tensorflow)\b", file.read_text(encoding="utf-8"), re.M):
+        with contextlib.suppress(ImportError), backend.without_messages():
+            import keras  # noqa: F401
 
 
 def _line_in(error: BaseException, file: Path) -> int | None:

@@ -3,7 +3,6 @@
 import contextlib
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -76,12 +75,6 @@ def keras_session() -> Iterator[None]:
     """Let Keras compute in this process, with all cores and with its backend's native messages discarded."""
     threads = os.cpu_count() or 1
     backend.prepare_environment(threads)
-    stderr = os.dup(2)
-    try:
-        with Path(os.devnull).open("w") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
+    with backend.without_messages():
         backend.configure(threads, deterministic=False)
         yield
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)

@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from digit_recognizer import backend
 from digit_recognizer.cli import parser, selection
-from digit_recognizer.cli.console import Table, command_line, make_console, print_next, shown, spinner, table, without_stderr
+from digit_recognizer.cli.console import Table, command_line, make_console, print_next, shown, spinner, table
 from digit_recognizer.cli.parser import Command, Parser, UsageError
 from digit_recognizer.cli.serving import LOOPBACK
 from digit_recognizer.errors import UserError
@@ -173,7 +174,7 @@ def board(
     if not folder.is_dir():
         raise UserError(f"there is no {shown(folder)} yet: `{command_line(workspace, 'train')}` makes a run")
     console = make_console()
-    with without_stderr():  # where TensorFlow and TensorBoard's data server print
+    with backend.without_messages():
         address = _launch_tensorboard(folder, host or LOOPBACK, port)
         console.print(f"{address} (Ctrl-C ends it)")
         with contextlib.suppress(KeyboardInterrupt):
