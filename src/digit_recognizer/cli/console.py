@@ -1,6 +1,7 @@
 """What all commands print with: the console, a spinner, tables, and the next commands to type."""
 
 import contextlib
+import os
 import re
 import shlex
 import sys
