@@ -70,9 +70,10 @@ def test_clear_gain_is_significant_and_a_small_one_is_not():
 
 
 def test_p_values_are_multiplied_by_the_number_of_finalists():
-    losses = {(number, repeat): 0.5 - 1e-4 * number for number in range(3) for repeat in range(2)}
+    losses = {(number, repeat): loss for number, loss in enumerate((0.5, 0.4999, 0.5)) for repeat in range(2)}
     one = confirmation.results(*studies([0.5, 0.4], losses))
     two = confirmation.results(*studies([0.5, 0.4, 0.45], losses))
+    assert all(found.p_value is None or found.p_value <= 1 for found in (*one, *two))
     p_values = [next(found.p_value for found in results if found.number == 1) for results in (one, two)]
     assert p_values[1] == pytest.approx(min(1, 2 * p_values[0]))
 

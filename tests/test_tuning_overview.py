@@ -5,7 +5,7 @@ import pytest
 
 from digit_recognizer.metrics import Estimate
 from digit_recognizer.tuning import journal, trials
-from digit_recognizer.tuning.overview import study_statuses
+from digit_recognizer.tuning.overview import StudyStatus, study_statuses
 from digit_recognizer.tuning.trainer import TrialResult
 from digit_recognizer.workspace import Workspace
 
@@ -44,6 +44,8 @@ def test_damaged_study_is_listed_with_its_problem(workspace):
     journal.path_of("third", workspace).write_text("{}\n")
     journal.path_of("empty", workspace).touch()
     found = {status.name: status for status in study_statuses(workspace)}
-    assert found["fast"].problem == found["empty"].problem == ""
+    for name in ("fast", "empty"):
+        assert found[name] == StudyStatus(name, 0, 0, None, None, found[name].age, "")
+    assert found["third"] == StudyStatus("third", 0, 0, None, None, found["third"].age, found["third"].problem)
     assert found["other"].problem == "the study is damaged: trial 0 has no valid accuracy"
     assert "third.journal is damaged" in found["third"].problem

@@ -34,17 +34,21 @@ def _status(path: Path) -> StudyStatus:
     from digit_recognizer.tuning.journal import open_journal
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    age = max(time.time() - path.stat().st_mtime, 0.0)
+    search, complete, best, problem = [], [], None, ""
     try:
-        study = optuna.load_study(study_name=path.stem, storage=open_journal(path))
-        search = study.get_trials(deepcopy=False)
+        search = optuna.load_study(study_name=path.stem, storage=open_journal(path)).get_trials(deepcopy=False)
         complete = trials.complete(search)
         best = trials.result_of(complete[0]) if complete else None
-    except KeyError:  # it was created, and stopped before its first entry
-        return StudyStatus(path.stem, 0, 0, None, None, age)
+    except KeyError:  # its process ended before the first entry
+        pass
     except UserError as error:
-        return StudyStatus(path.stem, 0, 0, None, None, age, str(error))
-    ended = sum(trial.state.is_finished() and trials.counts(trial) for trial in search)
-    if best is None:
-        return StudyStatus(path.stem, ended, 0, None, None, age)
-    return StudyStatus(path.stem, ended, len(complete), best.log_loss, best.accuracy, age)
+        problem = str(error)
+    return StudyStatus(
+        name=path.stem,
+        trials=sum(trial.state.is_finished() and trials.counts(trial) for trial in search),
+        complete=len(complete),
+        log_loss=best and best.log_loss,
+        accuracy=best and best.accuracy,
+        age=max(time.time() - path.stat().st_mtime, 0.0),
+        problem=problem,
+    )
