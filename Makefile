@@ -8,24 +8,29 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 	@awk -F '#= ' 'BEGIN { print "\nwith, after the target:" } /^#= / { print "  " $$2 }' Makefile
 
-#= SOURCE=kaggle        or bundled, mnist, fashion_mnist, a file, a folder (data)
-#= PIPELINE="a b"       one or several pipelines, by name or file; default fast
-#= RUN="a b"            one or several runs; after train, the name of the new run
-#= DEMO=1               use the data and the run of `make demo`
-#= FOLDS=0,2  SEEDS=0,1 train only these folds; train one model for each seed (train)
-#= SET="epochs=2 augmentation.rotation=15"  change settings (train, tune)
-#= PARTS=0,1            which of the six parts to rehearse; default 0 (rehearse)
-#= MINUTES=30           choose epochs and seeds so that training takes this long on this machine (train, rehearse)
-#= JOBS=2  FULL=1       models trained in parallel; train on all rows, not on folds (train)
-#= ON=kaggle            train in a notebook on Kaggle, or ON=ray, ON=ray://host:10001 on a Ray cluster (train)
-#= FORCE=1              replace the data (data); rename the old run and train a new one (train, demo)
-#= HOURS=8  TRIALS=50  WORKERS=2  STORAGE=postgresql://...  when to stop, trials in parallel, the database (tune)
-#= IMAGES=path          an image, several, a folder, or a CSV like test.csv (predict)
-#= FILE=path  MESSAGE="text"  another submission than the run's; a description that Kaggle shows (submit)
-#= HOST=0.0.0.0  PORT=8080  where to serve the page (draw, board, dashboard)
-#= FULL=1               also measure the time to given accuracies (bench)
+#= SOURCE=kaggle       or bundled, mnist, fashion_mnist, a file or a folder (data)
+#= PIPELINE="a b"      pipelines, by name or file; default fast
+#= RUN="a b"           runs, by name; with train, the name of the new run
+#= DEMO=1              use the data and the run of `make demo`
+#= FOLDS=0,2           train only these folds (train)
+#= SEEDS=0,1           train one model for each seed (train, rehearse)
+#= SET="epochs=2"      change settings, see `make settings` (train, rehearse, tune)
+#= MINUTES=30          choose epochs and seeds for this time (train, rehearse)
+#= JOBS=2              models trained in parallel (train, rehearse)
+#= FULL=1              train on all rows (train); time to accuracies, too (bench)
+#= FORCE=1             replace the data (data); rename the old run (train, demo)
+#= ON=kaggle           train in a notebook on Kaggle; ON=ray on a Ray cluster (train)
+#= PARTS=0,1           which of the six parts to rehearse; default 0 (rehearse)
+#= HOURS=8  TRIALS=50  when to stop (tune)
+#= WORKERS=2           trials in parallel (tune)
+#= STORAGE=postgresql://user@host/name  the study's database (tune, dashboard)
+#= IMAGES=path         an image, several, a folder, a CSV like test.csv (predict)
+#= FILE=path           another submission than the run's (submit)
+#= MESSAGE="text"      a description that Kaggle shows (submit)
+#= HOST=0.0.0.0        the address to serve on (draw, board, dashboard)
+#= PORT=8080           and the port
 
-setup:    ## make .venv with the pinned libraries (every target does this the first time)
+setup:    ## make .venv with the pinned libraries; other targets do, too
 data:     ## download the data to input/ and check it
 takes.data := SOURCE FORCE
 train:    ## train or resume cross-validation
@@ -34,7 +39,7 @@ rehearse: ## train, ensemble and score on mock test sets cut from train.csv
 takes.rehearse := PIPELINE RUN PARTS SET SEEDS JOBS MINUTES DEMO
 report:   ## write runs/<run>/report.html, and a comparison of several runs
 takes.report := PIPELINE RUN DEMO
-ensemble: ## blend a run's models, or several runs, into submissions/<name>.csv
+ensemble: ## blend models or runs into submissions/<name>.csv
 takes.ensemble := PIPELINE RUN DEMO
 submit:   ## upload the submission to Kaggle and wait for the score
 takes.submit := PIPELINE RUN FILE MESSAGE DEMO
@@ -50,7 +55,7 @@ status:   ## list the runs, studies and submissions
 takes.status := PIPELINE RUN DEMO
 pipelines: ## list the pipelines
 takes.pipelines :=
-settings: ## list every setting with its default, its meaning and the pipeline's value
+settings: ## list every setting with its value, default and meaning
 takes.settings := PIPELINE
 demo:     ## run all steps on bundled digits, in demo/, in about two minutes
 takes.demo := FORCE
@@ -78,7 +83,7 @@ test-all: $(READY_TO_TEST) ## run all tests
 lint: $(READY_TO_TEST) ## check style and formatting
 	@$(BIN)/ruff check && $(BIN)/ruff format --check
 
-clean: ## remove .venv, demo/ and caches; never data, runs, studies or submissions
+clean: ## remove .venv, demo/ and caches, never data or results
 	@rm -rf .venv demo build .pytest_cache .ruff_cache src/*.egg-info && find src tests pipelines -name __pycache__ -prune -exec rm -rf {} +
 
 COMMANDS := $(patsubst takes.%,%,$(filter takes.%,$(.VARIABLES)))

@@ -176,6 +176,13 @@ def test_environment_sets_no_option_and_a_line_says_so(ready):
     assert "ignored, as set in the environment: FILE; type variables after `make submit`" in done.stderr
 
 
+def test_help_explains_each_variable(checkout):
+    makefile = (ROOT / "Makefile").read_text()
+    taken = {name for names in re.findall(r"^takes\.[a-z]+ :=(.*)", makefile, re.M) for name in names.split()}
+    explained = checkout.make("help").stdout.partition("with, after the target:")[2]
+    assert set(re.findall(r"\b([A-Z]+)=", explained)) == taken
+
+
 def test_every_command_but_two_has_a_target_that_takes_its_options():
     takes = dict(re.findall(r"^takes\.([a-z]+) :=(.*)", (ROOT / "Makefile").read_text(), re.M))
     parser = make_parser(COMMANDS)
@@ -194,6 +201,7 @@ def test_make_alone_lists_all_targets_and_makes_nothing(checkout):
     )
     listed = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("  make ")]
     assert listed == targets.split()
+    assert max(map(len, done.stdout.splitlines())) <= 80
     assert not (checkout.folder / ".venv").exists()
 
 
