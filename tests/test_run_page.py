@@ -7,6 +7,7 @@ import base64
 import io
 import json
 import re
+import sys
 import time
 from dataclasses import replace
 
@@ -198,6 +199,15 @@ def test_labels_to_check_are_written_as_csv(page, run, dataset):
     assert table["suggested"].tolist() == oof.predictions[table["row"]].tolist()
     assert table["probability"].to_numpy() == pytest.approx(oof.confidence[table["row"]], abs=1e-4)
     assert data_in(page, "label-data")["row"] == table["row"].tolist()
+
+
+def test_report_without_cleanlab_lacks_only_the_labels_to_check(page, run, dataset, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cleanlab", None)  # as in Kaggle's notebooks
+    monkeypatch.setattr(explanation_tasks, "plan", lambda *_: explanation_tasks.Plan([], []))
+    without = write_report(run, dataset).read_text("utf-8")
+    assert "the library cleanlab is not installed" in without
+    for name in ("digit-data", "cell-data", "map-data"):
+        assert data_in(without, name) == data_in(page, name)
 
 
 def test_map_holds_all_wrong_digits(page, run, dataset):

@@ -37,7 +37,7 @@ def write_report(folder: RunFolder, dataset: Dataset) -> Path:
     plan = explanation_tasks.plan(run, dataset, issues)
     with Background(plan.tasks, dataset.images) as background:
         values = {
-            **(_out_of_fold(run, verdicts, issues, dataset, sheet) if issues else {}),
+            **(_out_of_fold(run, verdicts, issues, dataset, sheet) if len(run.rows) else {}),
             "curves": run_charts.learning_curves(run),
             "boxes": run_charts.fold_boxes(run) if len(run.rows) else "",
             "test_digits": _test_digits(run, dataset, sheet),
@@ -56,8 +56,10 @@ def write_report(folder: RunFolder, dataset: Dataset) -> Path:
     return write_page(folder.report, "run.html", dataset=dataset, sheet=sheet, details=details, run=run, **values)
 
 
-def _out_of_fold(run: Run, verdicts: Verdicts, issues: LabelIssues, dataset: Dataset, sheet: DigitSheet) -> dict[str, Any]:
-    """Return the template's values that need out-of-fold predictions."""
+def _out_of_fold(
+    run: Run, verdicts: Verdicts, issues: LabelIssues | None, dataset: Dataset, sheet: DigitSheet
+) -> dict[str, Any]:
+    """Return the template's values that need out-of-fold predictions; `issues` is None where cleanlab is not installed."""
 
     def gallery(rows: np.ndarray) -> list[Digit]:
         return [_digit(row, run, dataset, sheet) for row in rows[:GALLERY]]
@@ -65,7 +67,7 @@ def _out_of_fold(run: Run, verdicts: Verdicts, issues: LabelIssues, dataset: Dat
     counts = metrics.confusion_matrix(run.labels[run.rows], run.predictions[run.rows], len(dataset.classes))
     calibration = metrics.calibration(run.labels[run.rows], run.probabilities[run.rows])
     folds = [fold.value for fold in run.fold_accuracies.values()]
-    return {
+    values = {
         "fold_mean": np.mean(folds),
         "fold_sd": np.std(folds, ddof=1) if len(folds) > 1 else 0.0,
         "matrices": confusion.matrices(run, verdicts, len(dataset.classes)),
@@ -76,10 +78,14 @@ def _out_of_fold(run: Run, verdicts: Verdicts, issues: LabelIssues, dataset: Dat
         "calibration": calibration,
         "calibration_svg": figures.calibration_svg(calibration),
         "label_issues": issues,
-        "labels": labels_to_check(run.rows[issues.wrong_labels], run.labels, run.probabilities, dataset.classes),
-        "wrong_labels": gallery(run.rows[issues.wrong_labels]),
-        "ambiguous": gallery(run.rows[issues.ambiguous]),
     }
+    if issues:
+        values |= {
+            "labels": labels_to_check(run.rows[issues.wrong_labels], run.labels, run.probabilities, dataset.classes),
+            "wrong_labels": gallery(run.rows[issues.wrong_labels]),
+            "ambiguous": gallery(run.rows[issues.ambiguous]),
+        }
+    return values
 
 
 def _digit(row: int, run: Run, dataset: Dataset, sheet: DigitSheet) -> Digit:
