@@ -8,18 +8,18 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 	@awk -F '#= ' 'BEGIN { print "\nwith, after the target:" } /^#= / { print "  " $$2 }' Makefile
 
-#= SOURCE=kaggle       or bundled, mnist, fashion_mnist, a file or a folder (data)
+#= SOURCE=kaggle       or bundled, mnist, fashion_mnist, a file, a folder (data)
 #= PIPELINE="a b"      pipelines, by name or file; default fast
 #= RUN="a b"           runs, by name; with train, the name of the new run
 #= DEMO=1              use the data and the run of `make demo`
 #= FOLDS=0,2           train only these folds (train)
 #= SEEDS=0,1           train one model for each seed (train, rehearse)
-#= SET="epochs=2"      change settings, see `make settings` (train, rehearse, tune)
+#= SET="epochs=2"      change settings; `make settings` lists them
 #= MINUTES=30          choose epochs and seeds for this time (train, rehearse)
 #= JOBS=2              models trained in parallel (train, rehearse)
 #= FULL=1              train on all rows (train); time to accuracies, too (bench)
 #= FORCE=1             replace the data (data); rename the old run (train, demo)
-#= ON=kaggle           train in a notebook on Kaggle; ON=ray on a Ray cluster (train)
+#= ON=kaggle           train in a Kaggle notebook; ON=ray on a Ray cluster
 #= PARTS=0,1           which of the six parts to rehearse; default 0 (rehearse)
 #= HOURS=8  TRIALS=50  when to stop (tune)
 #= WORKERS=2           trials in parallel (tune)
@@ -47,7 +47,7 @@ tune:     ## search for better settings of a pipeline, or resume the search
 takes.tune := PIPELINE RUN SET HOURS TRIALS WORKERS STORAGE DEMO
 predict:  ## recognise the digits in image files
 takes.predict := IMAGES PIPELINE RUN DEMO
-evaluate: ## score the saved models on the test labels, where these are public
+evaluate: ## score the saved models on public test labels
 takes.evaluate := PIPELINE RUN DEMO
 compare:  ## compare two runs image by image
 takes.compare := PIPELINE RUN DEMO
@@ -57,7 +57,7 @@ pipelines: ## list the pipelines
 takes.pipelines :=
 settings: ## list every setting with its value, default and meaning
 takes.settings := PIPELINE
-demo:     ## run all steps on bundled digits, in demo/, in about two minutes
+demo:     ## run all steps on bundled digits, in about two minutes
 takes.demo := FORCE
 draw:     ## draw digits in the browser and see a run's probabilities
 takes.draw := PIPELINE RUN HOST PORT DEMO
