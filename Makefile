@@ -36,7 +36,7 @@ takes.data := SOURCE FORCE
 train:    ## train or resume cross-validation
 takes.train := PIPELINE RUN FOLDS SEEDS SET JOBS MINUTES FULL FORCE ON DEMO
 rehearse: ## train, ensemble and score on mock test sets cut from train.csv
-takes.rehearse := PIPELINE RUN PARTS SET SEEDS JOBS MINUTES DEMO
+takes.rehearse := PIPELINE RUN PARTS SET SEEDS JOBS MINUTES ON DEMO
 report:   ## write runs/<run>/report.html, and a comparison of several runs
 takes.report := PIPELINE RUN DEMO
 ensemble: ## blend models or runs into submissions/<name>.csv

@@ -116,7 +116,6 @@ def take_all(slots):
     [
         ([T4, T4], 2, ["GPU-0", "GPU-1"]),
         ([T4, T4], 5, ["GPU-0", "GPU-1", "GPU-0", "GPU-1", "GPU-0"]),
-        ([T4, T4, T4], 1, ["GPU-0"]),
         ([BUSY, T4, T4], 3, ["GPU-1", "GPU-2", "GPU-1"]),
         ([T4] * 8, 9, [*(f"GPU-{index}" for index in range(8)), "GPU-0"]),
         ([], 3, [None] * 3),
@@ -125,6 +124,12 @@ def take_all(slots):
 def test_jobs_are_spread_over_the_gpus_that_are_free(nvidia_smi, gpus, jobs, uuids):
     nvidia_smi(*gpus)
     assert take_all(make_slots(jobs, cpu_jobs=1))[0] == uuids
+
+
+def test_trainings_of_one_job_each_take_turns_on_the_gpus(nvidia_smi):
+    nvidia_smi(T4, T4, BUSY)
+    uuids = [take_all(make_slots(1, cpu_jobs=1))[0] for _ in range(4)]
+    assert sorted(uuids) == [["GPU-0"], ["GPU-0"], ["GPU-1"], ["GPU-1"]]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 8])

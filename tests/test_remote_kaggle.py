@@ -15,9 +15,10 @@ from kaggle_server import TOKEN, Answer
 from digit_recognizer import backend, files, kaggle_client
 from digit_recognizer.data import dataset
 from digit_recognizer.errors import UserError
+from digit_recognizer.rehearsal.parts import make_part
 from digit_recognizer.remote import kaggle
 from digit_recognizer.remote.kaggle import KaggleWorkers
-from digit_recognizer.remote.pushed import PushedStore
+from digit_recognizer.remote.pushed import PushedStore, pushed_statuses
 from digit_recognizer.remote.session import ARCHIVE, RESULT, SessionResult
 from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.runs.records import read_run_record
@@ -82,7 +83,7 @@ def server(monkeypatch, tmp_path, trained_there):
 def train(workspace, *requests, interrupt_at="", **changes):
     """Train `tiny`, or the requests, on Kaggle; return the text that a person sees. A line can be where Ctrl-C is pressed."""
     requests = requests or (tiny_run.request(workspace, **{**FOLDS, **changes}),)
-    workers, seen = KaggleWorkers(requests, workspace), []
+    workers, seen = KaggleWorkers(requests), []
 
     def on_event(event):
         if isinstance(event, LogLine | Warned):
@@ -182,6 +183,27 @@ def test_ctrl_c_only_stops_watching_and_the_same_command_picks_it_up(server, wor
     train(workspace)
     assert len(server.versions) == 1
     assert len(RunFolder.of(workspace, "tiny").finished()) == 2
+
+
+def test_status_lists_what_trains_on_kaggle(server, workspace):
+    server.execute = lambda version: None
+    with pytest.raises(KeyboardInterrupt):
+        train(workspace, interrupt_at="Kaggle: running")
+    ((pushed, state),) = pushed_statuses(workspace)
+    assert (list(pushed.runs), state) == (["tiny"], "running")
+    server.answers["GetKernelSessionStatus"] = Answer(status=503)
+    assert "not known" in pushed_statuses(workspace)[0].state
+
+
+def test_rehearsed_part_is_trained_on_kaggle(server, workspace, competition):
+    inner = make_part(workspace, 2)
+    server.execute = lambda version: None
+    request = tiny_run.request(workspace, **FOLDS)
+    with pytest.raises(KeyboardInterrupt):
+        train(inner, request, interrupt_at="Kaggle: running")
+    job = server.versions[0].job()
+    assert (job["part"], job["dataset_sha256"]) == (2, dataset.load_dataset(inner).sha256)
+    assert server.versions[0].pushed["slug"] == "someone/digit-recognizer-tiny-part-2"
 
 
 def test_other_settings_under_the_same_name_are_refused_while_a_notebook_trains_it(server, workspace):

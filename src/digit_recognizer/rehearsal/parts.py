@@ -27,6 +27,12 @@ def part_workspace(workspace: Workspace, part: int) -> Workspace:
     return Workspace(workspace.root / "rehearsal" / f"part_{part}")
 
 
+def part_of(workspace: Workspace) -> tuple[Workspace, int] | None:
+    """Return the workspace that is rehearsed and the number of the part whose workspace this is; None where it is none."""
+    outer = Workspace(workspace.root.parent.parent)
+    return next(((outer, part) for part in range(PARTS) if part_workspace(outer, part) == workspace), None)
+
+
 def existing_parts(workspace: Workspace) -> list[int]:
     """Return the parts that have been made."""
     return [part for part in range(PARTS) if (part_workspace(workspace, part).input / "dataset.json").exists()]

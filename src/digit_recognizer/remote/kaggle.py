@@ -25,6 +25,7 @@ from digit_recognizer.errors import DamagedError, UserError
 from digit_recognizer.experiment import Experiment, Pipeline
 from digit_recognizer.formatting import duration
 from digit_recognizer.kaggle_client import PAGE, UnreachableError
+from digit_recognizer.rehearsal.parts import part_of
 from digit_recognizer.remote import notebooks
 from digit_recognizer.remote.notebook_script import make_script
 from digit_recognizer.remote.notebooks import Notebook, Status
@@ -53,7 +54,6 @@ class KaggleWorkers:
     """Trains the members of some runs, those of one command, in one notebook on Kaggle with two GPUs."""
 
     requests: Sequence[Request]
-    workspace: Workspace
     trains_here = False
 
     def plan(self, experiment: Experiment, members: int) -> Plan:
@@ -69,15 +69,15 @@ class KaggleWorkers:
             UserError: no or wrong credentials, no GPU hours left, the notebook was refused, failed or stopped, or its output
                 is damaged or not of this training.
         """
-        store, name = PushedStore(self.workspace), job.run.name
-        pushed = store.of_run(name) or self._push(on_event)
-        if pushed.runs[name] != _identity(job.pipeline, load_dataset(self.workspace)):
+        store, name = PushedStore(job.workspace), job.run.name
+        pushed = store.of_run(name) or self._push(store, on_event)
+        if pushed.runs[name] != _identity(job.pipeline, load_dataset(job.workspace)):
             raise UserError(
                 f"{pushed.notebook} has been training '{name}' with other settings for {duration(pushed.age)}: wait for it "
                 f"with the command that started it, stop it at {pushed.notebook.page}, or train under another name (RUN=...)"
             )
         if not pushed.fetched:
-            pushed = self._fetch(pushed, on_event)
+            pushed = self._fetch(pushed, store, on_event)
         try:
             record = _install(RunFolder(store.output(pushed) / "runs" / name), job, members, pushed, on_event)
         except UserError:
@@ -86,15 +86,17 @@ class KaggleWorkers:
         store.remove_run(pushed, name)
         return record
 
-    def _push(self, on_event: OnEvent) -> Pushed:
+    def _push(self, store: PushedStore, on_event: OnEvent) -> Pushed:
         """Push a notebook that trains what is not trained yet of all requests."""
-        dataset, store = load_dataset(self.workspace), PushedStore(self.workspace)
-        if not dataset.competition:
+        workspace, dataset = store.workspace, load_dataset(store.workspace)
+        rehearsed = part_of(workspace)
+        if not (load_dataset(rehearsed[0]) if rehearsed else dataset).competition:
             raise UserError(f"Kaggle trains on the competition's data, but input/ holds {dataset.source}: run `make data`")
         requests = [request for request in self.requests if store.of_run(request.run) is None]
         for request in requests:
-            _check_unchanged(RunFolder.of(self.workspace, request.run), request, dataset)
-        notebook = Notebook(notebooks.user_name(), _slug("-".join(request.run for request in requests)))
+            _check_unchanged(RunFolder.of(workspace, request.run), request, dataset)
+        name = "-".join([*(request.run for request in requests), *([f"part-{rehearsed[1]}"] if rehearsed else [])])
+        notebook = Notebook(notebooks.user_name(), _slug(name))
         busy = notebooks.status(notebook)
         if busy and busy.state in ("queued", "running"):
             raise UserError(
@@ -106,14 +108,20 @@ class KaggleWorkers:
             slug=notebook.slug,
             token=secrets.token_hex(8),
             time=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            commands=[command for request in requests for command in _commands(request, self.workspace)],
+            commands=[command for request in requests for command in _commands(request, workspace)],
             runs={request.run: _identity(request.pipeline, dataset) for request in requests},
             git_commit=git_commit(),
         )
-        self._send(pushed, dataset, on_event)
-        return store.save(pushed)
+        store.save(pushed)  # before: if no answer comes, the notebook may have arrived
+        try:
+            self._send(pushed, store, on_event)
+        except UserError as error:
+            if not isinstance(error, UnreachableError):
+                store.remove(pushed)
+            raise
+        return pushed
 
-    def _send(self, pushed: Pushed, dataset: Dataset, on_event: OnEvent) -> None:
+    def _send(self, pushed: Pushed, store: PushedStore, on_event: OnEvent) -> None:
         seconds = float(notebooks.SESSION_SECONDS)
         if quota := notebooks.gpu_quota():
             on_event(LogLine(f"Kaggle: {quota.left:.1f} of {quota.allowed:.0f} GPU hours left{_until(quota.renewed)}"))
@@ -122,15 +130,20 @@ class KaggleWorkers:
                 raise UserError(
                     f"only {quota.left:.1f} GPU hours are left{_until(quota.renewed)}: wait, or train here without ON"
                 )
-        job = SessionJob(pushed.token, pushed.commands, seconds - MARGIN_SECONDS, dataset.sha256)
+        job = SessionJob(
+            token=pushed.token,
+            commands=pushed.commands,
+            seconds=seconds - MARGIN_SECONDS,
+            dataset_sha256=load_dataset(store.workspace).sha256,
+            part=rehearsed[1] if (rehearsed := part_of(store.workspace)) else None,
+        )
         typed = "\n    ".join(" ".join(["digit-recognizer", *command]) for command in pushed.commands)
-        script = make_script(typed, job, _own_pipelines(self.requests, self.workspace))
+        script = make_script(typed, job, _own_pipelines(self.requests, rehearsed[0] if rehearsed else store.workspace))
         notebooks.push(pushed.notebook, script, int(seconds))
         on_event(LogLine(f"Kaggle: pushed {pushed.notebook.page}; Ctrl-C only stops watching, {_SAME_COMMAND}"))
 
-    def _fetch(self, pushed: Pushed, on_event: OnEvent) -> Pushed:
+    def _fetch(self, pushed: Pushed, store: PushedStore, on_event: OnEvent) -> Pushed:
         """Wait until the notebook has ended, and leave its output in the store."""
-        store = PushedStore(self.workspace)
         while True:
             watch = _Watch(pushed, store, on_event)
             try:
@@ -140,9 +153,15 @@ class KaggleWorkers:
                 raise
             folder = store.output(pushed)
             result = watch.persistently(functools.partial(_download, pushed, folder))
+            if result and result.token != pushed.token:
+                store.remove(pushed)
+                raise UserError(
+                    f"the output of {pushed.notebook} is of another version than this folder pushed, perhaps from another "
+                    "machine: run the same command again to push it anew, or train under another name (RUN=...)"
+                )
             if result and result.outcome == "no data" and pushed.pushes == 1:
                 on_event(LogLine("Kaggle: the first version began without the competition's data; pushing it once more"))
-                self._send(pushed, load_dataset(self.workspace), on_event)
+                self._send(pushed, store, on_event)
                 pushed = store.save(replace(watch.pushed, pushes=2, events=0))
                 continue
             if result and result.outcome in ("done", "stopped"):
@@ -223,13 +242,7 @@ def _download(pushed: Pushed, folder: Path) -> SessionResult | None:
     notebooks.download_output(pushed.notebook, [RESULT, ARCHIVE], folder)
     if not (folder / RESULT).exists():
         return None
-    result = files.read_record(folder / RESULT, SessionResult, "run the same command again to download it again")
-    if result.token != pushed.token:
-        raise UserError(
-            f"the output of {pushed.notebook} is that of another version than this folder pushed: stop other trainings of that "
-            "name, delete the notebook, or train under another name (RUN=...)"
-        )
-    return result
+    return files.read_record(folder / RESULT, SessionResult, "run the same command again to download it again")
 
 
 def _unpack(folder: Path, result: SessionResult) -> None:
@@ -362,7 +375,7 @@ def _check_unchanged(run: RunFolder, request: Request, dataset: Dataset) -> None
     if not run.record.exists() or request.force:
         return
     before = read_run_record(run)
-    now = _without_seeds(experiment.settings(request.pipeline.experiment))
+    now = _without_seeds(experiment.settings_json(request.pipeline.experiment))
     changed = experiment.differences(_without_seeds(before.settings), now)
     if changed or before.dataset.sha256 != dataset.sha256:
         what = "; ".join(changed) or "other data"
@@ -371,7 +384,7 @@ def _check_unchanged(run: RunFolder, request: Request, dataset: Dataset) -> None
 
 def _identity(pipeline: Pipeline, dataset: Dataset) -> str:
     """Return a hash of what a notebook is asked to train, apart from the seeds."""
-    asked = [_without_seeds(experiment.settings(pipeline.experiment)), pipeline.sha256, dataset.sha256]
+    asked = [_without_seeds(experiment.settings_json(pipeline.experiment)), pipeline.sha256, dataset.sha256]
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
 
 

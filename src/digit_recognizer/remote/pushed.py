@@ -7,8 +7,11 @@ import datetime
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from digit_recognizer import files
+from digit_recognizer.errors import UserError
+from digit_recognizer.remote import notebooks
 from digit_recognizer.remote.notebooks import Notebook
 from digit_recognizer.workspace import Workspace
 
@@ -37,6 +40,26 @@ class Pushed:
         """Seconds since it was pushed."""
         began = datetime.datetime.fromisoformat(self.time)
         return (datetime.datetime.now(datetime.UTC) - began).total_seconds()
+
+
+class PushedStatus(NamedTuple):
+    """What is known about a pushed notebook; `state` names the problem where Kaggle could not be asked."""
+
+    pushed: Pushed
+    state: str
+
+
+def pushed_statuses(workspace: Workspace) -> list[PushedStatus]:
+    """Return the notebooks of a workspace whose results are not fetched yet, with their states on Kaggle."""
+    found = []
+    for pushed in PushedStore(workspace).all():
+        try:
+            status = notebooks.status(pushed.notebook)
+            state = status.state if status else "not on Kaggle"
+        except UserError as error:
+            state = f"not known ({error})"
+        found.append(PushedStatus(pushed, state))
+    return found
 
 
 @dataclass(frozen=True)

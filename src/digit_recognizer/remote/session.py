@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 from digit_recognizer import backend, files
 from digit_recognizer.data import dataset
 from digit_recognizer.errors import UserError
-from digit_recognizer.kaggle_client import COMPETITION
+from digit_recognizer.rehearsal.parts import make_part, part_workspace
 from digit_recognizer.workspace import Workspace
 
 RESULT = "digit-recognizer.json"
@@ -35,6 +35,7 @@ class SessionJob:
     commands: list[list[str]]  # arguments of `digit-recognizer`, one training each
     seconds: float  # after which training is stopped, so that there is time to save its checkpoints
     dataset_sha256: str
+    part: int | None = None  # of a rehearsal, in whose workspace the commands run
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,11 @@ def main(job_file: Path, pipelines: Path, output: Path) -> int:
     job = files.read_record(job_file, SessionJob, "push the notebook again")
     workspace = Workspace(Path(tempfile.mkdtemp(prefix="workspace-")))
     pipelines.rename(workspace.root / "pipelines")
-    end = _prepare(job, workspace, output.parent / "input") or _train(job, workspace, began + job.seconds)
+    os.chdir(workspace.root)  # where a pipeline looks for others that it builds on
+    end = _prepare(job, workspace, output.parent / "input")
+    if job.part is not None:
+        workspace = part_workspace(workspace, job.part)
+    end = end or _train(job, workspace, began + job.seconds)
     print(f"{end.outcome}: {end.message}" if end.message else end.outcome, flush=True)
     _pack(workspace, output / ARCHIVE)
     result = SessionResult(job.token, end.outcome, end.message, files.sha256_of(output / ARCHIVE))
@@ -75,22 +80,18 @@ def _prepare(job: SessionJob, workspace: Workspace, given: Path) -> _End | None:
     if not backend.gpus():
         return _End("no gpu")
     print(f"training on {backend.device()}", flush=True)
-    if (folder := _competition_folder(given)) is None:
+    if not any(given.rglob("train.csv")):
         return _End("no data")
-    if end := _run(["data", f"--source={folder}"], workspace, float("inf")):
+    if end := _run(["data", f"--source={given}"], workspace, float("inf")):
         return end
     try:
+        if job.part is not None:
+            workspace = make_part(workspace, job.part)
         if dataset.load_dataset(workspace).sha256 != job.dataset_sha256:
             return _End("other data")
     except UserError as error:
         return _End("failed", str(error))
     return None
-
-
-def _competition_folder(given: Path) -> Path | None:
-    """Return the folder of the competition's files, of which Kaggle has changed the place."""
-    usual = [given / COMPETITION, given / "competitions" / COMPETITION]
-    return next((path for path in (*usual, *sorted(given.rglob("*"))) if (path / "train.csv").exists()), None)
 
 
 def _train(job: SessionJob, workspace: Workspace, deadline: float) -> _End:

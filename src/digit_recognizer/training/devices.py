@@ -4,6 +4,7 @@ How many members share a GPU is measured while they train: each GPU begins with 
 raised the steps per second of all its members together, and as long as its memory holds another.
 """
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from digit_recognizer.training.events import Event, MemberFinished, StepEnded
 ENOUGH_MEMORY = 2e9  # bytes that must be free on a GPU for a member
 GAIN = 0.1  # steps per second that another member on a GPU must add, as a part of what one alone reaches
 PROBE_SECONDS = 3.0  # of training steps from each member, for one measurement
+
+_turns = itertools.count()
 
 
 @dataclass(eq=False)
@@ -54,7 +57,12 @@ def make_slots(jobs: int | None, cpu_jobs: int) -> Slots:
         UserError: there are GPUs, but none has enough free memory.
     """
     gpus = usable_gpus()
-    return MeasuredSlots(gpus, backend.cpu_cores()) if gpus and jobs is None else FixedSlots(jobs or cpu_jobs, gpus)
+    if gpus and jobs is None:
+        return MeasuredSlots(gpus, backend.cpu_cores())
+    if gpus and jobs < len(gpus):  # each of several callers, such as the trials of a study, gets another GPU
+        turn = next(_turns) * jobs % len(gpus)
+        gpus = [*gpus[turn:], *gpus[:turn]]
+    return FixedSlots(jobs or cpu_jobs, gpus)
 
 
 def usable_gpus() -> list[Gpu]:

@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing import connection, get_context
 from pathlib import Path
@@ -30,6 +30,8 @@ from digit_recognizer.training.processes import die_with_parent
 from digit_recognizer.workspace import Workspace
 
 PROCESS_NAME = "digit-recognizer member"
+_starting = threading.Lock()  # the trials of a study start processes in several threads
+
 Length = Callable[[Member], int | None]  # a member's steps an epoch
 
 
@@ -178,18 +180,29 @@ def _start(job: Job, jobs: int, gpu: Gpu | None) -> tuple[connection.Connection,
     policy = backend.precision(job.pipeline.experiment.precision)
     process = context.Process(target=_work, args=(theirs, job, jobs, policy, os.getpid()), name=PROCESS_NAME)
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited, as the environment is
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     try:
-        if gpu:
-            os.environ["CUDA_VISIBLE_DEVICES"] = gpu.uuid
-        process.start()
+        with _visible(gpu):
+            process.start()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-        if gpu:
-            del os.environ["CUDA_VISIBLE_DEVICES"]
-            os.environ.update({} if visible is None else {"CUDA_VISIBLE_DEVICES": visible})
     theirs.close()
     return mine, process
+
+
+@contextlib.contextmanager
+def _visible(gpu: Gpu | None) -> Iterator[None]:
+    """Show processes that are started in the block only this GPU."""
+    if gpu is None:
+        yield
+        return
+    with _starting:
+        before = os.environ.get("CUDA_VISIBLE_DEVICES")
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu.uuid
+        try:
+            yield
+        finally:
+            del os.environ["CUDA_VISIBLE_DEVICES"]
+            os.environ.update({} if before is None else {"CUDA_VISIBLE_DEVICES": before})
 
 
 def _send(pipe: connection.Connection, assignment: tuple[Member, int | None] | None) -> None:

@@ -11,6 +11,7 @@ from digit_recognizer.formatting import duration, interval
 from digit_recognizer.workspace import Workspace
 
 if TYPE_CHECKING:
+    from digit_recognizer.remote.pushed import PushedStatus
     from digit_recognizer.runs.status import RunStatus
     from digit_recognizer.tuning.overview import StudyStatus
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 def status(workspace: Workspace, pipeline: str | None = None, run: str | None = None) -> None:
     """List the runs, studies and submissions."""
     from digit_recognizer.rehearsal.rehearse import rehearsed_accuracies
+    from digit_recognizer.remote.pushed import pushed_statuses
     from digit_recognizer.runs.status import run_statuses
     from digit_recognizer.submission.ledger import best_scores_by_run
     from digit_recognizer.tuning.overview import study_statuses
@@ -33,6 +35,8 @@ def status(workspace: Workspace, pipeline: str | None = None, run: str | None = 
     demo = Workspace(workspace.root / DEMO)
     if demo.run(DEMO).exists():
         console.print(f"the demo's run: `{command_line(demo, 'status')}`")
+    if notebooks := pushed_statuses(workspace):
+        console.print(notebooks_table(notebooks))
     if studies := study_statuses(workspace):
         console.print(studies_table(studies))
     print_submissions(workspace)
@@ -67,6 +71,12 @@ def runs_table(runs: Sequence["RunStatus"], rehearsed: Mapping[str, float]) -> T
         ),
         dropped=("data", "training", "score", "age", "models"),
     )
+
+
+def notebooks_table(notebooks: Sequence["PushedStatus"]) -> Table:
+    """Return notebooks on Kaggle as a table."""
+    rows = ((" ".join(one.pushed.runs), one.state, duration(one.pushed.age), one.pushed.notebook.page) for one in notebooks)
+    return table("On Kaggle", "runs", "state", ">age", "notebook", rows=rows, dropped=("notebook", "age"))
 
 
 def studies_table(studies: Sequence["StudyStatus"]) -> Table:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from digit_recognizer.cli import parser, selection
-from digit_recognizer.cli.commands.training import changes_of, requests_of
+from digit_recognizer.cli.commands.training import changes_of, elsewhere, requests_of
 from digit_recognizer.cli.console import Table, command_line, make_console, print_next, table
 from digit_recognizer.cli.parser import Command, Parser
 from digit_recognizer.formatting import duration, interval
@@ -25,6 +25,7 @@ def rehearse(
     seeds: Sequence[int] | None = None,
     jobs: int | None = None,
     minutes: float | None = None,
+    on: str | None = None,
 ) -> None:
     """Train, ensemble and score on mock test sets cut from train.csv."""
     from digit_recognizer.rehearsal.parts import PARTS, check_parts
@@ -32,6 +33,8 @@ def rehearse(
     parts = [0] if parts is None else parts
     check_parts(parts)
     requests = requests_of(workspace, pipeline, run, changes_of(set, seeds), jobs=jobs)
+    if on:
+        requests = elsewhere(on, requests, minutes)
     name = run or selection.blend_name(pipeline, workspace)
 
     from digit_recognizer.cli.training_display import training_display
@@ -78,6 +81,7 @@ def _add_options(options: Parser) -> None:
     options.add_argument("--run", metavar="NAME", help="a name for the run (default: the pipeline's)")
     options.add_argument("--parts", type=parser.numbers, metavar="0,1", help="which of the six parts to rehearse (default: 0)")
     parser.add_training_options(options)
+    parser.add_place(options)
 
 
 COMMANDS = (Command(rehearse, _add_options),)

@@ -42,7 +42,7 @@ def train(
     changes = changes_of(set, seeds)
     requests = requests_of(workspace, pipeline, run, changes, folds=folds, full=full, jobs=jobs, force=force)
     if on:
-        requests = _elsewhere(on, requests, workspace, minutes)
+        requests = elsewhere(on, requests, minutes)
     elif minutes:
         requests = _fit_into(minutes, requests, workspace, {} if changes or full else _measured_curve(pipeline, workspace))
     partial = [train_run(request, workspace).partial for request in requests]
@@ -57,13 +57,13 @@ def train(
     print_next(make_console(), *steps)
 
 
-def _elsewhere(on: str, requests: list["Request"], workspace: Workspace, minutes: float | None) -> list["Request"]:
-    """Return the requests with what trains them."""
+def elsewhere(on: str, requests: list["Request"], minutes: float | None) -> list["Request"]:
+    """Return the requests with what trains them at the place `on`."""
     from digit_recognizer.remote.places import workers_on
 
     if minutes:
         raise UsageError("MINUTES measures this machine, so it can't be used with ON: leave one of them out")
-    workers = workers_on(on, requests, workspace)
+    workers = workers_on(on, requests)
     return [replace(request, elsewhere=workers) for request in requests]
 
 
