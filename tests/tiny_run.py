@@ -43,13 +43,14 @@ EXPERIMENT = Experiment(
 '''
 
 
-def make_workspace(root: Path, rows: int = 160, test_rows: int = 40) -> Workspace:
+def make_workspace(root: Path, rows: int = 160, test_rows: int = 40, test_labels: bool = False) -> Workspace:
     """Return a workspace with some of the bundled digits and the pipeline `tiny`."""
     full = Workspace(root / "bundled")
     sources.fetch("bundled", full)
     given = root / "some"
-    given.mkdir()
-    for name, count in (("train.csv", rows), ("test.csv", test_rows), ("sample_submission.csv", test_rows)):
+    given.mkdir(parents=True)
+    counts = {"train.csv": rows, "test.csv": test_rows, "sample_submission.csv": test_rows}
+    for name, count in (counts | ({"test_labels.csv": test_rows} if test_labels else {})).items():
         lines = (full.input / name).read_text().splitlines(keepends=True)
         (given / name).write_text("".join(lines[: count + 1]))
     workspace = Workspace(root)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from digit_recognizer.errors import UserError
+from digit_recognizer.errors import UserError, first_line
 
 BACKENDS = ("tensorflow", "jax", "torch")
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}  # instruction sets that multiply bfloat16
@@ -149,7 +149,7 @@ def configure(threads: int, deterministic: bool) -> None:
     try:
         import keras
     except ImportError as error:
-        raise UserError(f"KERAS_BACKEND={backend} can't be used: {error}") from error
+        raise UserError(f"KERAS_BACKEND={backend} can't be used: {first_line(error)}") from error
 
     if backend == "tensorflow":
         import tensorflow

@@ -18,3 +18,8 @@ class DamagedError(UserError):
 
 class DiskFullError(UserError):
     """The disk is full: whatever is tried next would fail as well."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text that is not blank, or the error's type where there is none."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -13,7 +13,7 @@ from typing import IO, Any, TypeVar
 
 import numpy as np
 
-from digit_recognizer.errors import DamagedError, UserError
+from digit_recognizer.errors import DamagedError, UserError, first_line
 
 CHECKSUM = "checksum"  # the last field of a record: SHA-256 of the others
 Record = TypeVar("Record")
@@ -114,7 +114,7 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         raise UserError(f"{path} is missing") from None
     except (ValueError, OSError) as error:
-        raise UserError(f"{path} can't be read ({error}): delete it and run the command again") from error
+        raise UserError(f"{path} can't be read ({first_line(error)}): delete it and run the command again") from error
 
 
 def write_record(path: Path, record: Any) -> None:
@@ -155,7 +155,7 @@ def read_record(path: Path, kind: type[Record], remedy: str) -> Record:
         field = ".".join(map(str, first["loc"]))
         raise DamagedError(f"{path} is damaged (field {field}: {first['msg']})", remedy) from None
     except ValueError as error:  # also of JSON and UTF-8
-        raise DamagedError(f"{path} is damaged ({error})", remedy) from None
+        raise DamagedError(f"{path} is damaged ({first_line(error)})", remedy) from None
 
 
 def _checksum(content: Mapping[str, Any]) -> str:
@@ -178,7 +178,7 @@ def read_npz(path: Path, **expected: str) -> dict[str, np.ndarray]:
     except FileNotFoundError:
         raise UserError(f"{path} is missing") from None
     except Exception as error:  # a damaged zip raises anything from BadZipFile to zlib.error to KeyError
-        raise UserError(f"{path} is damaged ({type(error).__name__}: {error})") from error
+        raise UserError(f"{path} is damaged ({type(error).__name__}: {first_line(error)})") from error
     for name, description in expected.items():
         kind, dimensions = description.split()
         if name not in arrays:

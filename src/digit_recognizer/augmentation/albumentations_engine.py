@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from digit_recognizer.augmentation import Augment
-from digit_recognizer.errors import UserError
+from digit_recognizer.errors import UserError, first_line
 from digit_recognizer.experiment import Augmentation
 
 
@@ -39,7 +39,7 @@ def _compose(policy: Augmentation) -> Any:
                 warnings.filterwarnings("error", r"Argument\(s\)")  # it only warns of unknown ones
                 transforms.append(_transform_named(albumentations, name)(**arguments))
         except (AttributeError, TypeError, ValueError, UserWarning) as error:
-            raise UserError(f"augmentation.transforms: {name}({dict(arguments)}): {str(error).splitlines()[0]}") from error
+            raise UserError(f"augmentation.transforms: {name}({dict(arguments)}): {first_line(error)}") from error
     return albumentations.Compose(transforms)
 
 

@@ -16,7 +16,7 @@ from multiprocessing import connection, get_context
 from typing import Any
 
 from digit_recognizer import backend
-from digit_recognizer.errors import UserError
+from digit_recognizer.errors import UserError, first_line
 from digit_recognizer.training.processes import die_with_parent
 
 Report = Callable[..., None]  # report(count, part=...): how much is done so far, by one of the parts that run in parallel
@@ -210,4 +210,4 @@ def _run(pipe: connection.Connection, program: Program, parent: int) -> None:
         program.workload(report, *program.arguments)
         report(ENDED)
     except Exception as error:
-        pipe.send(f"{type(error).__name__}: {error}".partition("\n")[0])
+        pipe.send(f"{type(error).__name__}: {first_line(error)}")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from digit_recognizer import files
-from digit_recognizer.errors import UserError
+from digit_recognizer.errors import UserError, first_line
 
 
 def stratified_folds(labels: np.ndarray, folds: int, seed: int) -> np.ndarray:
@@ -54,4 +54,4 @@ def load_folds(path: Path) -> np.ndarray:
             raise ValueError("the columns must be row,fold with all rows in order")
         return table["fold"].to_numpy(dtype=np.int8)
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} can't be read: {error}") from error
+        raise UserError(f"{path} can't be read: {first_line(error)}") from error

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from digit_recognizer import backend
-from digit_recognizer.errors import UserError
+from digit_recognizer.errors import UserError, first_line
 from digit_recognizer.experiment.changes import merged, override
 from digit_recognizer.experiment.settings import Experiment
 from digit_recognizer.workspace import Workspace
@@ -123,7 +123,7 @@ def _import(file: Path) -> types.ModuleType:
     except Exception as error:
         line = getattr(error, "lineno", None) or _line_in(error, file)
         where = f", line {line}" if line else ""
-        raise UserError(f"{file}{where}: the pipeline can't be loaded: {type(error).__name__}: {error}") from error
+        raise UserError(f"{file}{where}: the pipeline can't be loaded: {type(error).__name__}: {first_line(error)}") from error
     return module
 
 

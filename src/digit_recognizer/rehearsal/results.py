@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from digit_recognizer import files, metrics
-from digit_recognizer.errors import UserError
+from digit_recognizer.errors import UserError, first_line
 from digit_recognizer.metrics import Estimate
 from digit_recognizer.rehearsal.parts import PARTS
 from digit_recognizer.workspace import Workspace
@@ -68,7 +68,7 @@ def read_results(workspace: Workspace) -> list[PartResult]:
         if not all(0 <= row.part < PARTS and 0 <= row.right <= row.n and row.n > 0 for row in rows):
             raise ValueError("a part, or a number of images, is out of range")
     except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"{path} is damaged ({error}): delete it; `make rehearse` writes it again") from error
+        raise UserError(f"{path} is damaged ({first_line(error)}): delete it; `make rehearse` writes it again") from error
     return rows
 
 

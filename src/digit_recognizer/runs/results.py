@@ -10,7 +10,7 @@ import pandas as pd
 from digit_recognizer import files, metrics
 from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.data.folds import copies_across_folds
-from digit_recognizer.errors import DamagedError, UserError
+from digit_recognizer.errors import DamagedError, UserError, first_line
 from digit_recognizer.experiment import Experiment
 from digit_recognizer.runs.folder import MemberFolder, RunFolder
 from digit_recognizer.runs.member import Member
@@ -63,7 +63,7 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     except FileNotFoundError:
         raise DamagedError(f"{path} is missing", TRAIN_AGAIN) from None
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} can't be read: {error}") from error
+        raise DamagedError(f"{path} can't be read ({first_line(error)})", TRAIN_AGAIN) from error
     for name in columns:
         if name not in table or not pd.api.types.is_numeric_dtype(table[name]):
             raise DamagedError(f"{path} is damaged (column {name} is missing or not numeric)", TRAIN_AGAIN)

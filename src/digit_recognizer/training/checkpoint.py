@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from digit_recognizer import files
-from digit_recognizer.errors import UserError
+from digit_recognizer.errors import UserError, first_line
 
 
 @dataclass
@@ -64,7 +64,7 @@ def load(path: Path) -> State:
     try:
         progress = Progress(**json.loads(str(arrays.pop("progress"))))
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} is damaged or of another version ({error})") from error
+        raise UserError(f"{path} is damaged or of another version ({first_line(error)})") from error
     hard = {int(name.removeprefix("hard_")): arrays.pop(name) for name in list(arrays) if name.startswith("hard_")}
     groups: dict[str, list[np.ndarray]] = {"weights": [], "optimizer": [], "kept": []}
     for name in sorted(arrays):

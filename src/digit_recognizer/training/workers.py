@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol
 
 from digit_recognizer import backend, experiment
 from digit_recognizer.backend import Gpu
-from digit_recognizer.errors import DiskFullError, UserError
+from digit_recognizer.errors import DiskFullError, UserError, first_line
 from digit_recognizer.experiment import Experiment, Pipeline
 from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.runs.member import Member
@@ -258,8 +258,7 @@ def _disk_full(error: Exception) -> bool:
 def _in_one_line(error: Exception) -> str:
     if _disk_full(error):
         return "the disk is full: free some space; the same command goes on from the last epoch"
-    message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-    return message.strip().partition("\n")[0]
+    return first_line(error) if isinstance(error, UserError) else f"{type(error).__name__}: {first_line(error)}"
 
 
 def _train_all(job: Job, assignments: Iterable[tuple[Member, int | None]], jobs: int, policy: str, on_event: OnEvent) -> None:

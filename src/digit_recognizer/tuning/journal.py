@@ -12,7 +12,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend
 
 from digit_recognizer import files
-from digit_recognizer.errors import DiskFullError, UserError
+from digit_recognizer.errors import DiskFullError, UserError, first_line
 from digit_recognizer.workspace import Workspace
 
 CHECKSUM = "crc32"  # a field that Optuna's own tools ignore
@@ -34,7 +34,7 @@ def open_journal(path: Path) -> JournalStorage:
     except UserError:
         raise
     except Exception as error:  # entries that are none of Optuna's raise anything from KeyError to AssertionError
-        raise UserError(_damaged(path, f"{type(error).__name__}: {error}")) from error
+        raise UserError(_damaged(path, f"{type(error).__name__}: {first_line(error)}")) from error
 
 
 class JournalFile(BaseJournalBackend):

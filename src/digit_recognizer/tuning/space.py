@@ -18,7 +18,7 @@ from optuna.distributions import distribution_to_json
 from optuna.trial import BaseTrial, FixedTrial
 
 from digit_recognizer.data.dataset import Dataset
-from digit_recognizer.errors import UserError
+from digit_recognizer.errors import UserError, first_line
 from digit_recognizer.experiment import Experiment, Pipeline, override, settings_json
 
 # With other values of these, trials could not be compared, or would use another share of the machine.
@@ -48,7 +48,9 @@ class SearchSpace:
         try:
             return self.suggest(FixedTrial(dict(parameters)))
         except Exception as error:
-            raise UserError(f"the study is damaged: {dict(parameters)} is not in the search space ({error})") from error
+            raise UserError(
+                f"the study is damaged: {dict(parameters)} is outside the search space ({first_line(error)})"
+            ) from error
 
 
 def search_space(pipeline: Pipeline) -> SearchSpace:
@@ -69,9 +71,9 @@ def search_space(pipeline: Pipeline) -> SearchSpace:
             changes = suggest(trial)
         changed = override(experiment, changes)
     except UserError as error:
-        raise UserError(f"{pipeline.file}: suggest(trial): {error}") from error
+        raise UserError(f"{pipeline.file}: suggest(trial): {first_line(error)}") from error
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+        reason = f"{type(error).__name__}: {first_line(error)}"
         raise UserError(f"{pipeline.file}: suggest(trial), given the pipeline's own values: {reason}") from error
     if not trial.params:
         raise UserError(f"{pipeline.file}: suggest(trial) must call a method such as trial.suggest_float")

@@ -13,7 +13,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
-from digit_recognizer.errors import DiskFullError, UserError
+from digit_recognizer.errors import DiskFullError, UserError, first_line
 from digit_recognizer.training.events import Event, OnEvent
 from digit_recognizer.training.workers import PROCESS_NAME
 from digit_recognizer.tuning import database, trials
@@ -182,8 +182,7 @@ class TrialLoop:
 
 def reason_of(error: BaseException) -> str:
     """Return in one line why a trial failed."""
-    reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-    return reason.partition("\n")[0]
+    return first_line(error) if isinstance(error, UserError) else f"{type(error).__name__}: {first_line(error)}"
 
 
 def _ended_elsewhere(error: Exception) -> bool:

@@ -6,7 +6,7 @@ import zlib
 from pathlib import Path, PurePosixPath
 
 from digit_recognizer.data import dataset
-from digit_recognizer.errors import UserError
+from digit_recognizer.errors import UserError, first_line
 
 NAME = "digit-recognizer.zip"
 _LIMIT = 1 << 30  # bytes of an unpacked file; the largest of the competition has 77 million
@@ -27,7 +27,7 @@ def extract(path: Path, folder: Path) -> None:
     except zipfile.BadZipFile as error:
         raise UserError(f"{path} is {_nature(path)}: {_AGAIN}") from error
     except (zlib.error, EOFError, NotImplementedError) as error:
-        raise UserError(f"{path} is cut or damaged ({error}): {_AGAIN}") from error
+        raise UserError(f"{path} is cut or damaged ({first_line(error)}): {_AGAIN}") from error
 
 
 def _member(archive: zipfile.ZipFile, path: Path, name: str) -> zipfile.ZipInfo:

@@ -10,7 +10,7 @@ import numpy as np
 
 from digit_recognizer import files
 from digit_recognizer.data import csv_format, dataset
-from digit_recognizer.errors import UserError
+from digit_recognizer.errors import UserError, first_line
 
 _IDX_PARTS = {"images": ("train", 3), "labels": ("train", 1), "test_images": ("t10k", 3), "test_labels": ("t10k", 1)}
 _LIMIT = 4 << 30  # bytes of an array
@@ -129,7 +129,7 @@ def _read_idx(path: Path, dimensions: int) -> np.ndarray:
                 raise UserError(f"{path} states {size:,} bytes: too many to be true")
             content = file.read(size + 1)
     except (struct.error, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"{path} is cut or damaged ({error})") from error
+        raise UserError(f"{path} is cut or damaged ({first_line(error)})") from error
     if len(content) != size:
         raise UserError(
             f"{path} is cut or damaged: it states {size:,} bytes but holds {'more' if len(content) > size else 'less'}"

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from digit_recognizer.data.sources.arrays import ImageArrays, from_parts
-from digit_recognizer.errors import UserError
+from digit_recognizer.errors import UserError, first_line
 
 _CLOTHES = ("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 _TIMEOUT = 30.0  # seconds without a byte
@@ -28,7 +28,7 @@ def load(name: Literal["mnist", "fashion_mnist"]) -> ImageArrays:
             (images, labels), (test_images, test_labels) = getattr(datasets, name).load_data()
     except Exception as error:  # Keras wraps URL errors in a bare Exception; a damaged file raises anything
         raise UserError(
-            f"{name} can't be downloaded ({str(error).splitlines()[0][:200]}): check the network, "
+            f"{name} can't be downloaded ({first_line(error)[:200]}): check the network, "
             "or give a downloaded .npz or folder of IDX files as SOURCE"
         ) from error
     found = from_parts(
