@@ -25,6 +25,7 @@ help: ## show this list
 #= WORKERS=2           trials in parallel (tune)
 #= STORAGE=postgresql://user@host/name  the study's database (tune, dashboard)
 #= IMAGES=path         an image, several, a folder, a CSV like test.csv (predict)
+#= ALL=1               write the reports of all runs (report)
 #= FILE=path           another submission than the run's (submit)
 #= MESSAGE="text"      a description that Kaggle shows (submit)
 #= HOST=0.0.0.0        the address to serve on (draw, board, dashboard)
@@ -38,7 +39,7 @@ takes.train := PIPELINE RUN FOLDS SEEDS SET JOBS MINUTES FULL FORCE ON DEMO
 rehearse: ## train, ensemble and score on mock test sets cut from train.csv
 takes.rehearse := PIPELINE RUN PARTS SET SEEDS JOBS MINUTES ON DEMO
 report:   ## write runs/<run>/report.html, and a comparison of several runs
-takes.report := PIPELINE RUN DEMO
+takes.report := PIPELINE RUN ALL DEMO
 ensemble: ## blend models or runs into submissions/<name>.csv
 takes.ensemble := PIPELINE RUN DEMO
 submit:   ## upload the submission to Kaggle and wait for the score
@@ -88,7 +89,7 @@ clean: ## remove .venv, demo/ and caches, never data or results
 
 COMMANDS := $(patsubst takes.%,%,$(filter takes.%,$(.VARIABLES)))
 VARIABLES := $(sort $(foreach command,$(COMMANDS),$(takes.$(command))))
-SWITCHES := DEMO FORCE FULL
+SWITCHES := ALL DEMO FORCE FULL
 
 # A variable that is misspelt, or that none of the targets takes, is refused.
 typed := $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name)))

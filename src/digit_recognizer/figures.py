@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from digit_recognizer.metrics import Calibration, proportion
+from digit_recognizer.metrics import Calibration, Estimate, proportion
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -138,6 +138,23 @@ def boxes_svg(groups: Mapping[str, Sequence[float]], x_label: str) -> str:
     axes.invert_yaxis()
     axes.ticklabel_format(axis="x", useOffset=False)
     axes.set_xlabel(x_label)
+    return to_svg(figure)
+
+
+def estimates_svg(points: Mapping[str, tuple[float, Estimate]], x_label: str, y_label: str) -> str:
+    """Draw estimates with their 95 % intervals over a logarithmic x, by name, as an SVG for the inside of an HTML page."""
+    figure = new_figure(7.2, 4.0)
+    axes = figure.subplots()
+    for name, (x, estimate) in points.items():
+        axes.plot([x, x], [1 - estimate.low, 1 - estimate.high], color=SERIES[0], linewidth=1.2, alpha=0.5)
+        axes.plot(x, 1 - estimate.value, "o", color=SERIES[0], markersize=5)
+        place = {"xytext": (6, 0), "textcoords": "offset points", "va": "center", "fontsize": 8, "parse_math": False}
+        axes.annotate(name, (x, 1 - estimate.value), **place)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.margins(x=0.12)
+    set_scale(axes, "accuracy")
+    axes.set(xlabel=x_label, ylabel=y_label)
     return to_svg(figure)
 
 

@@ -1,6 +1,7 @@
 """The one Jinja environment: templates/ -> self-contained HTML files."""
 
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,14 @@ from digit_recognizer.report.digit_sheet import DigitSheet, percent
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
+
+def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings by dotted name."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) and value else {f"{prefix}{name}": value}
+    return found
 
 
 def setting(value: Any) -> str:

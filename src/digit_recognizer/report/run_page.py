@@ -1,7 +1,6 @@
 """A run -> report.html."""
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from digit_recognizer.report.digit_map import digit_map
 from digit_recognizer.report.digit_sheet import Digit, DigitSheet, percent
 from digit_recognizer.report.explanation import Background
 from digit_recognizer.report.label_issues import LabelIssues, find_label_issues, labels_to_check
-from digit_recognizer.report.rendering import write_page
+from digit_recognizer.report.rendering import flat, write_page
 from digit_recognizer.report.verdicts import Verdicts, seed_verdicts, test_verdicts
 from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.runs.run import Run, read_run
@@ -42,7 +41,7 @@ def write_report(folder: RunFolder, dataset: Dataset) -> Path:
             "boxes": run_charts.fold_boxes(run) if len(run.rows) else "",
             "test_digits": _test_digits(run, dataset, sheet),
             "samples": _samples(dataset, sheet),
-            "settings": dict(flat(dataclasses.asdict(run.record))),
+            "settings": flat(dataclasses.asdict(run.record)),
             "explanations_missing": "",
         }
         explanations = {}
@@ -112,12 +111,3 @@ def _samples(dataset: Dataset, sheet: DigitSheet) -> list[Digit]:
     each = max(SAMPLES // len(dataset.classes), 1)
     rows = [row for label in range(len(dataset.classes)) for row in np.flatnonzero(dataset.labels == label)[:each]]
     return [Digit(sheet.train(row), dataset.classes[dataset.labels[row]], [f"row {row}"]) for row in rows]
-
-
-def flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """Return nested settings as pairs of a dotted name and a value."""
-    pairs: list[tuple[str, Any]] = []
-    for name, value in settings.items():
-        nested = isinstance(value, Mapping) and value
-        pairs.extend(flat(value, f"{prefix}{name}.") if nested else [(f"{prefix}{name}", value)])
-    return pairs

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from digit_recognizer.cli import parser, selection
 from digit_recognizer.cli.commands.training import changes_of, elsewhere, requests_of
 from digit_recognizer.cli.console import Table, command_line, make_console, print_next, table
+from digit_recognizer.cli.index import update_index
 from digit_recognizer.cli.parser import Command, Parser
 from digit_recognizer.formatting import duration, interval
 from digit_recognizer.workspace import Workspace
@@ -46,6 +47,7 @@ def rehearse(
         with training_display(console) as on_event:
             results.append(rehearse_part(requests, name, part, workspace, minutes=minutes, on_event=on_event))
     console.print(rehearsal_table(name, results))
+    update_index(workspace)
     chosen = selection.options_of(pipeline, run)
     if missing := [part for part in range(PARTS) if part not in parts]:
         more = command_line(workspace, "rehearse", **chosen, parts=",".join(map(str, missing)))

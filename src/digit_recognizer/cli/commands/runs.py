@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 
 from digit_recognizer.cli import selection
 from digit_recognizer.cli.console import Table, command_line, make_console, print_next, shown, table
+from digit_recognizer.cli.index import update_index
 from digit_recognizer.cli.parser import Command, Parser, UsageError, add_run_selection
+from digit_recognizer.errors import UserError
 from digit_recognizer.formatting import interval, winner
 from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.workspace import Workspace
@@ -14,11 +16,35 @@ if TYPE_CHECKING:
     from digit_recognizer.runs.evaluation import Evaluation
 
 
-def report(workspace: Workspace, pipeline: str | None = None, run: str | None = None) -> None:
-    """Write runs/<run>/report.html, and a comparison of several runs."""
+def report(workspace: Workspace, pipeline: str | None = None, run: str | None = None, all: bool = False) -> None:
+    """Write runs/<run>/report.html, a comparison of several runs, and the list of all runs."""
+    if all:
+        if pipeline or run:
+            raise UsageError("ALL=1 means all runs, so PIPELINE and RUN have no effect: leave ALL or the others out")
+        _write_all_reports(workspace)
+        return
     write_reports(workspace, selection.select_runs(pipeline, run, workspace).runs)
     chosen = selection.options_of(pipeline, run)
     print_next(make_console(), (command_line(workspace, "ensemble", **chosen), "the submission"))
+
+
+def _write_all_reports(workspace: Workspace) -> None:
+    from digit_recognizer.data.dataset import load_dataset
+    from digit_recognizer.report import write_report
+    from digit_recognizer.runs.status import run_statuses
+
+    console, dataset = make_console(), load_dataset(workspace)
+    for status in run_statuses(workspace, {}):
+        try:
+            console.print(f"report: {shown(write_report(RunFolder.of(workspace, status.name), dataset))}")
+        except UserError as error:
+            console.print(f"no report of {status.name}: {error}")
+    _print_index(workspace)
+
+
+def _print_index(workspace: Workspace) -> None:
+    if index := update_index(workspace):
+        make_console().print(f"all runs: {shown(index)}")
 
 
 def write_reports(workspace: Workspace, names: Sequence[str]) -> None:
@@ -33,6 +59,7 @@ def write_reports(workspace: Workspace, names: Sequence[str]) -> None:
     if len(folders) > 1:
         page = workspace.runs / f"{'+'.join(names)}.html"
         console.print(f"comparison: {shown(write_comparison(folders, dataset, page))}")
+    _print_index(workspace)
 
 
 def compare(
@@ -98,4 +125,9 @@ def _add_compare_options(parser: Parser) -> None:
     add_run_selection(parser)
 
 
-COMMANDS = (Command(report, add_run_selection), Command(compare, _add_compare_options), Command(evaluate, add_run_selection))
+def _add_report_options(parser: Parser) -> None:
+    add_run_selection(parser)
+    parser.add_argument("--all", action="store_true", help="write the reports of all runs")
+
+
+COMMANDS = (Command(report, _add_report_options), Command(compare, _add_compare_options), Command(evaluate, add_run_selection))

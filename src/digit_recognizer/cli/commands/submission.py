@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from digit_recognizer.cli import selection
 from digit_recognizer.cli.commands.rehearsal import NOT_REHEARSED, expectation_line
 from digit_recognizer.cli.console import Table, command_line, make_console, print_next, shown, spinner, table
+from digit_recognizer.cli.index import update_index
 from digit_recognizer.cli.parser import Command, Parser, UsageError, add_run_selection
 from digit_recognizer.errors import UserError
 from digit_recognizer.formatting import interval, winner
@@ -74,6 +75,7 @@ def write_blend(workspace: Workspace, selected: selection.Selection) -> str:
         data, weights = load_dataset(workspace), blend.weights or {}
         report.write_blend(folders, data, page, weights=weights, oof=blend.oof, test=blend.test)
         console.print(f"report: {shown(page)}")
+    update_index(workspace)
     return blend.to_submit
 
 
@@ -106,6 +108,7 @@ def submit_file(workspace: Workspace, path: Path, message: str) -> None:
     for line in submission_lines(path, result):
         console.print(line)
     console.print(expectation_line(expected) or NOT_REHEARSED)
+    update_index(workspace)
 
 
 def expectation_of(path: Path, workspace: Workspace) -> "Rehearsed | None":
@@ -123,6 +126,7 @@ def ledger(workspace: Workspace, refresh: bool = False) -> None:
     console = make_console()
     if refresh:
         console.print(f"{len(ledger.refresh(workspace))} submissions updated from Kaggle")
+        update_index(workspace)
     print_submissions(workspace)
 
 

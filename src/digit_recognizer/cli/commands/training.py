@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from digit_recognizer import backend
 from digit_recognizer.cli import parser, selection
 from digit_recognizer.cli.console import Table, command_line, make_console, print_next, shown, spinner, table
+from digit_recognizer.cli.index import update_index
 from digit_recognizer.cli.parser import Command, Parser, UsageError
 from digit_recognizer.cli.serving import LOOPBACK
 from digit_recognizer.errors import UserError
@@ -102,6 +103,7 @@ def train_run(request: "Request", workspace: Workspace) -> "RunMetrics":
     with training_display(console) as on_event:
         scores = cross_validation.train(request, workspace, on_event)
     console.print(training_summary(request.run, scores))
+    update_index(workspace)
     return scores
 
 

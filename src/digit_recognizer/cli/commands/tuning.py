@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from digit_recognizer.cli import parser, selection
 from digit_recognizer.cli.console import Table, command_line, make_console, print_next, shown, table
+from digit_recognizer.cli.index import update_index
 from digit_recognizer.cli.parser import Command, Parser
 from digit_recognizer.errors import UserError
 from digit_recognizer.formatting import duration, interval
@@ -50,6 +51,7 @@ def tune(
         summary = study.tune(request, workspace, on_event)
     for line in study_lines(summary):
         console.print(line)
+    update_index(workspace)
     if summary.interrupted:
         raise KeyboardInterrupt
     if summary.tuned:

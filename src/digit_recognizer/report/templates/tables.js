@@ -1,9 +1,15 @@
-// Tables that are sorted by a click on a column's head, and the difference between two ticked rows.
+// Tables that are sorted by a click on a column's head, ages, and the difference between two ticked rows.
+document.querySelectorAll("time").forEach((time) => {
+  const minutes = (Date.now() - new Date(time.dateTime)) / 60000;
+  time.title = time.textContent;
+  time.textContent = minutes < 100 ? `${Math.round(minutes)} min` : minutes < 2880 ? `${Math.round(minutes / 60)} h` : `${Math.round(minutes / 1440)} days`;
+});
+
 document.querySelectorAll("table.sortable").forEach((table) => {
   const value = (row, column) => row.cells[column].dataset.value ?? row.cells[column].textContent;
   table.querySelectorAll("thead button").forEach((button) => (button.onclick = () => {
     const head = button.closest("th"), ascending = head.ariaSort !== "ascending";
-    const compare = (one, other) => one.localeCompare(other, "en", { numeric: true }) * (ascending ? 1 : -1);
+    const compare = (one, other) => (Number(one) - Number(other) || one.localeCompare(other, "en", { numeric: true })) * (ascending ? 1 : -1);
     const rows = [...table.tBodies[0].rows].sort((one, other) => {
       const [first, second] = [value(one, head.cellIndex), value(other, head.cellIndex)];
       return !first - !second || compare(first, second); // empty cells last
