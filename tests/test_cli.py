@@ -58,7 +58,8 @@ def test_every_verb_explains_itself(run, verb):
     ("words", "said"),
     [
         ([], "COMMAND"),
-        (["trian"], "trian"),
+        (["trian"], "there is no command 'trian'; did you mean train?"),
+        (["xyz"], "there is no command 'xyz'; see digit-recognizer --help"),
         (["train", "--pipelne=fast"], "--pipelne=fast"),
         (["train", "--pipe=fast"], "--pipe=fast"),
         (["train", "--folds=x"], "'x' is not a list of different whole numbers"),

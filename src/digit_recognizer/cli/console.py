@@ -72,13 +72,13 @@ def spinner(console: Console, text: str) -> Iterator[Callable[[str], None]]:
         with console.status(text, spinner="dots" if console.encoding.startswith("utf") else "line") as status:
             yield status.update
         return
-    shown = text
+    latest = text
 
     def show(text: str) -> None:
-        nonlocal shown
-        if text != shown:
+        nonlocal latest
+        if text != latest:
             console.print(text)
-        shown = text
+        latest = text
 
     yield show
 

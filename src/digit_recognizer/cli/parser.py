@@ -1,6 +1,7 @@
 """The argument parser of `digit-recognizer`: options of every command here, those of one command beside its function."""
 
 import argparse
+import difflib
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -20,6 +21,9 @@ class Parser(argparse.ArgumentParser):
         super().__init__(*arguments, allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
+        if wrong := re.match(r"argument COMMAND: invalid choice: '(.*?)' \(choose from (.*)\)", message):
+            close = difflib.get_close_matches(wrong[1], re.findall(r"[\w-]+", wrong[2]), n=1)
+            message = f"there is no command '{wrong[1]}'{f'; did you mean {close[0]}?' if close else ''}"
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
