@@ -58,7 +58,7 @@ def main() -> None:
         training = [screen for screen in screens if "━" in "".join(screen)]
         picture_of_terminal(browser, "make demo", training[len(training) // 2], "training")
         picture_of_terminal(browser, "make demo", screens[-1], "demo")
-        picture_of_report(browser, project / "demo" / "runs" / "demo" / "report.html")
+        pictures_of_report(browser, project / "demo" / "runs" / "demo" / "report.html")
         with drawing_page(project) as address:
             picture_of_drawing(browser, address)
 
@@ -141,17 +141,19 @@ def picture_of_terminal(browser: Browser, typed: str, lines: list[str], name: st
     page.close()
 
 
-def picture_of_report(browser: Browser, report: Path) -> None:
-    """Save the top of a report, with the digits of the most frequent error."""
-    page = browser.new_page(viewport={"width": 1200, "height": 900}, color_scheme="light")
+def pictures_of_report(browser: Browser, report: Path) -> None:
+    """Save the top of a report with the digits of the most frequent error, and the details of one of these digits."""
+    page = browser.new_page(viewport={"width": 1200, "height": 1270}, color_scheme="light")
     page.goto(report.as_uri())
     errors = page.locator("td.error button:visible")
     counts = [int(text.split()[0]) for text in errors.all_inner_texts()]
-    if counts:
-        errors.nth(counts.index(max(counts))).click()
+    errors.nth(counts.index(max(counts))).click()
     page.mouse.move(0, 0)
     page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
     save(page.screenshot(), "report")
+    page.locator("#cell button.digit").first.click()
+    page.mouse.move(0, 0)
+    save(page.locator("#panel").screenshot(), "digit")
     page.close()
 
 
