@@ -126,13 +126,21 @@ def prepare_environment(threads: int) -> None:
 
     `threads` is how many CPU threads this process, or those that it starts, compute with.
     """
-    os.environ["KERAS_BACKEND"] = name()
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"  # a third faster on a CPU where TensorFlow leaves it off
-    os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = str(threads)
-    os.environ["NPROC"] = str(threads)  # the size of JAX's thread pool on a CPU
-    os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"  # several members share a GPU
-    os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
+    os.environ.update(environment_variables(threads))
+
+
+def environment_variables(threads: int) -> dict[str, str]:
+    """Return the variables of a process that computes with this number of CPU threads."""
+    return {
+        "KERAS_BACKEND": name(),
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "TF_ENABLE_ONEDNN_OPTS": "1",  # a third faster on a CPU where TensorFlow leaves it off
+        "OMP_NUM_THREADS": str(threads),
+        "OPENBLAS_NUM_THREADS": str(threads),
+        "NPROC": str(threads),  # the size of JAX's thread pool on a CPU
+        "TF_FORCE_GPU_ALLOW_GROWTH": "true",  # several members share a GPU
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+    }
 
 
 def configure(threads: int, deterministic: bool) -> None:

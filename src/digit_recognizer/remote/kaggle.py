@@ -29,6 +29,7 @@ from digit_recognizer.rehearsal.parts import part_of
 from digit_recognizer.remote import notebooks
 from digit_recognizer.remote.notebook_script import make_script
 from digit_recognizer.remote.notebooks import Notebook, Status
+from digit_recognizer.remote.pipeline_files import own_pipelines
 from digit_recognizer.remote.pushed import Pushed, PushedStore
 from digit_recognizer.remote.session import ARCHIVE, RESULT, SessionJob, SessionResult
 from digit_recognizer.runs import results
@@ -39,7 +40,7 @@ from digit_recognizer.training.cross_validation import Request
 from digit_recognizer.training.events import LogLine, MemberFinished, OnEvent, Warned
 from digit_recognizer.training.members import choose_members
 from digit_recognizer.training.workers import Job, Length, Plan, own_length
-from digit_recognizer.workspace import PIPELINES, Workspace, git_commit
+from digit_recognizer.workspace import Workspace, git_commit
 
 POLL_SECONDS = 15.0
 OUTAGE_SECONDS = 3600.0  # without an answer, after which watching ends
@@ -138,7 +139,9 @@ class KaggleWorkers:
             part=rehearsed[1] if (rehearsed := part_of(store.workspace)) else None,
         )
         typed = "\n    ".join(" ".join(["digit-recognizer", *command]) for command in pushed.commands)
-        script = make_script(typed, job, _own_pipelines(self.requests, rehearsed[0] if rehearsed else store.workspace))
+        script = make_script(
+            typed, job, own_pipelines([it.pipeline for it in self.requests], rehearsed[0] if rehearsed else store.workspace)
+        )
         notebooks.push(pushed.notebook, script, int(seconds))
         on_event(LogLine(f"Kaggle: pushed {pushed.notebook.page}; Ctrl-C only stops watching, {_SAME_COMMAND}"))
 
@@ -357,13 +360,6 @@ def _listed(numbers: Sequence[int]) -> str:
 def _literal(value: Any) -> str:
     """Return a value as SET takes it: a Python literal without spaces."""
     return repr(value).replace(" ", "")
-
-
-def _own_pipelines(requests: Sequence[Request], workspace: Workspace) -> dict[str, bytes]:
-    """Return the pipeline files that the wheel lacks: all of the workspace, as one may load another, and those asked for."""
-    own = workspace.root / "pipelines"
-    paths = [*(() if own.resolve() == PIPELINES.resolve() else own.glob("*.py")), *(it.pipeline.file for it in requests)]
-    return {path.name: path.read_bytes() for path in paths if path.parent.resolve() != PIPELINES.resolve()}
 
 
 def _check_unchanged(run: RunFolder, request: Request, dataset: Dataset) -> None:

@@ -16,8 +16,11 @@ from multiprocessing import connection, get_context
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+
 from digit_recognizer import backend, experiment
 from digit_recognizer.backend import Gpu
+from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.errors import DiskFullError, UserError, first_line
 from digit_recognizer.experiment import Experiment, Pipeline
 from digit_recognizer.runs.folder import RunFolder
@@ -287,10 +290,23 @@ def train_here(
     """
     from digit_recognizer.data.dataset import load_dataset
     from digit_recognizer.data.folds import load_folds
+
+    train_with(job, load_dataset(job.workspace), load_folds(job.run.folds), assignments, on_event, loader_workers, policy)
+
+
+def train_with(
+    job: Job,
+    dataset: Dataset,
+    folds: np.ndarray,
+    assignments: Iterable[tuple[Member, int | None]],
+    on_event: OnEvent,
+    loader_workers: int,
+    policy: str | None,
+) -> None:
+    """Train members as `train_here` does, with data and folds (int8, one for each training row) that are in memory."""
     from digit_recognizer.training.member import Task, train_member
     from digit_recognizer.training.members import split_rows
 
-    dataset, folds = load_dataset(job.workspace), load_folds(job.run.folds)
     wanted = job.pipeline.experiment if policy is None else replace(job.pipeline.experiment, precision=policy)
     for member, steps in assignments:
         split, folder = split_rows(folds, member.fold), job.run.member(member)

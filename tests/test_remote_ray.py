@@ -1,0 +1,102 @@
+"""Training on a Ray cluster: two nodes on this machine, one of them lost in the middle."""
+
+import dataclasses
+
+import pytest
+import tiny_run
+
+from digit_recognizer.errors import UserError
+from digit_recognizer.remote.ray_cluster import RayWorkers
+from digit_recognizer.runs.folder import RunFolder
+from digit_recognizer.runs.records import read_run_record
+from digit_recognizer.training import cross_validation
+from digit_recognizer.training.events import EpochEnded, MemberFinished, StepEnded, TrainingPlanned, Warned
+
+ray = pytest.importorskip("ray")
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    """A workspace whose run `here` was trained on this machine."""
+    workspace = tiny_run.make_workspace(tmp_path_factory.mktemp("ray"))
+    cross_validation.train(tiny_run.request(workspace, "here", only=[0, 1]), workspace)
+    return workspace
+
+
+@pytest.fixture
+def cluster():
+    """A cluster of two nodes with a core each."""
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    cluster.other = cluster.add_node(num_cpus=1)
+    cluster.wait_for_nodes()
+    yield cluster
+    ray.shutdown()
+    cluster.shutdown()
+
+
+def train(workspace, cluster, run, on_event=lambda event: None, **changes):
+    request = tiny_run.request(workspace, run, only=[0, 1], **changes)
+    return cross_validation.train(dataclasses.replace(request, elsewhere=RayWorkers(cluster.address)), workspace, on_event)
+
+
+def test_run_trained_on_a_cluster_has_the_bytes_of_one_trained_here(workspace, cluster):
+    events = []
+    train(workspace, cluster, "there", events.append)
+    assert tiny_run.probabilities(workspace.run("there")) == tiny_run.probabilities(workspace.run("here"))
+    here, there = (RunFolder.of(workspace, run) for run in ("here", "there"))
+    for member in here.finished():
+        names = [{path.name for path in run.member(member).path.iterdir()} for run in (here, there)]
+        assert names[0] == names[1]
+        assert tiny_run.history(here.member(member).path).equals(tiny_run.history(there.member(member).path))
+    assert dataclasses.replace(read_run_record(here), started="") == dataclasses.replace(read_run_record(there), started="")
+    (plan,) = [event for event in events if isinstance(event, TrainingPlanned)]
+    assert (plan.jobs, plan.where) == (2, "a Ray cluster of 2 nodes, 2 cores")
+    assert {type(event) for event in events} >= {StepEnded, EpochEnded, MemberFinished}
+
+
+def test_lost_node_costs_at_most_the_epoch_that_it_was_in(workspace, cluster):
+    epochs, warnings = [], []
+
+    def on_event(event):
+        if isinstance(event, EpochEnded):
+            epochs.append((event.member.fold, event.epoch))
+            if len(epochs) == 3:
+                cluster.remove_node(cluster.other, allow_graceful=False)
+        elif isinstance(event, Warned):
+            warnings.append(event.message)
+
+    train(workspace, cluster, "lost", on_event)
+    assert any("its node was lost" in warning for warning in warnings)
+    assert tiny_run.probabilities(workspace.run("lost")) == tiny_run.probabilities(workspace.run("here"))
+    for fold in (0, 1):
+        assert sorted(epoch for of, epoch in epochs if of == fold) == [1, 2, 3, 4]
+
+
+def test_training_interrupted_on_a_cluster_resumes_here_from_its_last_epoch(workspace, cluster):
+    def stop(event):
+        if isinstance(event, EpochEnded) and event.epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(workspace, cluster, "stopped", stop)
+    epochs = []
+    cross_validation.train(
+        tiny_run.request(workspace, "stopped", only=[0, 1]),
+        workspace,
+        lambda event: epochs.append(event.epoch) if isinstance(event, EpochEnded) else None,
+    )
+    assert len(epochs) <= 6
+    assert tiny_run.probabilities(workspace.run("stopped")) == tiny_run.probabilities(workspace.run("here"))
+
+
+def test_failed_training_is_one_line(workspace, cluster):
+    with pytest.raises(UserError, match=r"seed 0 fold [01]: the loss became nan"):
+        train(workspace, cluster, "nan", learning_rate=100, optimizer="sgd")
+
+
+def test_cluster_that_is_not_there_is_one_line(workspace):
+    with pytest.raises(UserError, match="can't be reached"):
+        RayWorkers("127.0.0.1:1").plan(tiny_run.request(workspace).pipeline.experiment, 1)
