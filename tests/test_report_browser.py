@@ -367,6 +367,14 @@ def test_foreign_names_of_classes_are_shown_as_text(open_page, tmp_path, no_expl
     assert page.locator("main img").count() == 0
 
 
+def test_network_table_shows_the_parameters_of_each_layer(run, open_page):
+    page = open_page(run.report)
+    page.click("summary:text('Network')")
+    table = page.inner_text("#settings pre")
+    assert "Param #" in table
+    assert "12,560" in table  # the dense layer's, 784 x 16 + 16
+
+
 def test_wide_tables_show_that_they_scroll_on_a_phone(run, open_page):
     page = open_page(run.report, PHONE)
     page.evaluate("document.querySelectorAll('details').forEach(part => { part.open = true; })")

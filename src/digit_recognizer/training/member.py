@@ -41,6 +41,7 @@ from digit_recognizer.training.members import Member, Split, steps_per_epoch, st
 from digit_recognizer.training.sampler import Order
 
 TIMED_STEPS = 6
+SUMMARY_WIDTH = 100  # characters
 FEWEST_STEPS = 4  # an epoch must have, for hard examples: a backend fetches as many ahead, in the thread that ranks
 
 
@@ -116,8 +117,15 @@ def _restored(task: Task) -> checkpoint.State | None:
 
 
 def _summary(model: keras.Model) -> str:
+    """Return Keras's table of the layers, which is not cropped to the terminal's width."""
     lines: list[str] = []
-    model.summary(print_fn=lambda line, **options: lines.append(line), line_length=100)
+    columns = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = str(SUMMARY_WIDTH)  # the width of the Rich console that Keras prints to
+    try:
+        model.summary(print_fn=lambda line, **options: lines.append(line), line_length=SUMMARY_WIDTH)
+    finally:
+        os.environ.pop("COLUMNS")
+        os.environ.update({"COLUMNS": columns} if columns is not None else {})
     return "\n".join(lines) + "\n"
 
 
