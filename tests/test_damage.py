@@ -39,6 +39,10 @@ READERS = {  # which commands read a file
     f"{MEMBER}/confusion.csv": ("report",),
     "submissions/tiny.csv": ("submit", "verify"),
     "submissions/tiny.json": ("submit", "verify"),
+    "input/dataset.json": ("submit", "verify", "report", "evaluate"),
+    "input/train.csv": ("verify", "report", "compare"),
+    "input/test_labels.csv": ("submit", "evaluate"),
+    "input/.cache.npz": ("report", "ensemble", "compare"),
 }
 WRITTEN = (f"{RUN}/report.html", f"{RUN}/predictions.csv", f"{RUN}/oof.npz", "submissions/tiny.csv")
 

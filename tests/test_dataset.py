@@ -1,14 +1,15 @@
 """input/ -> Dataset: what is loaded, when the cache is trusted, and what the person is told otherwise."""
 
-import json
 import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from digit_recognizer import files
 from digit_recognizer.data import dataset, sources
 from digit_recognizer.errors import UserError
 from digit_recognizer.workspace import Workspace
@@ -109,8 +110,8 @@ def test_line_ends_do_not_change_what_the_data_is(workspace, bundled, tmp_path):
 
 def test_claiming_to_be_the_competition_in_the_record_does_not_help(workspace):
     path = workspace.input / dataset.RECORD
-    record = json.loads(path.read_text()) | {"competition": True, "sha256": dataset.COMPETITION_SHA256}
-    path.write_text(json.dumps(record))
+    claims = replace(dataset.read_record(workspace), competition=True, sha256=dataset.COMPETITION_SHA256)
+    files.write_record(path, claims)
     assert not dataset.load_dataset(workspace).competition
 
 
@@ -137,7 +138,7 @@ def test_a_damaged_record_says_how_to_mend_it(content, workspace):
         dataset.load_dataset(workspace)
     assert "\n" not in str(caught.value)
     (workspace.input / dataset.RECORD).unlink()
-    assert sources.fetch(None, workspace).record["files"]["train.csv"]["rows"] == 1437
+    assert sources.fetch(None, workspace).record.files["train.csv"].rows == 1437
 
 
 def test_the_cache_loads_data_of_the_competitions_size_in_a_tenth_of_a_second(tmp_path):

@@ -95,7 +95,7 @@ def test_comparison_with_something_that_was_not_rehearsed_is_refused(workspace, 
 
 
 def test_rehearsal_is_no_competition_data(workspace):
-    assert not read_record(parts.part_workspace(workspace, 0))["competition"]
+    assert not read_record(parts.part_workspace(workspace, 0)).competition
 
 
 def test_parts_outside_the_six_are_refused():

@@ -271,7 +271,7 @@ def test_mnist_is_marked_as_containing_the_competitions_test_set(workspace, tmp_
 
     monkeypatch.setattr(fetching, "_TEST_IMAGES", {hashlib.sha256(IMAGES[7].tobytes()).hexdigest()[:16]})
     report = sources.fetch(str(as_npz(tmp_path)), workspace)
-    assert report.record["contains_competition_test"]
+    assert report.record.contains_competition_test
     assert "can't be submitted" in report.warning
 
 
@@ -291,4 +291,4 @@ OWN_INPUT = Workspace.default().input
 @pytest.mark.skipif(not (OWN_INPUT / "train.csv").exists(), reason="`make data` has not brought the competition's files")
 def test_the_competitions_own_files_are_recognised(workspace):
     report = sources.fetch(str(OWN_INPUT), workspace)
-    assert report.record["competition"] == (report.record["files"]["train.csv"]["rows"] == 42_000)
+    assert report.record.competition == (report.record.files["train.csv"].rows == 42_000)

@@ -135,15 +135,21 @@ def read_record(path: Path, kind: type[Record], remedy: str) -> Record:
     Args:
         remedy: what the person can do where the file is damaged.
 
+    A file without a checksum is taken as it is, if its fields are as they should be.
+
     Raises:
-        DamagedError: the file is missing, was changed, or lacks a field or has one of another type; the message names it.
+        DamagedError: the file is missing, doesn't match its checksum, or lacks a field or has one of another type; the message
+            names it.
         UserError: it can't be read.
     """
     import pydantic
 
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(content, dict) or content.pop(CHECKSUM, None) != _checksum(content):
+        if not isinstance(content, dict):
+            raise ValueError("it holds no JSON object")
+        checksum = content.pop(CHECKSUM, None)
+        if checksum is not None and checksum != _checksum(content):
             raise ValueError("its content doesn't match its checksum")
         return pydantic.TypeAdapter(kind).validate_json(json.dumps(content), strict=True)
     except FileNotFoundError:

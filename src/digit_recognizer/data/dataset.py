@@ -3,13 +3,12 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from digit_recognizer import files
 from digit_recognizer.data import csv_format
-from digit_recognizer.errors import UserError
+from digit_recognizer.errors import DamagedError, UserError
 from digit_recognizer.workspace import Workspace
 
 DIGITS = tuple("0123456789")
@@ -19,6 +18,7 @@ TEST_LABELS = "test_labels.csv"
 TEST_FILES = "test_files.csv"  # which image file each ImageId is
 ALL_FILES = (*FILES, TEST_LABELS, TEST_FILES)
 RECORD = "dataset.json"
+MAKE_DATA = "delete it and run `make data`, which checks the files again"
 _CACHE = ".cache.npz"
 
 # Dataset.sha256 of the competition's own files, taken from Kaggle's digit-recognizer.zip.
@@ -43,6 +43,30 @@ class Dataset:
         return self.images.shape[1:]
 
 
+@dataclass(frozen=True)
+class FileRecord:
+    """One file of `input/`."""
+
+    bytes: int
+    sha256: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class DatasetRecord:
+    """dataset.json: what `input/` holds."""
+
+    source: str
+    competition: bool
+    contains_competition_test: bool  # in other data than the competition's
+    classes: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+    sha256: str  # as `Dataset.sha256`
+    files: dict[str, FileRecord]
+    time: str  # ISO 8601, UTC
+    notes: tuple[str, ...] = ()  # what was read and left out
+
+
 def load_dataset(workspace: Workspace) -> Dataset:
     """Return the data of `input/`: from the cache while size and time of its files are unchanged, else read and checked.
 
@@ -54,16 +78,16 @@ def load_dataset(workspace: Workspace) -> Dataset:
     arrays = _read_cache(folder, stamps)
     if arrays is None:
         verify_files(workspace)
-        arrays = read_arrays(folder, tuple(record["classes"]), tuple(record["image_shape"]))
+        arrays = read_arrays(folder, record.classes, record.image_shape)
         _write_cache(folder, stamps, arrays)
     sha256 = str(arrays["sha256"])
     return Dataset(
         images=arrays["images"],
         labels=arrays["labels"],
         test_images=arrays["test_images"],
-        classes=tuple(record["classes"]),
+        classes=record.classes,
         sha256=sha256,
-        source=record["source"],
+        source=record.source,
         competition=sha256 == COMPETITION_SHA256,
     )
 
@@ -75,10 +99,11 @@ def load_test_labels(workspace: Workspace) -> np.ndarray | None:
         UserError: the file is not as `make data` left it.
     """
     record = read_record(workspace)
-    if TEST_LABELS not in record["files"]:
+    if TEST_LABELS not in record.files:
         return None
-    rows = record["files"]["test.csv"]["rows"]
-    return csv_format.read_labels(workspace.input / TEST_LABELS, tuple(record["classes"]), rows)
+    _verify_file(workspace.input / TEST_LABELS, record.files[TEST_LABELS])
+    rows = record.files["test.csv"].rows
+    return csv_format.read_labels(workspace.input / TEST_LABELS, record.classes, rows)
 
 
 def read_arrays(folder: Path, classes: tuple[str, ...], image_shape: tuple[int, int, int]) -> dict[str, np.ndarray]:
@@ -96,7 +121,7 @@ def read_arrays(folder: Path, classes: tuple[str, ...], image_shape: tuple[int, 
     return {"images": images, "labels": labels, "test_images": test_images, "sha256": sha256}
 
 
-def read_record(workspace: Workspace) -> dict[str, Any]:
+def read_record(workspace: Workspace) -> DatasetRecord:
     """Return dataset.json.
 
     Raises:
@@ -105,16 +130,9 @@ def read_record(workspace: Workspace) -> dict[str, Any]:
     path = workspace.input / RECORD
     if not path.exists():
         raise UserError(f"{workspace.input} has no data yet: run `make data` (or `make demo`, which needs no account)")
-    record = files.read_json(path)
-    try:
-        numbers = [*record["image_shape"], *(item["rows"] + item["bytes"] for item in record["files"].values())]
-        texts = [record["source"], *record["classes"], *(item["sha256"] for item in record["files"].values())]
-        if not all(isinstance(number, int) for number in numbers) or not all(isinstance(text, str) for text in texts):
-            raise ValueError
-        if len(record["image_shape"]) != 3 or not set(FILES) <= set(record["files"]):
-            raise ValueError
-    except (TypeError, KeyError, AttributeError, ValueError):
-        raise UserError(f"{path} is damaged: delete it and run `make data`, which checks the files anew") from None
+    record = files.read_record(path, DatasetRecord, MAKE_DATA)
+    if missing := set(FILES) - set(record.files):
+        raise DamagedError(f"{path} is damaged (files has no {min(missing)})", MAKE_DATA)
     return record
 
 
@@ -124,16 +142,20 @@ def verify_files(workspace: Workspace) -> None:
     Raises:
         UserError: one is missing or has changed.
     """
-    for name, known in read_record(workspace)["files"].items():
-        path = workspace.input / name
-        try:
-            intact = path.stat().st_size == known["bytes"] and files.sha256_of(path) == known["sha256"]
-        except FileNotFoundError:
-            raise UserError(f"{path} is missing: run `make data`, which brings it back") from None
-        except OSError as error:
-            raise UserError(f"{path} can't be read: {error.strerror}") from error
-        if not intact:
-            raise UserError(f"{path} has changed since `make data`: run `make data`, which brings it back")
+    for name, known in read_record(workspace).files.items():
+        if name in ALL_FILES:
+            _verify_file(workspace.input / name, known)
+
+
+def _verify_file(path: Path, known: FileRecord) -> None:
+    try:
+        intact = path.stat().st_size == known.bytes and files.sha256_of(path) == known.sha256
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: run `make data`, which brings it back") from None
+    except OSError as error:
+        raise UserError(f"{path} can't be read: {error.strerror}") from error
+    if not intact:
+        raise UserError(f"{path} has changed since `make data`: run `make data`, which brings it back")
 
 
 def _stamps(folder: Path) -> np.ndarray:

@@ -13,13 +13,13 @@ from digit_recognizer.drawing import network, runtime
 from digit_recognizer.errors import UserError
 from digit_recognizer.formatting import interval
 from digit_recognizer.metrics import Estimate
-from digit_recognizer.runs.records import DatasetRecord
+from digit_recognizer.runs.records import TrainingData
 
 _PAGE = Path(__file__).parent / "page"
 _CAPTION = "<!-- caption -->"  # in index.html
 
 
-def check_data(data: DatasetRecord) -> None:
+def check_data(data: TrainingData) -> None:
     """Check the data that a run was trained on, before its models are loaded.
 
     Raises:

@@ -58,7 +58,7 @@ def make_part(workspace: Workspace, part: int) -> Workspace:
         UserError: no data, too few rows, or another dataset was rehearsed before.
     """
     inner = part_workspace(workspace, part)
-    source = source_name(part, read_record(workspace)["sha256"])
+    source = source_name(part, read_record(workspace).sha256)
     _refuse_other_dataset(workspace, inner, source)
     dataset = load_dataset(workspace)
     test = assign_parts(dataset) == part
@@ -75,7 +75,7 @@ def source_name(part: int, sha256: str) -> str:
 
 
 def _refuse_other_dataset(workspace: Workspace, inner: Workspace, source: str) -> None:
-    if (inner.input / "dataset.json").exists() and (before := read_record(inner)["source"]) != source:
+    if (inner.input / "dataset.json").exists() and (before := read_record(inner).source) != source:
         raise UserError(
             f"{inner.root.parent} holds rehearsals of other data ({before}), not of {workspace.input}: "
             f"move {inner.root.parent} away to rehearse this data"

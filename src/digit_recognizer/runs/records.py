@@ -18,7 +18,7 @@ TRAIN_ANEW = "train under another name (RUN=...), or start anew (FORCE=1)"
 
 
 @dataclass(frozen=True)
-class DatasetRecord:
+class TrainingData:
     """The data that a run was trained on."""
 
     sha256: str
@@ -40,7 +40,7 @@ class RunRecord:
     changes: dict[str, Any]  # that the pipeline was loaded with
     description: str
     settings: dict[str, Any]  # as `experiment.settings_json` returns them
-    dataset: DatasetRecord
+    dataset: TrainingData
     folds_sha256: str  # of the array in folds.csv
     git_commit: str
     versions: dict[str, str]
@@ -121,7 +121,7 @@ def describe(pipeline: Pipeline, dataset: Dataset, folds_sha256: str) -> RunReco
         changes=dict(pipeline.changes),
         description=pipeline.summary,
         settings=experiment.settings_json(pipeline.experiment),
-        dataset=DatasetRecord(
+        dataset=TrainingData(
             sha256=dataset.sha256,
             source=dataset.source,
             competition=dataset.competition,

@@ -49,7 +49,7 @@ class BlendRecord:
 
 
 @dataclass(frozen=True)
-class DataRecord:
+class DataOrigin:
     """The data that a submission predicts; `source` has no folders, since the file may be published."""
 
     source: str
@@ -65,7 +65,7 @@ class SubmissionRecord(BlendRecord):
     file: str
     sha256: str  # of the CSV
     rows: int
-    data: DataRecord
+    data: DataOrigin
     git_commit: str
     time: str  # ISO 8601, UTC
 

@@ -9,7 +9,7 @@ import numpy as np
 from digit_recognizer import files
 from digit_recognizer.data import csv_format, dataset
 from digit_recognizer.errors import UserError
-from digit_recognizer.submission.record import BlendRecord, DataRecord, SubmissionRecord
+from digit_recognizer.submission.record import BlendRecord, DataOrigin, SubmissionRecord
 from digit_recognizer.workspace import Workspace, git_commit
 
 
@@ -47,9 +47,9 @@ def check_submission(path: Path, workspace: Workspace) -> np.ndarray:
         UserError: what is wrong, with row and column.
     """
     record = dataset.read_record(workspace)
-    rows = record["files"][dataset.FILES[2]]["rows"]
+    rows = record.files[dataset.FILES[2]].rows
     try:
-        return csv_format.read_labels(path, tuple(record["classes"]), rows)
+        return csv_format.read_labels(path, record.classes, rows)
     except UserError as error:
         raise UserError(f"{error}; `make ensemble` writes it again") from error
 
@@ -60,11 +60,11 @@ def _describe(path: Path, workspace: Workspace, data: dataset.Dataset, blend: Bl
         file=path.name,
         sha256=files.sha256_of(path),
         rows=len(data.test_images),
-        data=DataRecord(
+        data=DataOrigin(
             source=Path(data.source).name,
             sha256=data.sha256,
             competition=data.competition,
-            contains_competition_test=dataset.read_record(workspace)["contains_competition_test"],
+            contains_competition_test=dataset.read_record(workspace).contains_competition_test,
         ),
         git_commit=git_commit(),
         time=datetime.now(UTC).isoformat(timespec="seconds"),

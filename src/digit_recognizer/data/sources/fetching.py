@@ -13,6 +13,7 @@ from typing import Any
 
 from digit_recognizer import files
 from digit_recognizer.data import dataset
+from digit_recognizer.data.dataset import DatasetRecord, FileRecord
 from digit_recognizer.data.sources import archives, arrays, bundled, images, keras_datasets
 from digit_recognizer.data.sources.arrays import ImageArrays
 from digit_recognizer.errors import UserError
@@ -33,32 +34,32 @@ class FetchReport:
     """What lies in `input/`, and whether it was fetched now or was there already."""
 
     fetched: bool
-    record: dict[str, Any]  # the content of dataset.json
+    record: DatasetRecord
 
     @property
     def summary(self) -> str:
         """One line for the person."""
         record = self.record
-        rows = {name: item["rows"] for name, item in record["files"].items()}
-        height, width, channels = record["image_shape"]
+        rows = {name: item.rows for name, item in record.files.items()}
+        height, width, channels = record.image_shape
         return (
             f"{'Fetched' if self.fetched else 'There already, intact'}: "
             f"{rows['train.csv']:,} training and {rows['test.csv']:,} test "
-            f"images, {height}x{width}x{channels}, {len(record['classes'])} classes, from {record['source']}"
-            f"{' (the competition)' if record['competition'] else ''}"
+            f"images, {height}x{width}x{channels}, {len(record.classes)} classes, from {record.source}"
+            f"{' (the competition)' if record.competition else ''}"
         )
 
     @property
-    def notes(self) -> list[str]:
+    def notes(self) -> tuple[str, ...]:
         """What was read and left out, a line each."""
-        return self.record.get("notes", []) if self.fetched else []
+        return self.record.notes if self.fetched else ()
 
     @property
     def warning(self) -> str | None:
         """What the person should know about this data."""
-        if self.record["contains_competition_test"]:
+        if self.record.contains_competition_test:
             return "this data contains images of the competition's test set: what is trained on it can't be submitted"
-        if not self.record["competition"] and dataset.TEST_LABELS not in self.record["files"]:
+        if not self.record.competition and dataset.TEST_LABELS not in self.record.files:
             return "these are not the competition's files, whatever their names: what is trained on them can't be submitted"
         return None
 
@@ -92,8 +93,8 @@ def place(images: ImageArrays, source: str, workspace: Workspace) -> FetchReport
     """
     with _changing(workspace.input):
         record = _record_or_none(workspace)
-        if record and record["source"] != source:
-            raise UserError(f"{workspace.input} holds data from {record['source']}, not from {source}")
+        if record and record.source != source:
+            raise UserError(f"{workspace.input} holds data from {record.source}, not from {source}")
         if record and _intact(workspace):
             return FetchReport(False, record)
         return FetchReport(True, _replace(workspace.input, source, lambda staging: images, lambda text: None))
@@ -112,7 +113,7 @@ def _changing(folder: Path) -> Iterator[None]:
         raise UserError(f"{error.filename or folder}: {error.strerror or error}; nothing in {folder} was changed") from error
 
 
-def _replace(folder: Path, source: str, read: Reader, say: Say) -> dict[str, Any]:
+def _replace(folder: Path, source: str, read: Reader, say: Say) -> DatasetRecord:
     """Replace the files of `input/` by those that `read` gives, all at once; return their record."""
     _discard_cut_attempts(folder)
     with tempfile.TemporaryDirectory(prefix=".fetching-", dir=folder, ignore_cleanup_errors=True) as staging:
@@ -133,15 +134,15 @@ def _locked(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _chosen(source: str | None, record: dict[str, Any] | None, folder: Path) -> str:
+def _chosen(source: str | None, record: DatasetRecord | None, folder: Path) -> str:
     if source in (None, ""):
         if record:
-            return record["source"]
+            return record.source
         return str(folder.resolve()) if (folder / "train.csv").exists() else "kaggle"
     return source if source in _NAMED else str(Path(source).expanduser().resolve())
 
 
-def _refuse_other_data(source: str, record: dict[str, Any] | None, folder: Path) -> None:
+def _refuse_other_data(source: str, record: DatasetRecord | None, folder: Path) -> None:
     if record is None:
         there = [name for name in dataset.FILES if (folder / name).exists()]
         if there and source != str(folder.resolve()):
@@ -149,14 +150,14 @@ def _refuse_other_data(source: str, record: dict[str, Any] | None, folder: Path)
                 f"{folder} holds {there[0]} from elsewhere: `make data` alone checks and takes what is there, "
                 f"and `make data SOURCE={source} FORCE=1` replaces it"
             )
-    elif source != record["source"] and not (source == "kaggle" and record["competition"]):
+    elif source != record.source and not (source == "kaggle" and record.competition):
         raise UserError(
-            f"{folder} holds data from {record['source']}: `make data SOURCE={source} FORCE=1` replaces it "
+            f"{folder} holds data from {record.source}: `make data SOURCE={source} FORCE=1` replaces it "
             "(runs that were trained on it stay, but can't be continued)"
         )
 
 
-def _record_or_none(workspace: Workspace) -> dict[str, Any] | None:
+def _record_or_none(workspace: Workspace) -> DatasetRecord | None:
     try:
         return dataset.read_record(workspace)
     except UserError:
@@ -176,7 +177,7 @@ def _reader(source: str, say: Say) -> Reader:
     return lambda staging: _NAMED[source](staging, say) if source in _NAMED else _from_path(_located(Path(source)), staging)
 
 
-def _stage(source: str, read_source: Reader, staging: Path, say: Say) -> dict[str, Any]:
+def _stage(source: str, read_source: Reader, staging: Path, say: Say) -> DatasetRecord:
     """Bring all files of `source` to the folder `staging`, check them and return their record, which lies there too."""
     staging.mkdir()
     say(f"taking the data from {source}")
@@ -191,33 +192,36 @@ def _stage(source: str, read_source: Reader, staging: Path, say: Say) -> dict[st
         read = dataset.read_arrays(staging, classes, image_shape)
     except UserError as error:  # the person knows the source, not the folder on the way
         raise UserError(f"{str(error).replace(f'{staging}/', f'{source}: ')}; mend it or download it again") from error
-    record = _describe(staging, read, classes, source)
-    record["notes"] = [*_location_note(source), *(found.notes if found else [])]
-    files.write_json(staging / dataset.RECORD, record)
+    notes = (*_location_note(source), *(found.notes if found else []))
+    record = _describe(staging, read, classes, source, notes)
+    files.write_record(staging / dataset.RECORD, record)
     return record
 
 
-def _describe(folder: Path, read: dict[str, Any], classes: tuple[str, ...], source: str) -> dict[str, Any]:
+def _describe(
+    folder: Path, read: dict[str, Any], classes: tuple[str, ...], source: str, notes: tuple[str, ...]
+) -> DatasetRecord:
     """Return the content of dataset.json for the files of a folder and what `dataset.read_arrays` read from them."""
-    names = [name for name in dataset.ALL_FILES if (folder / name).exists()]
     competition = str(read["sha256"]) == dataset.COMPETITION_SHA256
-    return {
-        "source": source,
-        "competition": competition,
-        "contains_competition_test": not competition and _contains_competition_test(read),
-        "classes": list(classes),
-        "image_shape": list(read["images"].shape[1:]),
-        "sha256": str(read["sha256"]),
-        "files": {
-            name: {
-                "bytes": (folder / name).stat().st_size,
-                "sha256": files.sha256_of(folder / name),
-                "rows": len(read["images" if name == "train.csv" else "test_images"]),
-            }
-            for name in names
+    return DatasetRecord(
+        source=source,
+        competition=competition,
+        contains_competition_test=not competition and _contains_competition_test(read),
+        classes=classes,
+        image_shape=read["images"].shape[1:],
+        sha256=str(read["sha256"]),
+        files={
+            name: FileRecord(
+                bytes=(folder / name).stat().st_size,
+                sha256=files.sha256_of(folder / name),
+                rows=len(read["images" if name == "train.csv" else "test_images"]),
+            )
+            for name in dataset.ALL_FILES
+            if (folder / name).exists()
         },
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+        time=datetime.now(UTC).isoformat(timespec="seconds"),
+        notes=notes,
+    )
 
 
 def _contains_competition_test(read: dict[str, Any]) -> bool:
@@ -232,8 +236,8 @@ def _install(folder: Path) -> None:
         for name in dataset.ALL_FILES:
             if (incoming / name).exists():
                 (incoming / name).replace(folder / name)
-        names = files.read_json(incoming / dataset.RECORD)["files"]
-        for name in set(dataset.ALL_FILES) - set(names):
+        record = files.read_record(incoming / dataset.RECORD, DatasetRecord, dataset.MAKE_DATA)
+        for name in set(dataset.ALL_FILES) - set(record.files):
             (folder / name).unlink(missing_ok=True)
         (incoming / dataset.RECORD).replace(folder / dataset.RECORD)
     shutil.rmtree(incoming)
