@@ -196,7 +196,7 @@ def test_more_runs_are_compared_and_blended(trained):
         "train --pipeline=smoke --run=another",
         "train --pipeline=smoke --set=seeds=0,1",
         "ensemble --pipeline=smoke --run=smoke",
-        "report --pipeline=smoke",
+        pytest.param("report --pipeline=smoke", marks=pytest.mark.slow),
         "tune --pipeline=fast --trials=1",
         "demo",
     ],
