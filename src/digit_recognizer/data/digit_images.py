@@ -1,7 +1,7 @@
 """Image files and CSVs of pixels -> images as a model takes them, prepared the way MNIST was; and a table of its answers.
 
 MNIST's way (LeCun, Cortes and Burges, http://yann.lecun.com/exdb/mnist/): the digit is scaled, antialiased, until its longest
-side has 20 pixels, then placed in 28x28 with its centre of mass in the middle. `drawing/page/prepare.js` does the same.
+side has 20 pixels, then placed in 28x28 with its centre of mass in the middle. `drawing/scripts/prepare.js` does the same.
 """
 
 from collections.abc import Sequence

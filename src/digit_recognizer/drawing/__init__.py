@@ -1,6 +1,5 @@
 """A page to draw a digit on: a run's models compute its probabilities in the browser. It is a folder of static files."""
 
-import html
 from collections.abc import Sequence
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -13,10 +12,10 @@ from digit_recognizer.drawing import network, runtime
 from digit_recognizer.errors import UserError
 from digit_recognizer.formatting import interval
 from digit_recognizer.metrics import Estimate
+from digit_recognizer.report import rendering
 from digit_recognizer.runs.records import TrainingData
 
-_PAGE = Path(__file__).parent / "page"
-_CAPTION = "<!-- caption -->"  # in index.html
+_SCRIPTS = Path(__file__).parent / "scripts"
 
 
 def check_data(data: TrainingData) -> None:
@@ -51,9 +50,9 @@ def export(models: Sequence[Any], folder: Path, run: str, accuracy: Estimate | N
     caption = f"Run {run}: mean of {len(models)} models" if len(models) > 1 else f"Run {run}: one model"
     if accuracy:
         caption += f"; out-of-fold accuracy {interval(accuracy)}"
-    for path in _PAGE.iterdir():
-        files.write_text(folder / path.name, path.read_text(encoding="utf-8").replace(_CAPTION, html.escape(caption)))
-    return folder / "index.html"
+    for path in _SCRIPTS.iterdir():
+        files.write_text(folder / path.name, path.read_text(encoding="utf-8"))
+    return rendering.write_page(folder / "index.html", "draw.html", caption=caption)
 
 
 def make_server(folder: Path, host: str = "127.0.0.1", port: int = 0) -> ThreadingHTTPServer:

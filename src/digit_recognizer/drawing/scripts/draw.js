@@ -28,7 +28,7 @@ function show(probabilities) {
     row.dataset.probability = probability;
     row.style.setProperty("--share", probability);
     row.querySelector(".percent").textContent = probabilities ? `${(100 * probability).toFixed(1)} %` : "";
-    row.classList.toggle("best", label === best);
+    row.classList.toggle("predicted", label === best);
   });
   byId("best").textContent = best ?? "";
   byId("confidence").textContent = probabilities ? `${(100 * probabilities[best]).toFixed(1)} %` : "";
