@@ -45,7 +45,7 @@ takes.ensemble := PIPELINE RUN DEMO
 submit:   ## upload the submission to Kaggle and wait for the score
 takes.submit := PIPELINE RUN FILE MESSAGE DEMO
 tune:     ## search for better settings of a pipeline, or resume the search
-takes.tune := PIPELINE RUN SET HOURS TRIALS WORKERS STORAGE DEMO
+takes.tune := PIPELINE RUN SET HOURS TRIALS WORKERS STORAGE ON DEMO
 predict:  ## recognise the digits in image files
 takes.predict := IMAGES PIPELINE RUN DEMO
 evaluate: ## score the saved models on public test labels

@@ -63,7 +63,7 @@ def dataset(workspace: Workspace) -> Dataset:
 def quick_evaluate(seconds: float):
     """Return a replacement of `trainer.evaluate`: the best learning rate is 1e-3, one above 0.05 fails."""
 
-    def evaluate(job, dataset, on_event, on_epoch=lambda *_: None, on_fold=lambda *_: None):
+    def evaluate(job, dataset, workers, on_event, on_epoch=lambda *_: None, on_fold=lambda *_: None):
         experiment, folder = job.pipeline.experiment, job.run.path
         folder.mkdir(parents=True, exist_ok=True)
         if experiment.learning_rate > 0.05:

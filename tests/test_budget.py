@@ -6,11 +6,13 @@ import pytest
 from tiny_run import make_workspace, request
 
 from digit_recognizer import files, metrics
+from digit_recognizer.backend import Gpu
 from digit_recognizer.cli.commands.training import budget_lines
 from digit_recognizer.data.dataset import load_dataset
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import override, settings_json
-from digit_recognizer.training import time_budget
+from digit_recognizer.training import time_budget, workers
+from digit_recognizer.training.devices import MeasuredSlots
 from digit_recognizer.training.events import EpochEnded, MemberFinished, StepEnded
 from digit_recognizer.training.members import Member, choose_members
 from digit_recognizer.training.time_budget import Pace, Probe
@@ -207,3 +209,25 @@ def test_the_expected_accuracy_is_that_of_the_longest_measured_training_that_is_
     assert (found.factor, found.images) == (1.0, 42_000)
     assert found.accuracy == metrics.proportion(41_790, 42_000)
     assert time_budget.measured(curve, 0.99).factor == 1.0  # a hundredth shorter is no other training
+
+
+def test_jobs_of_gpus_are_measured_before_the_time_is_planned(workspace, monkeypatch):
+    """Two GPUs, each faster with two members than with one, and not faster with three."""
+    gpus, now = [Gpu(uuid, "Tesla T4", 16 * 10**9, 0, 7.5) for uuid in ("GPU-a", "GPU-b")], 0
+    slots = MeasuredSlots(gpus, cores=16, query=lambda: gpus, clock=lambda: now)
+    monkeypatch.setattr(time_budget, "make_slots", lambda jobs, cpu_jobs: slots)
+
+    def train_members(job, members, slots, on_event):
+        nonlocal now
+        taken = []
+        for now in range(1000):
+            taken += iter(slots.take, None)
+            for slot in taken:
+                sharing = sum(other.gpu == slot.gpu for other in taken)
+                event = StepEnded(Member(0, 0), 0, 100 * now * min(sharing, 2) // sharing, 10**6, 1.0, 1.0, 0.5)
+                slots.on_event(slot, event)
+                on_event(event)
+
+    monkeypatch.setattr(workers, "train_members", train_members)
+    wanted = request(workspace, jobs=None, **PLAIN)
+    assert time_budget._fastest_jobs(wanted, workspace, load_dataset(workspace)) == 4

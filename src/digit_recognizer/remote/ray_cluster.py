@@ -5,7 +5,6 @@ at most the epoch that it was in. When a member is finished its folder here is a
 """
 
 import contextlib
-import importlib
 import io
 import os
 import queue
@@ -21,19 +20,19 @@ from typing import Any, NamedTuple
 from digit_recognizer import backend, experiment, files
 from digit_recognizer.data.dataset import Dataset, load_dataset
 from digit_recognizer.data.folds import load_folds
-from digit_recognizer.errors import UserError
+from digit_recognizer.errors import UserError, first_line
 from digit_recognizer.experiment import Experiment
 from digit_recognizer.remote.pipeline_files import own_pipelines
 from digit_recognizer.remote.wheel import build_wheel
 from digit_recognizer.runs.folder import RunFolder
-from digit_recognizer.runs.lifecycle import ENVIRONMENT
 from digit_recognizer.runs.member import Member
-from digit_recognizer.runs.records import RunRecord, describe, read_run_record
+from digit_recognizer.runs.records import RunRecord, describe
 from digit_recognizer.training.events import EpochEnded, Event, MemberFinished, OnEvent, Warned
 from digit_recognizer.training.workers import Job, Length, Plan, own_length, train_with
-from digit_recognizer.workspace import Workspace
+from digit_recognizer.workspace import Workspace, git_commit
 
 LOSSES = 3  # of nodes, without an epoch between them, after which a member's training ends
+_connecting = threading.Lock()  # the trials of a study train in several threads
 Contents = dict[str, bytes]  # by path relative to the member's folder
 
 
@@ -50,9 +49,8 @@ class RayWorkers:
     trains_here = False
 
     def plan(self, experiment: Experiment, members: int) -> Plan:
-        with _connected(self.address) as ray:
-            cluster = _Cluster.of(ray)
-            return Plan(self.jobs or cluster.members(experiment.threads), str(cluster))
+        cluster = _Cluster.of(_connect(self.address))
+        return Plan(self.jobs or cluster.members(experiment.threads), str(cluster))
 
     def train(self, job: Job, members: Sequence[Member], on_event: OnEvent, length: Length = own_length) -> RunRecord:
         """Train members; see `Workers.train`.
@@ -60,15 +58,17 @@ class RayWorkers:
         Raises:
             UserError: no such cluster, a training failed, or its nodes were lost again and again.
         """
-        with _connected(self.address) as ray:
-            options = _options(_Cluster.of(ray), job.pipeline.experiment.threads, self.jobs)
-            shared = ray.put(_Shared.of(job))
-            environment = ray.get(ray.remote(**options)(_environment).remote(shared))
-            policy = environment["precision"]
-            task = ray.remote(num_returns="streaming", max_retries=0, max_calls=1, **options)(_train)
-            tasks = _Tasks(ray, job, on_event, lambda member, given: task.remote(shared, member, length(member), policy, given))
-            tasks.run(members, self.jobs or len(members))
-        return replace(read_run_record(job.run), **environment)
+        ray = _connect(self.address)
+        options = _options(_Cluster.of(ray), job.pipeline.experiment.threads, self.jobs)
+        shared = ray.put(_Shared.of(job))
+        record: RunRecord = ray.get(ray.remote(**options)(_describe).remote(shared))
+        task = ray.remote(num_returns="streaming", max_retries=0, max_calls=1, **options)(_train)
+
+        def start(member: Member, given: Contents) -> Any:
+            return task.remote(shared, member, length(member), record.precision, given)
+
+        _Tasks(ray, job, on_event, start).run(members, self.jobs or len(members))
+        return replace(record, git_commit=git_commit())
 
 
 class _Cluster(NamedTuple):
@@ -100,31 +100,26 @@ def _options(cluster: _Cluster, threads: int, jobs: int | None) -> dict[str, Any
     return {**needed, "runtime_env": {"env_vars": backend.environment_variables(threads)}}
 
 
-@contextlib.contextmanager
-def _connected(address: str | None) -> Iterator[Any]:
-    """Yield the module ray, connected to a cluster whose processes import this package as it is here.
+def _connect(address: str | None) -> Any:
+    """Return the module ray, connected to a cluster whose processes import this package as it is here.
 
     Raises:
         UserError: Ray is not installed, or the cluster can't be reached.
     """
     try:
-        ray = importlib.import_module("ray")
+        import ray
     except ImportError:
         raise UserError("ON=ray needs Ray: pip install -r requirements-ray.txt") from None
-    if ray.is_initialized():
-        yield ray
-        return
-    with tempfile.TemporaryDirectory(prefix="digit-recognizer-") as folder:
+    with _connecting, tempfile.TemporaryDirectory(prefix="digit-recognizer-") as folder:
+        if ray.is_initialized():
+            return ray
         zipfile.ZipFile(io.BytesIO(build_wheel()[1])).extractall(folder)
         package = {"py_modules": [f"{folder}/digit_recognizer"]}
         try:
             ray.init(address, runtime_env=package, log_to_driver=False, logging_level="ERROR", include_dashboard=False)
         except (ConnectionError, RuntimeError, ValueError) as error:
-            raise UserError(f"the Ray cluster {address or ''} can't be reached: {str(error).partition(chr(10))[0]}") from error
-        try:
-            yield ray
-        finally:
-            ray.shutdown()
+            raise UserError(f"the Ray cluster {address or ''} can't be reached: {first_line(error)}") from error
+        return ray
 
 
 @dataclass(frozen=True)
@@ -211,10 +206,9 @@ class _Tasks:
             self._take(member, message)
 
     def _lost(self, member: Member, error: Exception) -> None:
-        self.losses[member] = self.losses.get(member, 0) + 1
-        reason = str(error).strip().partition("\n")[0]
-        if self.losses[member] > LOSSES:
-            raise UserError(f"{member}: its node was lost {self.losses[member]} times ({reason}): run the same command again")
+        self.losses[member] = losses = self.losses.get(member, 0) + 1
+        if losses > LOSSES:
+            raise UserError(f"{member}: its node was lost {losses} times ({first_line(error)}): run the same command again")
         self.on_event(Warned(f"{member}: its node was lost; it resumes on another from its last epoch"))
         self._begin(member)
 
@@ -229,9 +223,8 @@ class _Tasks:
 
 
 def _failure(member: Member, error: Any) -> UserError:
-    cause = error.cause
-    text = str(cause) if isinstance(cause, UserError) else f"{type(cause).__name__}: {cause}"
-    return UserError(f"{member}: {text.strip().partition(chr(10))[0]}")
+    kind = "" if isinstance(error.cause, UserError) else f"{type(error.cause).__name__}: "
+    return UserError(f"{member}: {kind}{first_line(error.cause)}")
 
 
 def _read(folder: Path, known: dict[str, tuple[int, int]]) -> Contents:
@@ -255,11 +248,10 @@ def _write(folder: Path, contents: Contents) -> None:
 # What follows runs on the nodes.
 
 
-def _environment(shared: _Shared) -> dict[str, Any]:
-    """Return the versions and devices of the node that this runs on."""
+def _describe(shared: _Shared) -> RunRecord:
+    """Return the run's record with the versions and devices of the node that this runs on."""
     with tempfile.TemporaryDirectory(prefix="digit-recognizer-") as folder:
-        record = describe(shared.job(Path(folder)).pipeline, shared.dataset, "")
-    return {name: getattr(record, name) for name in ENVIRONMENT if name != "git_commit"}
+        return describe(shared.job(Path(folder)).pipeline, shared.dataset, "")
 
 
 def _train(shared: _Shared, member: Member, steps: int | None, policy: str, given: Contents) -> Iterator[_Message]:

@@ -4,6 +4,7 @@ A machine that others share changes its pace by a tenth within the hour, so each
 from the time that is left then.
 """
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -17,21 +18,22 @@ from typing import Any
 
 import numpy as np
 
-from digit_recognizer import files, metrics
+from digit_recognizer import backend, files, metrics
 from digit_recognizer.data.dataset import Dataset, load_dataset
 from digit_recognizer.data.folds import save_folds, stratified_folds
 from digit_recognizer.errors import UserError
-from digit_recognizer.experiment import Experiment, override
+from digit_recognizer.experiment import Experiment, Pipeline, override
 from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.training import workers
 from digit_recognizer.training.cross_validation import Request
-from digit_recognizer.training.devices import make_slots
-from digit_recognizer.training.events import EpochEnded, Event, MemberFinished, SpeedMeasured, StepEnded
+from digit_recognizer.training.devices import MeasuredSlots, Slots, make_slots
+from digit_recognizer.training.events import EpochEnded, Event, MemberFinished, OnEvent, SpeedMeasured, StepEnded
 from digit_recognizer.training.members import Member, at_full_speed, choose_members, split_rows, steps_per_epoch
 from digit_recognizer.workspace import Workspace
 
 # The first epoch of a probe traces and compiles; the second is not validated, the last is.
 PROBE = {"epochs": 3, "steps_per_epoch": 40, "validate_every": 2, "checkpoint": None}
+ENDLESS = {"epochs": 1000, "steps_per_epoch": 1000, "validate_every": 1000, "checkpoint": None}
 STRETCH = 2.0  # times its planned length at most, or that part of it at least, is what a member gets
 LEAST = 0.4  # of a pipeline's own epochs: with less its schedule makes no sense
 CERTAIN = 0.7  # of the time that the first timed steps predict is surely needed
@@ -142,25 +144,26 @@ def fit(requests: Sequence[Request], minutes: float, workspace: Workspace) -> Fi
     """
     began = time.monotonic()
     dataset = load_dataset(workspace)
-    # No more than the cores hold: a member that shares one has no pace of its own.
-    requests = [dataclasses.replace(it, jobs=it.jobs or at_full_speed(it.pipeline.experiment)) for it in requests]
     asked = {"minutes": minutes, "data": dataset.sha256, "requests": [_identity(request) for request in requests]}
     path = workspace.runs / f"{'+'.join(request.run for request in requests)}.minutes.json"
     if path.exists() and not requests[0].force:
         before = files.read_json(path)
         if before["asked"] == asked:
-            return Fit(_changed(requests, before["changes"]), before["factor"], before["seconds"], goes_on=True)
+            planned = _with_jobs(_changed(requests, before["changes"]), before["jobs"])
+            return Fit(planned, before["factor"], before["seconds"], goes_on=True)
     for request in requests:
         if not request.force and RunFolder.of(workspace, request.run).record.exists():
             raise UserError(
                 f"{workspace.run(request.run)} is there, begun without these MINUTES: train under another name (RUN=...), "
                 "or start anew (FORCE=1, which moves this run aside)"
             )
+    requests = _with_jobs(requests, [request.jobs or _fastest_jobs(request, workspace, dataset) for request in requests])
     probes = [_probe(request, workspace, dataset, began + 60 * minutes) for request in requests]
     factor = _fitting(probes, 60 * minutes - (time.monotonic() - began))
     changes = [probe.scaled(factor) for probe in probes]
     seconds = time.monotonic() - began + _seconds(probes, factor)
-    files.write_json(path, {"asked": asked, "changes": changes, "factor": factor, "seconds": seconds})
+    jobs = [request.jobs for request in requests]
+    files.write_json(path, {"asked": asked, "jobs": jobs, "changes": changes, "factor": factor, "seconds": seconds})
     return Fit(_paced(probes, _changed(requests, changes), factor, began + 60 * minutes), factor, seconds)
 
 
@@ -173,6 +176,36 @@ def _identity(request: Request) -> dict[str, Any]:
         "folds": request.folds,
     }
     return json.loads(json.dumps(wanted | {"full": request.full, "jobs": request.jobs}))
+
+
+def _with_jobs(requests: Sequence[Request], jobs: Sequence[int]) -> list[Request]:
+    return [dataclasses.replace(request, jobs=number) for request, number in zip(requests, jobs, strict=True)]
+
+
+def _fastest_jobs(request: Request, workspace: Workspace, dataset: Dataset) -> int:
+    """Return how many members to train in parallel, which on GPUs is measured with members that are not kept.
+
+    On a CPU it is what its cores hold: a member that shares one has no pace of its own.
+    """
+    experiment = request.pipeline.experiment
+    slots = make_slots(None, at_full_speed(experiment))
+    if not isinstance(slots, MeasuredSlots):
+        return slots.jobs
+    most = backend.cpu_cores()
+    members = choose_members(override(experiment, {"seeds": _seeds(experiment, most)}), request.folds, request.full)[:most]
+
+    def on_event(event: Event) -> None:
+        if slots.settled:
+            raise _Settled
+
+    folds = stratified_folds(dataset.labels, experiment.folds, experiment.fold_seed)
+    with contextlib.suppress(_Settled):
+        _train(request.pipeline.changed(ENDLESS), workspace, folds, members, slots, on_event)
+    return slots.jobs
+
+
+class _Settled(Exception):  # noqa: N818
+    """The fastest number of members is known."""
 
 
 def _changed(requests: Sequence[Request], changes: Sequence[Mapping[str, Any]]) -> list[Request]:
@@ -262,18 +295,25 @@ def _paces(
     `on_speed` gets the seconds per step of each when it has made the first ones; what it raises ends the timing.
     """
     pipeline = request.pipeline.changed(PROBE)
+    clock = _Clock(members, request.jobs, pipeline.experiment.batch_size)
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, SpeedMeasured):
+            on_speed(event.seconds_per_step)
+        clock.on_event(event)
+
+    _train(pipeline, workspace, folds, members, make_slots(request.jobs, request.jobs), on_event)
+    return [clock.pace(member) for member in members]
+
+
+def _train(
+    pipeline: Pipeline, workspace: Workspace, folds: np.ndarray, members: list[Member], slots: Slots, on_event: OnEvent
+) -> None:
+    """Train members in a folder that is deleted then."""
     with tempfile.TemporaryDirectory(prefix="digit-recognizer-") as folder:
         run = RunFolder(Path(folder))
         save_folds(run.folds, folds)
-        clock = _Clock(members, request.jobs, pipeline.experiment.batch_size)
-
-        def on_event(event: Event) -> None:
-            if isinstance(event, SpeedMeasured):
-                on_speed(event.seconds_per_step)
-            clock.on_event(event)
-
-        workers.train_members(workers.Job(pipeline, workspace, run), members, make_slots(request.jobs, request.jobs), on_event)
-    return [clock.pace(member) for member in members]
+        workers.train_members(workers.Job(pipeline, workspace, run), members, slots, on_event)
 
 
 class _Clock:

@@ -21,7 +21,7 @@ from digit_recognizer.runs.member import Member
 from digit_recognizer.runs.records import read_member_metrics
 from digit_recognizer.training.events import EpochEnded, Event, MemberFinished, OnEvent
 from digit_recognizer.training.members import choose_members
-from digit_recognizer.training.workers import Job, LocalWorkers
+from digit_recognizer.training.workers import Job, Workers
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class TrialResult:
 def evaluate(
     job: Job,
     dataset: Dataset,
+    workers: Workers,
     on_event: OnEvent,
     on_epoch: Callable[[int, float], None] = lambda epoch, loss: None,
     on_fold: Callable[[int, float], None] = lambda folds, loss: None,
@@ -49,6 +50,7 @@ def evaluate(
     """Train what is not trained yet in the folder `job.run` and return the figures.
 
     Args:
+        workers: train one member at a time.
         on_epoch: called after each epoch of the first fold, with its number (from 1) and its validation log loss.
         on_fold: called with the number of folds done and the log loss of all rows predicted so far.
 
@@ -57,7 +59,7 @@ def evaluate(
         BaseException: whatever a callback raises; it ends the training.
     """
     if not job.run.oof.exists():
-        _train_folds(job, dataset, on_event, on_epoch, on_fold)
+        _train_folds(job, dataset, workers, on_event, on_epoch, on_fold)
     result = files.read_npz(job.run.oof, probabilities="float 2", label="int 1", fold="int 1", seconds="float 0")
     discard(job.run, keep=job.run.oof)
     labels, fold, oof = result["label"], result["fold"], result["probabilities"]
@@ -66,7 +68,9 @@ def evaluate(
     return TrialResult(loss, accuracy, losses, float(result["seconds"]), len(labels))
 
 
-def _train_folds(job: Job, dataset: Dataset, on_event: OnEvent, on_epoch: Callable, on_fold: Callable) -> None:
+def _train_folds(
+    job: Job, dataset: Dataset, workers: Workers, on_event: OnEvent, on_epoch: Callable, on_fold: Callable
+) -> None:
     experiment, folder, labels = job.pipeline.experiment, job.run, dataset.labels
     folds = stratified_folds(labels, experiment.folds, experiment.fold_seed)
     save_folds(folder.folds, folds)
@@ -90,7 +94,7 @@ def _train_folds(job: Job, dataset: Dataset, on_event: OnEvent, on_epoch: Callab
     for member in finished:
         fold_done(member)
     if waiting := [member for member in members if member not in finished]:
-        LocalWorkers(jobs=1).train(job, waiting, on_training_event)
+        workers.train(job, waiting, on_training_event)
     seconds = sum(read_member_metrics(folder.member(member)).seconds for member in members)
     files.write_npz(folder.oof, probabilities=oof, label=labels, fold=folds, seconds=np.array(seconds))
 

@@ -25,6 +25,7 @@ def tune(
     trials: int | None = None,
     workers: int | None = None,
     storage: str | None = None,
+    on: str | None = None,
 ) -> None:
     """Search for better settings of a pipeline, or resume the search."""
     from digit_recognizer.cli.study_display import study_display
@@ -37,6 +38,8 @@ def tune(
     loaded = load(references[0], workspace, changes)
     name = selection.check_new_name(run or loaded.name)
 
+    from digit_recognizer.remote.places import trial_workers_on
+    from digit_recognizer.training.workers import LocalWorkers
     from digit_recognizer.tuning import study
 
     request = study.StudyRequest(
@@ -46,6 +49,7 @@ def tune(
         trials=trials,
         workers=workers or 1,
         storage=_storage(storage),
+        training=trial_workers_on(on) if on else LocalWorkers(jobs=1),
     )
     with study_display(console) as on_event:
         summary = study.tune(request, workspace, on_event)
@@ -109,6 +113,7 @@ def _add_tune_options(options: Parser) -> None:
     options.add_argument("--trials", type=parser.count, metavar="N", help="stop at this number of trials in total")
     options.add_argument("--workers", type=parser.count, metavar="N", help="trials run in parallel (default: 1)")
     _add_storage(options)
+    parser.add_place(options)
 
 
 def _add_dashboard_options(options: Parser) -> None:
