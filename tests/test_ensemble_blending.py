@@ -1,6 +1,7 @@
 """Blending runs: which go together, which method is chosen, and figures of rows that the weights were not fitted on."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from synthetic_run import guesses
 from tiny_run import make_workspace
 
 from digit_recognizer import files, metrics
+from digit_recognizer.cli import main
 from digit_recognizer.data.dataset import load_dataset
 from digit_recognizer.ensemble.blending import FittedBlend, choose_method, compute_blend, nested_predictions, write_blend
 from digit_recognizer.ensemble.methods import METHODS, ArithmeticMean
@@ -33,9 +35,16 @@ def make_run(workspace, name, accuracy=0.9, seed=0, trained=None, **options):
     return files.read_npz(run.oof)["probabilities"]
 
 
+def written(workspace, runs, name):
+    """Blend runs, write the submission and return the blend."""
+    blend = compute_blend(workspace, runs, name)
+    write_blend(blend, workspace)
+    return blend
+
+
 def test_one_run_is_averaged_and_written(workspace):
     oof = make_run(workspace, "one")
-    blend = write_blend(workspace, ["one"], "one")
+    blend = written(workspace, ["one"], "one")
     assert blend.weights == {"one": 1.0}
     assert blend.accuracy == metrics.accuracy(load_dataset(workspace).labels, oof)
     table = pd.read_csv(workspace.submissions / "one.csv")
@@ -49,14 +58,23 @@ def test_one_run_is_averaged_and_written(workspace):
 def test_the_same_runs_give_the_same_file(workspace):
     make_run(workspace, "a", seed=1)
     make_run(workspace, "b", seed=2)
-    first = write_blend(workspace, ["a", "b"], "a+b").csv.read_bytes()
-    assert write_blend(workspace, ["a", "b"], "a+b").csv.read_bytes() == first
+    first = written(workspace, ["a", "b"], "a+b").csv.read_bytes()
+    assert written(workspace, ["a", "b"], "a+b").csv.read_bytes() == first
 
 
 def test_computing_a_blend_writes_nothing(workspace):
     make_run(workspace, "a")
     compute_blend(workspace, ["a"], "a")
     assert not workspace.submissions.exists()
+
+
+def test_a_blend_that_cannot_be_saved_is_shown_all_the_same(workspace, capsys):
+    make_run(workspace, "one")
+    workspace.submissions.write_text("a file in place of the folder")
+    assert main(["--workspace", str(workspace.root), "ensemble", "--run=one"]) == 1
+    printed = capsys.readouterr()
+    assert f"{compute_blend(workspace, ['one'], 'one').accuracy.value:.5f}" in printed.out
+    assert re.fullmatch(r"digit-recognizer: .*submissions/one\.csv can't be written: .*\n", printed.err)
 
 
 def test_a_method_can_be_named(workspace):
@@ -94,7 +112,7 @@ def test_unequal_runs_are_not_weighted_equally(workspace):
     make_run(workspace, "a", accuracy=0.9, seed=1)
     for name in "bcd":  # the same mistakes three times
         make_run(workspace, name, accuracy=0.7, seed=3)
-    blend = write_blend(workspace, ["a", "b", "c", "d"], "a+b+c+d")
+    blend = written(workspace, ["a", "b", "c", "d"], "a+b+c+d")
     assert blend.method != "equal weights"
     assert next(score for score in blend.methods if score.chosen).p_value < 0.05
 
@@ -119,7 +137,7 @@ def test_a_blend_better_than_its_best_run_is_to_be_submitted(workspace):
 def test_the_record_describes_the_blend(workspace):
     make_run(workspace, "a", seed=1)
     make_run(workspace, "b", seed=2, trained=[0, 1])
-    blend = write_blend(workspace, ["a", "b"], "a+b")
+    blend = written(workspace, ["a", "b"], "a+b")
     record = read_submission_record(blend.csv)
     assert record.runs == ["a", "b"]
     assert record.members == {"a": 5, "b": 2}
@@ -168,7 +186,7 @@ def test_runs_of_other_folds_are_not_mixed(workspace):
     make_run(workspace, "a")
     make_run(workspace, "b", fold_seed=1)
     with pytest.raises(UserError, match="runs 'a' and 'b' have different folds"):
-        write_blend(workspace, ["a", "b"], "a+b")
+        written(workspace, ["a", "b"], "a+b")
     assert not (workspace.submissions / "a+b.csv").exists()
 
 
@@ -179,24 +197,24 @@ def test_a_run_of_other_data_is_refused(workspace):
     record = read_run_record(run)
     files.write_record(run.record, replace(record, dataset=replace(record.dataset, sha256="other", source="mnist")))
     with pytest.raises(UserError, match="run 'b' was trained on mnist, but input/ holds "):
-        write_blend(workspace, ["a", "b"], "a+b")
+        written(workspace, ["a", "b"], "a+b")
 
 
 def test_runs_without_a_common_row_cannot_be_blended(workspace):
     make_run(workspace, "a", trained=[0])
     make_run(workspace, "b", trained=[1])
     with pytest.raises(UserError, match="no training image is predicted by all of them"):
-        write_blend(workspace, ["a", "b"], "a+b")
+        written(workspace, ["a", "b"], "a+b")
 
 
 def test_a_missing_run_lists_those_that_there_are(workspace):
     make_run(workspace, "a")
     with pytest.raises(UserError, match=r"there is no run 'x' in .*; there are: a\. "):
-        write_blend(workspace, ["x"], "x")
+        written(workspace, ["x"], "x")
 
 
 def test_a_damaged_run_is_named(workspace):
     make_run(workspace, "a")
     RunFolder.of(workspace, "a").oof.write_bytes(b"PK")
     with pytest.raises(UserError, match=r"oof\.npz is damaged"):
-        write_blend(workspace, ["a"], "a")
+        written(workspace, ["a"], "a")

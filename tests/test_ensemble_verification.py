@@ -27,7 +27,7 @@ def trained(tmp_path_factory):
     workspace = make_workspace(tmp_path_factory.mktemp("verified"))
     train_here(request(workspace, **SMALL), workspace)
     train_here(request(workspace, full=True, **SMALL), workspace)
-    blending.write_blend(workspace, ["tiny"], "tiny")
+    blending.write_blend(blending.compute_blend(workspace, ["tiny"], "tiny"), workspace)
     return workspace
 
 
@@ -98,7 +98,7 @@ def test_changed_probabilities_are_found_by_training_again_even_if_all_files_agr
     replace(predictions, test=predictions.test[::-1]).write(folder.predictions)
     files.write_record(folder.metrics, replace(read_member_metrics(folder), sha256=results.checksums(folder)))
     results.write_results(run, request(workspace, **SMALL).pipeline.experiment, data, load_folds(run.folds))
-    blending.write_blend(workspace, ["tiny"], "tiny")
+    blending.write_blend(blending.compute_blend(workspace, ["tiny"], "tiny"), workspace)
     assert verify(workspace) == 40
     with pytest.raises(UserError, match=r"run 'tiny' gives other probabilities when it is trained again.*'tiny\.retrained'"):
         verify(workspace, retrain=True)

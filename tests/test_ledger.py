@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from digit_recognizer import kaggle_client
+from digit_recognizer.cli import main
 from digit_recognizer.errors import UserError
 from digit_recognizer.submission import ledger
 from digit_recognizer.submission.ledger import Entry
@@ -99,6 +101,17 @@ def test_what_is_no_ledger_is_neither_read_nor_overwritten(content, workspace):
         with pytest.raises(UserError, match="is no ledger"):
             attempt()
     assert path.read_bytes() == content
+
+
+def test_scores_that_cannot_be_saved_are_shown_all_the_same(workspace, monkeypatch, capsys):
+    ledger.append(workspace, Entry(file="b.csv", sha256="cd" * 32, status="pending", ref="4712"))
+    monkeypatch.setattr(kaggle_client, "scoring", lambda ref: kaggle_client.Scoring(ref, "complete", 0.9971, ""))
+    (workspace.submissions / ".ledger.lock").unlink()
+    (workspace.submissions / ".ledger.lock").mkdir()  # nothing can be written then
+    assert main(["--workspace", str(workspace.root), "ledger", "--refresh"]) == 1
+    printed = capsys.readouterr()
+    assert "0.99710" in printed.out
+    assert "ledger.csv can't be written" in printed.err
 
 
 def test_there_is_none_before_the_first_submission(tmp_path):

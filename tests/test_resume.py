@@ -163,7 +163,9 @@ def train_with_kills(command, run, moments, rng, **options):
 
 def outcome(workspace, run):
     """What must be the same to the byte: OOF and test probabilities, and the submission."""
-    return probabilities(workspace.run(run)) | {"submission": blending.write_blend(workspace, [run], run).csv.read_bytes()}
+    blend = blending.compute_blend(workspace, [run], run)
+    blending.write_blend(blend, workspace)
+    return probabilities(workspace.run(run)) | {"submission": blend.csv.read_bytes()}
 
 
 def check(straight, killed, name, moments, **options):

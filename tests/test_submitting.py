@@ -157,7 +157,13 @@ def wait_for(condition) -> None:
 
 
 def refresh(workspace: Workspace, server: KaggleServer, tmp_path: Path) -> list:
-    code = f"print(json.dumps([[e.status, e.score] for e in ledger.refresh(Workspace(Path({str(workspace.root)!r})))]))"
+    code = f"""
+workspace = Workspace(Path({str(workspace.root)!r}))
+changed = ledger.ask_kaggle(ledger.read_ledger(workspace))
+for entry in changed:
+    ledger.record(workspace, entry)
+print(json.dumps([[entry.status, entry.score] for entry in changed]))
+"""
     done = call(code, environment(server, tmp_path))
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout)

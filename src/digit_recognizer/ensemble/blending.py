@@ -71,19 +71,8 @@ class FittedBlend:
         return self.method.apply(self.scaling.apply(stack))
 
 
-def write_blend(workspace: Workspace, names: Sequence[str], name: str) -> Blend:
-    """Blend the runs `names` and write `submissions/<name>.csv` with its record.
-
-    Raises:
-        UserError: a run is missing, or the runs have different data or folds.
-    """
-    blend = compute_blend(workspace, names, name)
-    write_submission(blend.csv, blend.test, workspace, _record(blend))
-    return blend
-
-
 def compute_blend(workspace: Workspace, names: Sequence[str], name: str, method: str = "") -> Blend:
-    """Return the blend of the runs `names`; write nothing.
+    """Return the blend of the runs `names`.
 
     Each run is scaled by its own temperature. Each method is judged by predictions whose weights were fitted on the other
     folds; the simplest is chosen unless another is better with p < 0.05.
@@ -124,6 +113,15 @@ def compute_blend(workspace: Workspace, names: Sequence[str], name: str, method:
         oof=oof,
         test=fitted.apply(np.stack([run.test for run in runs]).astype(np.float64)),
     )
+
+
+def write_blend(blend: Blend, workspace: Workspace) -> None:
+    """Write the blend's submission, `submissions/<name>.csv`, with its record.
+
+    Raises:
+        UserError: a file can't be written.
+    """
+    write_submission(blend.csv, blend.test, workspace, _record(blend))
 
 
 def nested_predictions(

@@ -44,7 +44,8 @@ def rehearse_part(
     for request in requests:
         cross_validation.train(request, inner, on_event)
     runs = [request.run for request in requests]
-    blend = blending.write_blend(inner, runs, name)
+    blend = blending.compute_blend(inner, runs, name)
+    blending.write_blend(blend, inner)
     score = score_locally(blend.csv, inner)
     result = PartResult(
         pipeline=name,

@@ -3,7 +3,7 @@
 import contextlib
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -120,37 +120,32 @@ def best_scores_by_run(workspace: Workspace) -> dict[str, float]:
     return {}
 
 
-def refresh(workspace: Workspace) -> list[Entry]:
-    """Ask Kaggle about the entries without a final status, record its answers, and return those that changed.
+def ask_kaggle(entries: Sequence[Entry]) -> list[Entry]:
+    """Ask Kaggle about the entries without a final status and return those that changed; nothing is written.
 
     Raises:
         UserError: Kaggle can't be asked.
     """
-    changed = []
-    for entry in read_ledger(workspace):
-        if entry.status.lower() in ("pending", "sending"):
-            updated = settle(workspace, entry)
-            if updated != entry:
-                changed.append(updated)
-    return changed
+    pending = [entry for entry in entries if entry.status.lower() in ("pending", "sending")]
+    return [answered for entry in pending if (answered := with_answer(entry)) != entry]
 
 
-def settle(workspace: Workspace, entry: Entry) -> Entry:
-    """Ask Kaggle about one entry, record the answer and return the entry with it."""
-    return record_scoring(
-        workspace, entry, kaggle_client.scoring(entry.number) if entry.number else kaggle_client.find(entry.tag)
-    )
+def with_answer(entry: Entry) -> Entry:
+    """Ask Kaggle about one entry, by its number or by the tag in its description; return the entry with the answer."""
+    return with_scoring(entry, kaggle_client.scoring(entry.number) if entry.number else kaggle_client.find(entry.tag))
 
 
-def record_scoring(workspace: Workspace, entry: Entry, scoring: kaggle_client.Scoring | None) -> Entry:
-    """Record what Kaggle says about an entry, None being that it doesn't know it; return the entry with it."""
+def with_scoring(entry: Entry, scoring: kaggle_client.Scoring | None) -> Entry:
+    """Return the entry with Kaggle's answer; None means that the submission never arrived."""
     if scoring is None:
-        cells = {"status": "refused"}
-    else:
-        score = "" if scoring.public_score is None else f"{scoring.public_score:.5f}"
-        cells = {"status": scoring.status, "ref": str(scoring.ref), "public_score": score}
-    update(workspace, entry.sha256, **cells)
-    return replace(entry, **cells)
+        return replace(entry, status="refused")
+    score = "" if scoring.public_score is None else f"{scoring.public_score:.5f}"
+    return replace(entry, status=scoring.status, ref=str(scoring.ref), public_score=score)
+
+
+def record(workspace: Workspace, entry: Entry) -> None:
+    """Write the status, number and score of an entry to its row."""
+    update(workspace, entry.sha256, status=entry.status, ref=entry.ref, public_score=entry.public_score)
 
 
 @contextlib.contextmanager

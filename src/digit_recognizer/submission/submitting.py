@@ -105,7 +105,8 @@ def _wait_for_score(entry: Entry, workspace: Workspace, on_progress: OnProgress,
     while time.monotonic() < deadline:
         try:
             scoring = kaggle_client.scoring(entry.number)
-            entry = ledger.record_scoring(workspace, entry, scoring)
+            entry = ledger.with_scoring(entry, scoring)
+            ledger.record(workspace, entry)
             if entry.status == "error":
                 reason = scoring.problem or "Kaggle gives no reason"
                 raise UserError(f"{entry.file}: Kaggle could not score submission {entry.ref}: {reason}")
@@ -154,8 +155,11 @@ def _check_not_submitted(entry: Entry, workspace: Workspace) -> None:
     for earlier in ledger.read_ledger(workspace):
         if earlier.sha256 != entry.sha256 or earlier.status.lower() == "refused":
             continue
-        if earlier.status.lower() == "sending" and ledger.settle(workspace, earlier).status == "refused":
-            continue  # that upload never arrived
+        if earlier.status.lower() == "sending":
+            earlier = ledger.with_answer(earlier)
+            ledger.record(workspace, earlier)
+            if earlier.status == "refused":
+                continue  # that upload never arrived
         score = f"score {earlier.public_score}" if earlier.public_score else "its score: `digit-recognizer ledger --refresh`"
         raise UserError(
             f"{entry.file}: exactly these predictions were submitted before ({earlier.time}, {score}): submit others, "

@@ -66,10 +66,12 @@ def write_blend(workspace: Workspace, selected: selection.Selection) -> str:
 
     console = make_console()
     with spinner(console, "blending"):
-        blend = blending.write_blend(workspace, selected.runs, selected.name)
+        blend = blending.compute_blend(workspace, selected.runs, selected.name)
     for line in blend_lines(blend):
         console.print(line)
     console.print(expectation_line(expectation(workspace, selected.runs)) or NOT_REHEARSED)
+    blending.write_blend(blend, workspace)
+    console.print(f"submission: {shown(blend.csv)}")
     if len(selected.runs) > 1:
         folders, page = [RunFolder.of(workspace, name) for name in selected.runs], blend.csv.with_suffix(".html")
         data, weights = load_dataset(workspace), blend.weights or {}
@@ -124,10 +126,16 @@ def ledger(workspace: Workspace, refresh: bool = False) -> None:
     from digit_recognizer.submission import ledger
 
     console = make_console()
-    if refresh:
-        console.print(f"{len(ledger.refresh(workspace))} submissions updated from Kaggle")
-        update_index(workspace)
-    print_submissions(workspace)
+    if not refresh:
+        print_submissions(workspace)
+        return
+    entries = ledger.read_ledger(workspace)
+    changed = {entry.sha256: entry for entry in ledger.ask_kaggle(entries)}
+    console.print(f"{len(changed)} submissions updated from Kaggle")
+    console.print(submissions_table([changed.get(entry.sha256, entry) for entry in entries]))
+    for entry in changed.values():
+        ledger.record(workspace, entry)
+    update_index(workspace)
 
 
 def print_submissions(workspace: Workspace) -> None:
@@ -177,7 +185,6 @@ def blend_lines(blend: "Blend") -> Iterator[str | Table]:
         yield winner(blend.name, blend.best_run, blend.against_best_run)
         if blend.to_submit != blend.name:
             yield f"the blend is no better than its best run: submit {blend.to_submit} instead"
-    yield f"submission: {shown(blend.csv)}"
 
 
 def _method_row(score: "MethodScore") -> tuple[str, ...]:
