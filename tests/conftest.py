@@ -1,6 +1,7 @@
 """What all tests share: no GPU, quiet libraries, nothing of the person's own settings."""
 
 import os
+import shutil
 import signal
 
 import pytest
@@ -36,3 +37,28 @@ def no_explanations(monkeypatch):
     from digit_recognizer.report import explanation_tasks
 
     monkeypatch.setattr(explanation_tasks, "plan", lambda *_: explanation_tasks.Plan([], []))
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """A workspace with the pipeline `tiny` and some of the bundled digits; tests only add runs to it."""
+    from tiny_run import make_workspace
+
+    return make_workspace(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def trained(tiny):
+    """The folder of a run of `tiny`, two folds and two seeds, which no test may change."""
+    from tiny_run import request, train_here
+
+    train_here(request(tiny, "trained", folds=2, seeds=(0, 1)), tiny)
+    return tiny.run("trained")
+
+
+@pytest.fixture
+def copied(trained, tiny, tmp_path):
+    """A copy of the workspace with only that run, which a test may damage."""
+    for name in ("input", "pipelines", "runs/trained"):
+        shutil.copytree(tiny.root / name, tmp_path / name)
+    return type(tiny)(tmp_path)

@@ -21,6 +21,7 @@ IMPORTED_LATE = {
         "training/compiled_model.py",
         "training/member.py",
         "training/schedules.py",
+        "training/tensorboard.py",
     },
     "optuna": {"tuning"},
 }

@@ -32,10 +32,10 @@ def digits():
 
 
 def compiled(loaded, digits):
-    from digit_recognizer.training.compiled_model import compiled_model
+    from digit_recognizer.training.compiled_model import build_compiled_model
     from digit_recognizer.training.members import split_rows
 
-    return compiled_model(loaded, digits, split_rows(np.arange(20) // 10, 0), Member(0, 0))
+    return build_compiled_model(loaded, digits, split_rows(np.arange(20) // 10, 0), Member(0, 0), steps_per_epoch=1)
 
 
 @pytest.mark.parametrize("name", PIPELINES)
@@ -106,12 +106,13 @@ def test_the_loss_that_studies_compare_is_the_calibrated_one():
 
 
 def test_initial_weights_are_a_function_of_seed_and_fold(digits):
-    from digit_recognizer.training.compiled_model import compiled_model
+    from digit_recognizer.training.compiled_model import build_compiled_model
     from digit_recognizer.training.members import split_rows
 
     def weights(seed, fold):
         split = split_rows(np.arange(20) // 10, fold)
-        return compiled_model(Experiment(network=networks.browser_cnn), digits, split, Member(seed, fold)).get_weights()[0]
+        experiment = Experiment(network=networks.browser_cnn)
+        return build_compiled_model(experiment, digits, split, Member(seed, fold), 1).get_weights()[0]
 
     assert np.array_equal(weights(0, 0), weights(0, 0))
     assert not np.array_equal(weights(0, 0), weights(1, 0))

@@ -98,7 +98,7 @@ def half_written(run, pattern):
 def epochs(run):
     """Something that changes with each epoch that is saved."""
     found = {}
-    for path in run.glob("seed_*/fold_*/state.npz"):
+    for path in run.glob("seed_*/fold_*/checkpoint.npz"):
         with contextlib.suppress(FileNotFoundError):  # its member has just been finished
             found[path] = path.stat().st_mtime_ns
     return found

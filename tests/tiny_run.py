@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from digit_recognizer import experiment
+from digit_recognizer import experiment, files
 from digit_recognizer.data import sources
 from digit_recognizer.training import cross_validation, workers
 from digit_recognizer.training.cross_validation import Request
+from digit_recognizer.training.events import EpochEnded, Event, MemberFinished, OnEvent, Warned, ignore
 from digit_recognizer.workspace import Workspace
 
 # Every part of a training that keeps a state from epoch to epoch, and a layer that draws.
@@ -86,11 +87,52 @@ def history(member: Path) -> pd.DataFrame:
     return pd.read_csv(member / "history.csv").drop(columns="seconds")
 
 
-def train_here(wanted: Request, workspace: Workspace, on_event=lambda event: None):
+def scores(run: Path, member: str = "seed_0/fold_0") -> dict:
+    """Return a member's metrics.json."""
+    return files.read_json(run / member / "metrics.json")
+
+
+def train_here(wanted: Request, workspace: Workspace, on_event: OnEvent = ignore):
     """Do as `cross_validation.train`, but train the members in this process, which spares the start of another."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(workers, "train_members", _train_members_here)
         return cross_validation.train(wanted, workspace, on_event)
+
+
+def train_one(workspace: Workspace, run: str, **changes) -> Path:
+    """Train fold 0 of `tiny` and return the run's folder."""
+    train_here(request(workspace, run, only=[0], **changes), workspace)
+    return workspace.run(run)
+
+
+def trained_again(workspace: Workspace, **options) -> list[Event]:
+    """Train the run of the fixture `trained` again; return the events."""
+    events: list[Event] = []
+    train_here(request(workspace, "trained", **{"folds": 2, "seeds": (0, 1)} | options), workspace, events.append)
+    return events
+
+
+def warnings_in(events: list[Event]) -> list[str]:
+    return [event.message for event in events if isinstance(event, Warned)]
+
+
+def trained_in(events: list[Event]) -> set[str]:
+    """Return the members that were trained."""
+    return {str(event.member) for event in events if isinstance(event, MemberFinished)}
+
+
+class StoppedError(Exception):
+    """Ends a training from outside."""
+
+
+def stop_after(epoch: int) -> OnEvent:
+    """Return an `on_event` that ends the training of a member after this epoch."""
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, EpochEnded) and event.epoch == epoch:
+            raise StoppedError
+
+    return on_event
 
 
 def rehearse_here(requests, name, part, workspace):

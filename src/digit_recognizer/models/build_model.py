@@ -1,4 +1,4 @@
-"""An experiment -> an uncompiled Keras model."""
+"""The uncompiled Keras model of an experiment."""
 
 from typing import Any
 
@@ -11,8 +11,8 @@ def build_model(
 ) -> Any:
     """Return the uncompiled `keras.Model` from pixels 0..255 (batch, *image_shape) to float32 probabilities (batch, classes).
 
-    The scaling is the model's first layer, so that a saved model needs nothing beside it. `pixel_mean` and `pixel_sd` (0..255)
-    are those of the training rows.
+    Its first layer scales the pixels, so that a saved model can be used alone. `pixel_mean` and `pixel_sd` (0..255) are those
+    of the training rows.
 
     Raises:
         UserError: the network's output is not (batch, classes).
@@ -30,10 +30,12 @@ def build_model(
 
 
 def _in_float32(outputs: Any) -> Any:
-    """Return the outputs, their layer computing in float32 under mixed precision too: half precision has three digits."""
+    """Return the outputs with their layer computing in float32 under mixed precision too: half precision has three digits."""
     import keras
 
-    layer = outputs._keras_history.operation
+    from digit_recognizer.models.keras_internals import producing_layer
+
+    layer = producing_layer(outputs)
     if not isinstance(layer, keras.Layer) or layer.compute_dtype == "float32":
         return outputs
     layer.dtype_policy = "float32"

@@ -55,8 +55,8 @@ class MemberFolder:
 
     @property
     def checkpoint(self) -> Path:
-        """The state after the last epoch, while the member is unfinished."""
-        return self.path / "state.npz"
+        """The training state after the last epoch, while the member is unfinished."""
+        return self.path / "checkpoint.npz"
 
     @property
     def tensorboard(self) -> Path:

@@ -3,39 +3,41 @@
 import contextlib
 import math
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from digit_recognizer import backend, figures, files, metrics
+from digit_recognizer import backend, files
 from digit_recognizer.errors import UserError
-from digit_recognizer.models import layers, prediction
+from digit_recognizer.models import keras_internals, layers, prediction
+from digit_recognizer.runs.member import Member
 from digit_recognizer.training import checkpoint
-from digit_recognizer.training.checkpoint import Progress, State
+from digit_recognizer.training.checkpoint import Progress, TrainingState
 from digit_recognizer.training.events import EpochEnded, OnEvent, StepEnded
-from digit_recognizer.training.members import Member
-from digit_recognizer.training.sampler import Order
+from digit_recognizer.training.sampler import Sampler
 
-# What Keras's own callbacks reset when training begins, and so must be put back on a resume.
+# What Keras's own callbacks reset when training begins, so that it has to be restored when training is resumed.
 COUNTERS = ("wait", "best", "best_epoch", "stopped_epoch", "cooldown_counter")
 
 
 class SeedEpochs(keras.callbacks.Callback):
-    """Makes the draws of dropout a function of (seed, fold, epoch)."""
+    """Seeds all random layers (dropout) in each epoch, so that their draws are a function of (seed, fold, epoch)."""
 
     def __init__(self, key: tuple[int, int]) -> None:
         super().__init__()
         self.key = key
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        backend.reseed(self.model, [*self.key, epoch])
+        for index, generator in enumerate(keras_internals.seed_generators(self.model)):
+            state = np.random.SeedSequence([*self.key, epoch, index]).generate_state(2)
+            generator.state.assign(state.astype(generator.state.dtype))
 
 
 class StopOnNaN(keras.callbacks.Callback):
-    """Ends training with a clear error at the first epoch whose loss is not a number."""
+    """Ends training with an error at the first epoch whose loss is not a finite number."""
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         loss = (logs or {}).get("loss", 0.0)
@@ -43,45 +45,30 @@ class StopOnNaN(keras.callbacks.Callback):
             raise UserError(f"the loss became {loss} in epoch {epoch + 1}: lower learning_rate (SET=learning_rate=...)")
 
 
-class AtomicCheckpoint(keras.callbacks.ModelCheckpoint):
-    """Keras's ModelCheckpoint that leaves no half-written file, and saves the weights that were validated."""
+class SaveBest(keras.callbacks.Callback):
+    """Saves the validated weights of each epoch in which `monitor` improved; no file is ever half written.
 
-    def _save_model(self, epoch: int, batch: int | None, logs: dict) -> None:
-        path = Path(self._get_file_path(epoch, batch, logs))
-        if not self._should_save_model(epoch, batch, logs, str(path)):
-            return
-        with predicting(self.model), files.atomic(path) as temporary:
-            layers.plain(self.model).save(temporary)
-
-
-class Board(keras.callbacks.TensorBoard):
-    """TensorBoard's scalars and learning rate, and the confusion matrix of the validation images.
-
-    The matrix is drawn at the end of each quarter of the epochs that is among the `validated` ones, since it takes a second.
+    The file's name may contain `{epoch:03d}`, so that each of these epochs has a file.
     """
 
-    def __init__(
-        self, folder: Path, images: np.ndarray, labels: np.ndarray, classes: tuple[str, ...], validated: Collection[int]
-    ) -> None:
-        super().__init__(folder, write_graph=False)
-        self.images, self.labels, self.classes = images, labels, classes
-        self.shown = {math.ceil(max(validated) * quarter / 4) for quarter in range(1, 5)}.intersection(validated)
+    def __init__(self, path: Path, monitor: str) -> None:
+        super().__init__()
+        self.path, self.monitor = path, monitor
+        self.best: float | None = None
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        super().on_epoch_end(epoch, logs)
-        if epoch + 1 not in self.shown or not len(self.images):
+        if not improves(self.monitor, logs[self.monitor], self.best):
             return
-        with predicting(self.model):
-            predictions = prediction.predict(self.model, self.images).argmax(axis=1)
-        picture = figures.confusion_png(metrics.confusion_matrix(self.labels, predictions, len(self.classes)), self.classes)
-        with self._val_writer.as_default():
-            self.summary.image("confusion", backend.decoded_png(picture), step=epoch)
+        self.best = float(logs[self.monitor])
+        path = self.path.with_name(self.path.name.format(epoch=epoch + 1))
+        with prediction_weights_set(self.model), files.atomic(path) as temporary:
+            layers.plain(self.model).save(temporary)
 
 
 class Reporter(keras.callbacks.Callback):
     """Sends a `StepEnded` about twice a second, and after an epoch's last step."""
 
-    async_safe = True  # it only reads `logs`, so that JAX need not wait for them after each step
+    async_safe = True  # it only reads `logs`, so JAX need not wait for them after each step
 
     def __init__(self, on_event: OnEvent, member: Member, batch_size: int) -> None:
         super().__init__()
@@ -110,7 +97,7 @@ class Reporter(keras.callbacks.Callback):
 
 
 class StepTimer(keras.callbacks.Callback):
-    """Takes the median time of a training call, its first (which traces and compiles) left out, as `seconds`."""
+    """Measures the median `seconds` of a training call; the first call, which traces and compiles, does not count."""
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         self.ends: list[float] = []
@@ -121,7 +108,7 @@ class StepTimer(keras.callbacks.Callback):
 
 
 class StepAccuracy(keras.callbacks.Callback):
-    """Measures accuracy on the first 1,000 validation images every few steps, into `progress.steps`."""
+    """Measures the accuracy on the first 1,000 validation images every few steps, into `progress.steps`."""
 
     def __init__(self, every: int, images: np.ndarray, labels: np.ndarray, progress: Progress) -> None:
         super().__init__()
@@ -140,25 +127,25 @@ class StepAccuracy(keras.callbacks.Callback):
 
 
 class HardExamples(keras.callbacks.Callback):
-    """Ranks the training rows by the loss of their plain images, so that `order` can draw the hard ones more often."""
+    """Ranks the training rows by the loss of their images without augmentation, for the sampler."""
 
-    def __init__(self, order: Order, images: np.ndarray, targets: np.ndarray) -> None:
+    def __init__(self, sampler: Sampler, images: np.ndarray, targets: np.ndarray) -> None:
         super().__init__()
-        self.order, self.images, self.targets = order, images, targets
+        self.sampler, self.images, self.targets = sampler, images, targets
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        if not self.order.ranked_after(epoch):
+        if not self.sampler.ranks_after(epoch):
             return
-        with predicting(self.model):
+        with prediction_weights_set(self.model):
             probabilities = prediction.predict(self.model, self.images)
-        self.order.rank(epoch, -(self.targets * np.log(np.maximum(probabilities, 1e-7))).sum(axis=1))
+        self.sampler.rank(epoch, -(self.targets * np.log(np.maximum(probabilities, 1e-7))).sum(axis=1))
 
 
 class Recorder(keras.callbacks.Callback):
-    """Keeps history, the weights that predict and the resumable state; puts the state back when training begins.
+    """Keeps the history and the weights that predict, writes the checkpoint, and restores one when training begins.
 
-    It must be the last callback: at an epoch's end it saves the others as they then stand, and at the beginning it restores
-    what Keras's own have just reset.
+    It must be the last callback: at the end of an epoch it saves the counters of the others, and at the beginning of training
+    it restores what Keras's own callbacks have just reset.
     """
 
     def __init__(
@@ -166,13 +153,13 @@ class Recorder(keras.callbacks.Callback):
         path: Path,
         member: Member,
         progress: Progress,
-        order: Order,
-        restored: State | None,
+        sampler: Sampler,
+        restored: TrainingState | None,
         keep: str,
         on_event: OnEvent,
     ) -> None:
         super().__init__()
-        self.path, self.member, self.progress, self.order = path, member, progress, order
+        self.path, self.member, self.progress, self.sampler = path, member, progress, sampler
         self.restored, self.on_event = restored, on_event
         self.monitor = keep.removeprefix("best_") if keep.startswith("best_") else None
         self.kept: list[np.ndarray] = restored.kept if restored else []
@@ -200,23 +187,25 @@ class Recorder(keras.callbacks.Callback):
         for callback in self.stateful:
             counters = {name: vars(callback)[name] for name in COUNTERS if name in vars(callback)}
             self.progress.callbacks[type(callback).__name__] = counters
-        if self._improved(row):
-            self.progress.kept_epoch = epoch + 1
-            self.kept = predicting_weights(self.model)
+        self._keep(row)
         weights, optimizer = values(self.model.variables), values(self.model.optimizer.variables)
-        checkpoint.save(self.path, State(self.progress, weights, optimizer, self.kept, self.order.hard))
+        checkpoint.save(self.path, TrainingState(self.progress, weights, optimizer, self.kept, self.sampler.hard_rows))
         if "val_loss" in row:
             row = {**row, "val_log_loss": float(logs.get("val_log_loss", logs["val_loss"]))}
         self.on_event(EpochEnded(self.member, **row))
 
-    def _improved(self, row: dict[str, float]) -> bool:
-        if self.monitor is None:
-            return True
-        current, best = row[self.monitor], self.progress.best
-        if best is not None and (current >= best if self.monitor == "val_loss" else current <= best):
-            return False
-        self.progress.best = current
-        return True
+    def _keep(self, row: dict[str, float]) -> None:
+        """Keep this epoch's weights for predictions if it is the best one so far, or if the last one is to be kept."""
+        if self.monitor and not improves(self.monitor, row[self.monitor], self.progress.best):
+            return
+        self.progress.best = row[self.monitor] if self.monitor else None
+        self.progress.kept_epoch = row["epoch"]
+        self.kept = values(keras_internals.averaged_variables(self.model))
+
+
+def improves(monitor: str, current: float, best: float | None) -> bool:
+    """Return whether `current` is better than `best`; lower is better for losses."""
+    return best is None or (current < best if monitor.endswith("loss") else current > best)
 
 
 def values(variables: list[Any]) -> list[np.ndarray]:
@@ -231,21 +220,11 @@ def assign(variables: list[Any], arrays: list[np.ndarray]) -> None:
 
 
 @contextlib.contextmanager
-def predicting(model: keras.Model) -> Iterator[None]:
-    """Have the model predict as it would if training ended now: with the moving averages where there are any."""
+def prediction_weights_set(model: keras.Model) -> Iterator[None]:
+    """Replace the weights by their moving averages where there are any, as if training ended now, until the block ends."""
     raw = values(model.variables)
-    assign(model.variables, predicting_weights(model))
+    assign(model.variables, values(keras_internals.averaged_variables(model)))
     try:
         yield
     finally:
         assign(model.variables, raw)
-
-
-def predicting_weights(model: keras.Model) -> list[np.ndarray]:
-    """Return the values of `model.variables` with the moving averages in place of the raw weights where there are any."""
-    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-    averages = {}
-    if optimizer.use_ema:
-        pairs = zip(optimizer._trainable_variables, optimizer._model_variables_moving_average, strict=True)
-        averages = {id(variable): average for variable, average in pairs}
-    return values([averages.get(id(variable), variable) for variable in model.variables])

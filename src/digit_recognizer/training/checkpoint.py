@@ -1,6 +1,6 @@
-"""The state of an unfinished member after a whole epoch: enough to go on as if it had never stopped, to the bit.
+"""The checkpoint of an unfinished member, written after each epoch; training resumed from it gives the same bytes.
 
-Dropout, shuffling and augmentation need no state: their draws are a function of (seed, fold, epoch).
+Dropout, shuffling and augmentation have no state: their draws are a function of (seed, fold, epoch).
 """
 
 import json
@@ -16,45 +16,42 @@ from digit_recognizer.errors import UserError, first_line
 
 @dataclass
 class Progress:
-    """What is not an array: length and number of epochs, history rows, the callbacks' counters, whether training is over."""
+    """The part of the training state that is no array."""
 
     steps_per_epoch: int  # as in `Experiment`
     epochs_done: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
-    steps: list[dict[str, float]] = field(default_factory=list)
-    callbacks: dict[str, dict[str, Any]] = field(default_factory=dict)
-    kept_epoch: int = 0  # 1-based; the epoch whose weights predict
-    best: float | None = None  # the kept epoch's monitored value
+    history: list[dict[str, float]] = field(default_factory=list)  # a row for each epoch
+    steps: list[dict[str, float]] = field(default_factory=list)  # a row for each measurement within the epochs
+    callbacks: dict[str, dict[str, Any]] = field(default_factory=dict)  # counters of Keras's callbacks
+    kept_epoch: int = 0  # counted from 1; the epoch whose weights predict
+    best: float | None = None  # the monitored value of the kept epoch
     finished: bool = False
     seconds: float = 0.0
 
 
 @dataclass
-class State:
-    """Progress with the raw weights, the optimizer's variables (moving averages among them) and the weights that predict.
-
-    `hard` is that of the member's `Order`.
-    """
+class TrainingState:
+    """What a training needs to resume."""
 
     progress: Progress
     weights: list[np.ndarray]
-    optimizer: list[np.ndarray]
-    kept: list[np.ndarray]
-    hard: dict[int, np.ndarray]
+    optimizer: list[np.ndarray]  # its variables, moving averages included
+    kept: list[np.ndarray]  # the weights that predict
+    hard_rows: dict[int, np.ndarray]  # the sampler's
 
 
-def save(path: Path, state: State) -> None:
-    """Write `state` atomically."""
+def save(path: Path, state: TrainingState) -> None:
+    """Write the state atomically."""
     arrays = {
         f"{group}_{index:04d}": array
         for group in ("weights", "optimizer", "kept")
         for index, array in enumerate(getattr(state, group))
     }
-    arrays |= {f"hard_{first}": rows for first, rows in state.hard.items()}
+    arrays |= {f"hard_{first}": rows for first, rows in state.hard_rows.items()}
     files.write_npz(path, progress=np.array(json.dumps(asdict(state.progress))), **arrays)
 
 
-def load(path: Path) -> State:
+def load(path: Path) -> TrainingState:
     """Read what `save` wrote.
 
     Raises:
@@ -65,8 +62,8 @@ def load(path: Path) -> State:
         progress = Progress(**json.loads(str(arrays.pop("progress"))))
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} is damaged or of another version ({first_line(error)})") from error
-    hard = {int(name.removeprefix("hard_")): arrays.pop(name) for name in list(arrays) if name.startswith("hard_")}
+    hard_rows = {int(name.removeprefix("hard_")): arrays.pop(name) for name in list(arrays) if name.startswith("hard_")}
     groups: dict[str, list[np.ndarray]] = {"weights": [], "optimizer": [], "kept": []}
     for name in sorted(arrays):
         groups[name.partition("_")[0]].append(arrays[name])
-    return State(progress, **groups, hard=hard)
+    return TrainingState(progress, **groups, hard_rows=hard_rows)

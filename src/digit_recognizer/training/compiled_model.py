@@ -1,4 +1,4 @@
-"""An experiment -> the compiled Keras model of one member, with the weights that it begins with."""
+"""The compiled Keras model of one member."""
 
 import math
 from typing import Any
@@ -9,20 +9,28 @@ from keras import ops
 
 from digit_recognizer import backend
 from digit_recognizer.data.dataset import Dataset
+from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import Experiment
 from digit_recognizer.models.build_model import build_model
-from digit_recognizer.training.members import Member, Split, steps_per_epoch, steps_per_execution
+from digit_recognizer.training.members import Member, Split, steps_per_execution
 from digit_recognizer.training.schedules import learning_rate
 
 
-def compiled_model(experiment: Experiment, dataset: Dataset, split: Split, member: Member) -> keras.Model:
-    """Return the member's model with its initial weights, a function of (seed, fold), and a built optimizer."""
+def build_compiled_model(
+    experiment: Experiment, dataset: Dataset, split: Split, member: Member, steps_per_epoch: int
+) -> keras.Model:
+    """Return the member's model with its optimizer; the initial weights are a function of (seed, fold).
+
+    Raises:
+        UserError: the network's outputs are no probabilities of the dataset's classes.
+    """
     keras.config.set_dtype_policy(backend.precision(experiment.precision))
     keras.utils.set_random_seed(int(np.random.SeedSequence(member.key).generate_state(1)[0]))
     pixels = dataset.images[split.train]
     model = build_model(experiment, dataset.image_shape, len(dataset.classes), float(pixels.mean()), float(pixels.std()))
+    _check_probabilities(model, pixels[:8])
     model.compile(
-        optimizer=_optimizer(experiment, steps_per_epoch(experiment, len(split.train))),
+        optimizer=_optimizer(experiment, steps_per_epoch),
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=experiment.label_smoothing),
         metrics=_metrics(experiment),
         steps_per_execution=steps_per_execution(experiment),
@@ -31,14 +39,24 @@ def compiled_model(experiment: Experiment, dataset: Dataset, split: Split, membe
     return model
 
 
+def _check_probabilities(model: keras.Model, images: np.ndarray) -> None:
+    outputs = ops.convert_to_numpy(model(images.astype(np.float32)))
+    sums = outputs.sum(axis=1)
+    if outputs.min() < 0 or not np.allclose(sums, 1, atol=0.01):  # half precision has three digits
+        raise UserError(
+            f"network: its outputs must be probabilities, but those of one image are {outputs.min():.3g} or more and their sum "
+            f"is {sums[np.abs(sums - 1).argmax()]:.3g}: end it with layers.Dense(classes, activation='softmax')"
+        )
+
+
 def _metrics(experiment: Experiment) -> list[keras.metrics.Metric]:
-    """Accuracy, and where label smoothing makes the loss another figure, one by which studies can compare."""
+    """Return accuracy and, because label smoothing changes the loss, a log loss by which studies can compare."""
     found: list[keras.metrics.Metric] = [keras.metrics.CategoricalAccuracy(name="accuracy")]
     return [*found, CalibratedLogLoss(name="log_loss")] if experiment.label_smoothing else found
 
 
 class CalibratedLogLoss(keras.metrics.Metric):
-    """The lowest log loss at any of some temperatures, about what `metrics.calibrated_log_loss` finds."""
+    """The lowest log loss at any of 13 temperatures, which approximates `metrics.calibrated_log_loss`."""
 
     temperatures = 2.0 ** np.arange(-1.5, 1.75, 0.25)
 
@@ -48,25 +66,25 @@ class CalibratedLogLoss(keras.metrics.Metric):
         self.rows = self.add_variable((), "zeros", name="rows")
 
     def update_state(self, labels: Any, probabilities: Any, sample_weight: Any = None) -> None:
-        """Add a batch: labels as probabilities (rows, classes), and those predicted."""
-        logarithms = ops.log(ops.clip(ops.cast(ops.stop_gradient(probabilities), "float32"), 1e-7, 1.0))
-        temperatures = ops.convert_to_tensor(self.temperatures[:, None], "float32")  # PyTorch divides by no NumPy array
-        heated = ops.log_softmax(logarithms[:, None, :] / temperatures, axis=-1)
-        heated = ops.maximum(heated, math.log(1e-7))
-        self.losses.assign_add(-ops.sum(ops.cast(labels, "float32")[:, None, :] * heated, axis=(0, 2)))
+        """Add a batch: one-hot labels (rows, classes) and predicted probabilities (rows, classes)."""
+        clipped_log = ops.log(ops.clip(ops.cast(ops.stop_gradient(probabilities), "float32"), 1e-7, 1.0))
+        temperatures = ops.convert_to_tensor(self.temperatures[:, None], "float32")  # PyTorch can't divide by a NumPy array
+        scaled = ops.log_softmax(clipped_log[:, None, :] / temperatures, axis=-1)
+        scaled = ops.maximum(scaled, math.log(1e-7))
+        self.losses.assign_add(-ops.sum(ops.cast(labels, "float32")[:, None, :] * scaled, axis=(0, 2)))
         self.rows.assign_add(ops.cast(ops.shape(labels)[0], "float32"))
 
     def result(self) -> Any:
         return ops.min(self.losses) / ops.maximum(self.rows, 1.0)
 
 
-def _optimizer(experiment: Experiment, steps: int) -> keras.optimizers.Optimizer:
-    options: dict[str, Any] = {"learning_rate": learning_rate(experiment, steps)}
+def _optimizer(experiment: Experiment, steps_per_epoch: int) -> keras.optimizers.Optimizer:
+    options: dict[str, Any] = {"learning_rate": learning_rate(experiment, steps_per_epoch)}
     if experiment.ema:
         options |= {"use_ema": True, "ema_momentum": experiment.ema}
     if experiment.weight_decay:
         options["weight_decay"] = experiment.weight_decay
     if experiment.optimizer == "sgd":
         options["momentum"] = experiment.momentum
-    kinds = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD", "rmsprop": "RMSprop"}
-    return getattr(keras.optimizers, kinds[experiment.optimizer])(**options)
+    classes = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD", "rmsprop": "RMSprop"}
+    return getattr(keras.optimizers, classes[experiment.optimizer])(**options)

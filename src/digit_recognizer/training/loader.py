@@ -1,6 +1,6 @@
-"""The stream of augmented batches that a training reads.
+"""The augmented batches of a training, prepared in parallel with it.
 
-What a batch holds depends on (seed, fold, epoch, batch) and the order of the rows alone.
+A batch is a function of (seed, fold, epoch, batch) and the rows that the sampler draws for it.
 """
 
 import collections
@@ -20,34 +20,34 @@ import numpy as np
 from digit_recognizer import augmentation
 from digit_recognizer.experiment import Augmentation
 from digit_recognizer.training.processes import die_with_parent
-from digit_recognizer.training.sampler import Order
+from digit_recognizer.training.sampler import Sampler
 
-AHEAD = 8  # batches prepared before they are asked for
+PREFETCH = 8  # batches
 
 Batch = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Batches:
-    """Training images uint8 (n, h, w, c) and targets float32 (n, classes), cut into augmented batches."""
+class Loader:
+    """Makes batches of training images uint8 (n, h, w, c) and targets float32 (n, classes)."""
 
     images: np.ndarray
     targets: np.ndarray
     batch_size: int
     steps_per_epoch: int
     augmentation: Augmentation
-    order: Order
+    sampler: Sampler
 
-    def make(self, step: int) -> Batch:
-        """Return batch number `step`, counted from the first of the first epoch."""
-        return self._make(step, self._rows(step))
+    def batch(self, step: int) -> Batch:
+        """Return the batch of a step, counted from the first one of the first epoch."""
+        return self._augmented(step, self._rows(step))
 
     def _rows(self, step: int) -> np.ndarray:
-        return self.order.batch(*divmod(step, self.steps_per_epoch), self.batch_size)
+        return self.sampler.batch(*divmod(step, self.steps_per_epoch), self.batch_size)
 
-    def _make(self, step: int, rows: np.ndarray) -> Batch:
+    def _augmented(self, step: int, rows: np.ndarray) -> Batch:
         epoch, batch = divmod(step, self.steps_per_epoch)
-        random = np.random.default_rng([*self.order.key, epoch, batch + 1])
+        random = np.random.default_rng([*self.sampler.key, epoch, batch + 1])
         return self._augment(self.images[rows], random), self.targets[rows]
 
     @functools.cached_property
@@ -56,50 +56,50 @@ class Batches:
 
     @contextmanager
     def stream(self, first_step: int, workers: int) -> Iterator[Iterator[Batch]]:
-        """Give an endless iterator of batches from `first_step` on, in order, prepared ahead by `workers` threads.
+        """Yield an endless iterator of the batches from `first_step` on, prefetched by `workers` threads.
 
-        Albumentations holds Python's lock for most of its time, so for that engine the workers are processes.
+        Albumentations holds Python's global lock most of the time, so for that engine the workers are processes.
         """
         if self.augmentation.engine == "albumentations" and self.augmentation.active:
             fresh = dataclasses.replace(self)  # without the engine, which can't be sent
             pool: Executor = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (fresh, os.getpid()))
-            make: Callable[[int, np.ndarray], Batch] = _make_in_worker
+            make: Callable[[int, np.ndarray], Batch] = _batch_in_worker
         else:
-            pool, make = ThreadPoolExecutor(workers), self._make
+            pool, make = ThreadPoolExecutor(workers), self._augmented
         closed = threading.Event()
         try:
-            yield self._ahead(pool, make, first_step, closed)
+            yield self._prefetched(pool, make, first_step, closed)
         finally:
             closed.set()
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _ahead(
+    def _prefetched(
         self, pool: Executor, make: Callable[[int, np.ndarray], Batch], step: int, closed: threading.Event
     ) -> Iterator[Batch]:
-        """Yield batches from `step` on until `closed`: a backend's own prefetching reads on when training has ended."""
+        """Yield batches from `step` on until `closed`, because a backend's own prefetching reads on when training has ended."""
         waiting: collections.deque[Future[Batch]] = collections.deque()
         while not closed.is_set():
-            while len(waiting) < AHEAD and self.order.known(step // self.steps_per_epoch):
+            while len(waiting) < PREFETCH and self.sampler.is_ready(step // self.steps_per_epoch):
                 try:
                     waiting.append(pool.submit(make, step, self._rows(step)))
-                except RuntimeError:  # shut just now
+                except RuntimeError:  # the pool was shut down meanwhile
                     return
                 step += 1
             if waiting:
                 yield waiting.popleft().result()
             else:
-                closed.wait(0.01)  # for the ranking of the rows
+                closed.wait(0.01)  # until the rows are ranked
 
 
-_batches_of_worker: Batches
+_loader_of_worker: Loader
 
 
-def _start_worker(batches: Batches, parent: int) -> None:
-    global _batches_of_worker
+def _start_worker(loader: Loader, parent: int) -> None:
+    global _loader_of_worker
     die_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _batches_of_worker = batches
+    _loader_of_worker = loader
 
 
-def _make_in_worker(step: int, rows: np.ndarray) -> Batch:
-    return _batches_of_worker._make(step, rows)
+def _batch_in_worker(step: int, rows: np.ndarray) -> Batch:
+    return _loader_of_worker._augmented(step, rows)

@@ -1,12 +1,11 @@
-"""One member: a model trained on all folds but one (or on all rows), its predictions and what describes them.
+"""The training of one member: a model trained on all folds but one, or on all rows.
 
-Imported only in the process that trains, since it imports Keras.
+Imported only in the process that trains, because it imports Keras.
 """
 
+import functools
 import os
-import resource
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -15,18 +14,17 @@ import pandas as pd
 from digit_recognizer import backend, figures, files, metrics
 from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.errors import UserError
-from digit_recognizer.experiment import Experiment
+from digit_recognizer.experiment import Experiment, settings_json
 from digit_recognizer.models import layers, prediction
 from digit_recognizer.runs import results
 from digit_recognizer.runs.folder import MemberFolder
 from digit_recognizer.runs.records import MemberMetrics
-from digit_recognizer.training import checkpoint
+from digit_recognizer.training import checkpoint, tensorboard
 from digit_recognizer.training.callbacks import (
-    AtomicCheckpoint,
-    Board,
     HardExamples,
     Recorder,
     Reporter,
+    SaveBest,
     SeedEpochs,
     StepAccuracy,
     StepTimer,
@@ -34,20 +32,22 @@ from digit_recognizer.training.callbacks import (
     assign,
     values,
 )
-from digit_recognizer.training.compiled_model import compiled_model
+from digit_recognizer.training.checkpoint import Progress, TrainingState
+from digit_recognizer.training.compiled_model import build_compiled_model
 from digit_recognizer.training.events import MemberFinished, ModelBuilt, OnEvent, SpeedMeasured, Warned, ignore
-from digit_recognizer.training.loader import Batches
+from digit_recognizer.training.loader import Loader
 from digit_recognizer.training.members import Member, Split, steps_per_epoch, steps_per_execution
-from digit_recognizer.training.sampler import Order
+from digit_recognizer.training.processes import peak_memory
+from digit_recognizer.training.sampler import Sampler
 
 TIMED_STEPS = 6
 SUMMARY_WIDTH = 100  # characters
-FEWEST_STEPS = 4  # an epoch must have, for hard examples: a backend fetches as many ahead, in the thread that ranks
+MIN_STEPS = 4  # per epoch, for hard examples: a backend prefetches as many batches, in the thread that ranks
 
 
 @dataclass(frozen=True)
 class Task:
-    """One member's training: what is trained on which rows, where its files go and who hears of it."""
+    """The training of one member: what is trained on which rows, and where its files go."""
 
     experiment: Experiment
     dataset: Dataset
@@ -55,15 +55,26 @@ class Task:
     member: Member
     folder: MemberFolder
     on_event: OnEvent = ignore
-    workers: int = 1  # threads or processes that augment ahead of the training
+    loader_workers: int = 1  # threads or processes that prepare batches
 
     def of_length(self, steps: int) -> "Task":
-        """Return the task with these steps an epoch instead of those of its experiment."""
+        """Return the task with these steps per epoch instead of those of its experiment."""
         return replace(self, experiment=replace(self.experiment, steps_per_epoch=steps))
 
+    @functools.cached_property
+    def steps_per_epoch(self) -> int:
+        """Whole executions: see `members.steps_per_epoch`."""
+        return steps_per_epoch(self.experiment, len(self.split.train))
+
     @property
-    def checkpoint(self) -> Path:
-        return self.folder.checkpoint
+    def validated(self) -> bool:
+        """Whether there are validation rows."""
+        return len(self.split.valid) > 0
+
+    @property
+    def validated_epochs(self) -> list[int]:
+        """Epochs, counted from 1, that are validated: every n-th, counted back from the last."""
+        return list(range(self.experiment.epochs, 0, -self.experiment.validate_every))
 
     @property
     def examples(self) -> tuple[np.ndarray, np.ndarray]:
@@ -71,7 +82,7 @@ class Task:
         return self.dataset.images[self.split.train], self.targets(self.dataset.labels[self.split.train])
 
     def targets(self, labels: np.ndarray) -> np.ndarray:
-        """Return labels (n,) as float32 (n, classes), 1 for the label's class."""
+        """Return labels (n,) as one-hot float32 (n, classes)."""
         return np.eye(len(self.dataset.classes), dtype=np.float32)[labels]
 
     @property
@@ -84,7 +95,7 @@ class Task:
 
 
 def train_member(task: Task) -> None:
-    """Train a member, or go on where it stopped, and leave its files in its folder; metrics.json is written last.
+    """Train a member, or resume it, and write its files; metrics.json is written last.
 
     `task.on_event` gets a `MemberEvent` for each thing that happens, `MemberFinished` last; what it raises ends the training.
 
@@ -92,25 +103,25 @@ def train_member(task: Task) -> None:
         UserError: the loss became NaN, or the network doesn't fit the data.
     """
     restored = _restored(task)
-    progress = restored.progress if restored else checkpoint.Progress(task.experiment.steps_per_epoch)
+    progress = restored.progress if restored else Progress(task.experiment.steps_per_epoch)
     task = task.of_length(progress.steps_per_epoch)
-    model = compiled_model(task.experiment, task.dataset, task.split, task.member)
+    model = build_compiled_model(task.experiment, task.dataset, task.split, task.member, task.steps_per_epoch)
     summary = _summary(model)
     task.on_event(ModelBuilt(task.member, summary))
     kept = restored.kept if restored and progress.finished else _fit(model, task, restored, progress)
     assign(model.variables, kept)
     _write_results(layers.plain(model), summary, task, progress)
-    task.checkpoint.unlink(missing_ok=True)
+    task.folder.checkpoint.unlink(missing_ok=True)
     keras.backend.clear_session()
     task.on_event(MemberFinished(task.member))
 
 
-def _restored(task: Task) -> checkpoint.State | None:
-    """The state to go on from, if there is one; a damaged one is reported, and the member begins anew."""
-    if not task.checkpoint.exists():
+def _restored(task: Task) -> TrainingState | None:
+    """Return the checkpoint's state if there is one; a damaged one is reported, and the member starts again."""
+    if not task.folder.checkpoint.exists():
         return None
     try:
-        return checkpoint.load(task.checkpoint)
+        return checkpoint.load(task.folder.checkpoint)
     except UserError as error:
         task.on_event(Warned(f"{error}: {task.member} is trained again from the first epoch"))
         return None
@@ -129,38 +140,32 @@ def _summary(model: keras.Model) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _fit(model: keras.Model, task: Task, restored: checkpoint.State | None, progress: checkpoint.Progress) -> list[np.ndarray]:
+def _fit(model: keras.Model, task: Task, restored: TrainingState | None, progress: Progress) -> list[np.ndarray]:
     """Train to the end and return the weights that predict."""
-    experiment, split = task.experiment, task.split
+    experiment = task.experiment
     images, targets = task.examples
-    batches = Batches(
-        images=images,
-        targets=targets,
-        batch_size=experiment.batch_size,
-        steps_per_epoch=steps_per_epoch(experiment, len(split.train)),
-        augmentation=experiment.augmentation,
-        order=_order(task, len(images), restored),
-    )
+    sampler = _sampler(task, restored)
+    loader = Loader(images, targets, experiment.batch_size, task.steps_per_epoch, experiment.augmentation, sampler)
     callbacks = _callbacks(task, progress)
-    if batches.order.hard_examples:
-        callbacks.append(HardExamples(batches.order, images, targets))
-    keep = experiment.keep if len(split.valid) else "last"
-    recorder = Recorder(task.checkpoint, task.member, progress, batches.order, restored, keep, task.on_event)
+    if sampler.hard_examples:
+        callbacks.append(HardExamples(sampler, images, targets))
+    keep = experiment.keep if task.validated else "last"
+    recorder = Recorder(task.folder.checkpoint, task.member, progress, sampler, restored, keep, task.on_event)
     recorder.stateful = [callback for callback in callbacks if hasattr(callback, "monitor")]
     validation = {}
-    if len(split.valid):
+    if task.validated:
         validation = {
             "validation_data": (task.valid_images, task.targets(task.valid_labels)),
             "validation_batch_size": prediction.BATCH_SIZE,
-            "validation_freq": _validated_epochs(experiment),
+            "validation_freq": task.validated_epochs,
         }
-    task.on_event(SpeedMeasured(task.member, _seconds_per_step(model, batches)))
-    with batches.stream(progress.epochs_done * batches.steps_per_epoch, task.workers) as stream:
+    task.on_event(SpeedMeasured(task.member, _seconds_per_step(model, loader)))
+    with loader.stream(progress.epochs_done * task.steps_per_epoch, task.loader_workers) as stream:
         model.fit(
             stream,
             initial_epoch=progress.epochs_done,
             epochs=experiment.epochs,
-            steps_per_epoch=batches.steps_per_epoch,
+            steps_per_epoch=task.steps_per_epoch,
             callbacks=[*callbacks, recorder],
             verbose=0,
             **validation,
@@ -168,39 +173,36 @@ def _fit(model: keras.Model, task: Task, restored: checkpoint.State | None, prog
     return recorder.kept
 
 
-def _order(task: Task, rows: int, restored: checkpoint.State | None) -> Order:
+def _sampler(task: Task, restored: TrainingState | None) -> Sampler:
     experiment = task.experiment
-    steps = steps_per_epoch(experiment, len(task.split.train))
-    hard_examples = experiment.hard_examples if steps >= FEWEST_STEPS * steps_per_execution(experiment) else 0.0
-    return Order(rows, task.member.key, experiment.epochs, hard_examples, restored.hard if restored else {})
+    enough = task.steps_per_epoch >= MIN_STEPS * steps_per_execution(experiment)
+    hard_examples = experiment.hard_examples if enough else 0.0
+    hard_rows = restored.hard_rows if restored else {}
+    return Sampler(len(task.split.train), task.member.key, experiment.epochs, hard_examples, hard_rows)
 
 
-def _seconds_per_step(model: keras.Model, batches: Batches) -> float:
-    """Time a few steps of the compiled model, then put it back as it was."""
+def _seconds_per_step(model: keras.Model, loader: Loader) -> float:
+    """Time a few steps, then restore the model's state."""
     before = values(model.variables), values(model.optimizer.variables)
-    timer = StepTimer()
-    stream = (batches.make(step) for step in range(TIMED_STEPS * model.steps_per_execution))
-    model.fit(stream, steps_per_epoch=TIMED_STEPS * model.steps_per_execution, callbacks=[timer], verbose=0)
+    timer, steps = StepTimer(), TIMED_STEPS * model.steps_per_execution
+    batches = (loader.batch(step) for step in range(steps))
+    model.fit(batches, steps_per_epoch=steps, callbacks=[timer], verbose=0)
     assign(model.variables, before[0])
     assign(model.optimizer.variables, before[1])
     return timer.seconds / model.steps_per_execution
 
 
-def _validated_epochs(experiment: Experiment) -> list[int]:
-    """Epochs, counted from 1, that are validated: every n-th, counted back from the last."""
-    return list(range(experiment.epochs, 0, -experiment.validate_every))
-
-
-def _callbacks(task: Task, progress: checkpoint.Progress) -> list[keras.callbacks.Callback]:
+def _callbacks(task: Task, progress: Progress) -> list[keras.callbacks.Callback]:
     experiment = task.experiment
     callbacks = [SeedEpochs(task.member.key), StopOnNaN(), Reporter(task.on_event, task.member, experiment.batch_size)]
     if backend.name() == "tensorflow":
-        valid = task.valid_images, task.valid_labels
-        callbacks.append(Board(task.folder.tensorboard, *valid, task.dataset.classes, _validated_epochs(experiment)))
-    return [*callbacks, *_validation_callbacks(task, progress)] if len(task.split.valid) else callbacks
+        settings = tensorboard.hyperparameters(settings_json(experiment))
+        valid = task.valid_images, task.valid_labels, task.dataset.classes, task.validated_epochs
+        callbacks.append(tensorboard.TensorBoard(task.folder.tensorboard, settings, *valid))
+    return [*callbacks, *_validation_callbacks(task, progress)] if task.validated else callbacks
 
 
-def _validation_callbacks(task: Task, progress: checkpoint.Progress) -> list[keras.callbacks.Callback]:
+def _validation_callbacks(task: Task, progress: Progress) -> list[keras.callbacks.Callback]:
     experiment, callbacks = task.experiment, []
     if experiment.ema:
         callbacks.append(keras.callbacks.SwapEMAWeights())
@@ -214,11 +216,11 @@ def _validation_callbacks(task: Task, progress: checkpoint.Progress) -> list[ker
     if wanted := experiment.checkpoint:
         number = "_epoch_{epoch:03d}" if wanted.every_improvement else ""
         path = task.folder.best_model(f"{wanted.monitor}{number}")
-        callbacks.append(AtomicCheckpoint(str(path), wanted.monitor, save_best_only=True))
+        callbacks.append(SaveBest(path, wanted.monitor))
     return callbacks
 
 
-def _write_results(model: keras.Model, summary: str, task: Task, progress: checkpoint.Progress) -> None:
+def _write_results(model: keras.Model, summary: str, task: Task, progress: Progress) -> None:
     folder, split = task.folder, task.split
     with files.atomic(folder.model) as path:
         model.save(path)
@@ -229,8 +231,7 @@ def _write_results(model: keras.Model, summary: str, task: Task, progress: check
     valid = prediction.predict(model, task.valid_images)
     test = prediction.predict(model, task.dataset.test_images)
     results.Predictions(split.valid, valid, test, split.train).write(folder.predictions)
-    scores = _write_confusion(task, valid) if len(split.valid) else {}
-    steps = steps_per_epoch(task.experiment, len(split.train))
+    scores = _write_confusion(task, valid) if task.validated else {}
     files.write_record(
         folder.metrics,
         MemberMetrics(
@@ -238,12 +239,12 @@ def _write_results(model: keras.Model, summary: str, task: Task, progress: check
             fold=task.member.fold,
             **scores,
             epochs=progress.epochs_done,
-            steps_per_epoch=steps,
+            steps_per_epoch=task.steps_per_epoch,
             kept_epoch=progress.kept_epoch,
             seconds=round(progress.seconds, 3),
-            images=progress.epochs_done * steps * task.experiment.batch_size,
+            images=progress.epochs_done * task.steps_per_epoch * task.experiment.batch_size,
             threads=task.experiment.threads,
-            peak_memory=1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+            peak_memory=peak_memory(),
             process=os.getpid(),
             sha256=results.checksums(folder),
         ),

@@ -1,16 +1,39 @@
-"""Processes that don't outlive the one that started them."""
+"""What a training process asks of its operating system."""
 
 import ctypes
 import os
+import resource
 import signal
 import sys
+import threading
+import time
 
 
 def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when `parent` (a process id) ends, however that ends. Linux only, a no-op elsewhere."""
-    if sys.platform != "linux":
-        return
-    set_parent_death_signal = 1
-    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before the call above
+    """Have this process killed when `parent` (a process id) ends, however that ends.
+
+    Linux's kernel does it; elsewhere a thread looks once a second.
+    """
+    if sys.platform == "linux":
+        set_parent_death_signal = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+        _die_if_orphaned(parent)  # it may have ended before the call above
+    else:
+        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while True:
+        _die_if_orphaned(parent)
+        time.sleep(1)
+
+
+def _die_if_orphaned(parent: int) -> None:
+    if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def peak_memory() -> int:
+    """Return the largest resident memory of this process so far, in bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,4 +1,4 @@
-"""Augmentation: one policy, two engines with the same geometry, and draws that depend on (seed, fold, epoch, batch) alone."""
+"""Augmentation: one policy, and two engines with the same geometry."""
 
 import cv2
 import numpy as np
@@ -9,8 +9,6 @@ from digit_recognizer import augmentation
 from digit_recognizer.augmentation import albumentations_engine, batched
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import Augmentation
-from digit_recognizer.training.loader import AHEAD, Batches
-from digit_recognizer.training.sampler import Order
 
 STRONG = Augmentation(rotation=20, zoom=0.2, shear=15, shift=0.1)
 ENGINES = ("batched", "albumentations")
@@ -55,13 +53,13 @@ def test_both_engines_give_the_same_pixels_for_the_same_matrix(images, fill):
     assert difference.mean() < 0.5
 
 
-def test_no_change_leaves_each_pixel(images):
+def test_inactive_policy_changes_no_pixel(images):
     identity = np.tile(np.eye(2, 3), (len(images), 1, 1))
     assert np.array_equal(batched.resample(images, identity, "constant"), images)
     assert augmentation.build(Augmentation(), (28, 28, 1))(images, rng()) is images
 
 
-def test_images_do_not_bleed_into_their_neighbours():
+def test_no_pixel_comes_from_a_neighbouring_image():
     stack = np.zeros((5, 28, 28, 1), np.uint8)
     stack[1::2] = 255
     matrices = batched.draw_matrices(Augmentation(rotation=180, zoom=0.9, shift=0.9), 5, 28, 28, rng(3))
@@ -86,7 +84,7 @@ def test_half_a_pixel_into_the_border_is_half_the_background():
     assert (moved[0, :, 0] == 100).all() and (moved[0, :, 1:] == 200).all()
 
 
-def test_more_images_than_opencv_takes_in_one_picture():
+def test_batch_may_be_taller_than_opencv_allows():
     many = rng(5).integers(0, 256, (2500, 28, 28, 1)).astype(np.uint8)
     matrices = batched.draw_matrices(STRONG, len(many), 28, 28, rng())
     elastic = batched.draw_displacements(Augmentation(elastic=1), len(many), 28, 28, rng(1))
@@ -108,7 +106,7 @@ DOTS = np.array([[24.0, 16], [17, 29], [31, 28]])  # x, y
 
 
 def recovered(engine):
-    """Draw STRONG for probe images with one dot a channel; return what the dots' centroids say was drawn."""
+    """Draw STRONG for probe images with one dot a channel; return the draws that the dots' centroids imply."""
     y, x = np.indices((SIDE, SIDE))
     dots = [255 * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / (2 * 1.5**2)) for cx, cy in DOTS]
     probes = np.repeat(np.stack(dots, axis=-1).round().astype(np.uint8)[None], PROBES, axis=0)
@@ -140,8 +138,8 @@ def draws():
 
 
 @pytest.mark.parametrize("name", ["rotation", "zoom x", "zoom y", "shear", "shift x", "shift y"])
-def test_both_engines_draw_what_the_policy_says(draws, name):
-    """Seen in the pixels of 5,000 images: uniform between the limits, and alike."""
+def test_both_engines_draw_uniformly_within_the_limits(draws, name):
+    """Measured on the pixels of 5,000 images."""
     ours, theirs = (draws[engine][name] for engine in ENGINES)
     assert ks_2samp(ours, theirs).pvalue > 0.001
     for drawn in (ours, theirs):
@@ -150,11 +148,11 @@ def test_both_engines_draw_what_the_policy_says(draws, name):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_nothing_drawn_depends_on_anything_else_drawn(draws, engine):
+def test_draws_are_independent(draws, engine):
     assert np.abs(np.corrcoef(list(draws[engine].values())) - np.eye(6)).max() < 0.06
 
 
-def test_elastic_displacements_have_the_deviation_and_smoothness_asked_for():
+def test_elastic_displacements_have_the_given_deviation_and_smoothness():
     drawn = batched.draw_displacements(Augmentation(elastic=2.5, elastic_smoothing=4), 400, 28, 28, rng())
     assert drawn.shape == (2, 400, 28, 28)
     assert drawn.std() == pytest.approx(2.5, rel=0.03)
@@ -169,13 +167,13 @@ def test_elastic_displacements_have_the_deviation_and_smoothness_asked_for():
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_the_given_images_stay_as_they_are(engine, images):
+def test_given_images_are_not_changed(engine, images):
     before = images.copy()
     augmentation.build(policy(engine, rotation=10), (28, 28, 1))(images, rng())
     assert np.array_equal(images, before)
 
 
-def test_any_transform_of_albumentations_by_name():
+def test_any_transform_of_albumentations_can_be_named():
     chosen = policy("albumentations", transforms=(("InvertImg", {"p": 1.0}),))
     changed = augmentation.build(chosen, (28, 28, 1))(np.full((2, 28, 28, 1), 5, np.uint8), rng())
     assert (changed == 250).all()
@@ -184,38 +182,7 @@ def test_any_transform_of_albumentations_by_name():
 @pytest.mark.parametrize(
     "transform", [("NoSuchThing", {}), ("GaussNoise", {"p": 7}), ("GaussNoise", {"strength": 1}), ("Affine", {"scale": "x"})]
 )
-def test_a_wrong_transform_is_refused_in_one_line(transform):
+def test_wrong_transform_is_refused_in_one_line(transform):
     with pytest.raises(UserError, match=f"augmentation.transforms: {transform[0]}") as refused:
         augmentation.build(policy("albumentations", transforms=(transform,)), (28, 28, 1))
     assert "\n" not in str(refused.value)
-
-
-def batches(engine="batched", key=(0, 1), steps=4, rows=50):
-    given = rng(9).integers(0, 256, (rows, 28, 28, 1)).astype(np.uint8)
-    targets = np.eye(10, dtype=np.float32)[np.arange(rows) % 10]
-    return Batches(given, targets, 16, steps, policy(engine, rotation=10, shift=0.1), Order(rows, key, 9))
-
-
-def same(first, second):
-    return all(np.array_equal(one, other) for one, other in zip(first, second, strict=True))
-
-
-@pytest.mark.parametrize("engine", ENGINES)
-def test_a_batch_depends_on_seed_fold_epoch_and_batch_alone(engine):
-    forwards, backwards = batches(engine), batches(engine)
-    made = {step: forwards.make(step) for step in range(8)}
-    for step in reversed(range(8)):
-        assert same(made[step], backwards.make(step))
-    others = [made[1], made[4], batches(engine, key=(1, 1)).make(0), batches(engine, key=(0, 2)).make(0)]
-    assert not any(same(made[0], other) for other in others)
-
-
-@pytest.mark.parametrize("engine", ENGINES)
-def test_batches_prepared_ahead_are_those_made_one_by_one(engine):
-    """By threads, or by processes for Albumentations; from any step on."""
-    expected, steps = batches(engine), range(3, 3 + AHEAD + 4)
-    used = batches(engine)
-    used.make(0)  # as training does to time a step
-    with used.stream(3, workers=2) as stream:
-        for step in steps:
-            assert same(next(stream), expected.make(step))

@@ -1,0 +1,81 @@
+"""TensorBoard's event files of one member. Imported only where TensorFlow trains."""
+
+import math
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from digit_recognizer import backend, figures, metrics
+from digit_recognizer.models import prediction
+from digit_recognizer.training.callbacks import prediction_weights_set
+
+PICTURES = 4  # confusion matrices in a training
+
+
+class TensorBoard(keras.callbacks.Callback):
+    """Writes the figures of each epoch, the settings, and the confusion matrix of the validation images.
+
+    All goes to one folder, so that a member is one entry in TensorBoard. The matrix takes a second, so it is drawn only at the
+    end of each quarter of the epochs, and only in one of the `validated` epochs (counted from 1).
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: dict[str, Any],
+        images: np.ndarray,
+        labels: np.ndarray,
+        classes: tuple[str, ...],
+        validated: Collection[int],
+    ) -> None:
+        super().__init__()
+        self.folder, self.settings = folder, settings
+        self.images, self.labels, self.classes = images, labels, classes
+        quarters = {math.ceil(max(validated) * number / PICTURES) for number in range(1, PICTURES + 1)}
+        self.drawn_after = quarters.intersection(validated) if len(images) else set()
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        from tensorboard.plugins.hparams import api
+
+        self.summary = backend.tensorflow().summary
+        self.writer = self.summary.create_file_writer(str(self.folder))
+        with self.writer.as_default():
+            api.hparams(self.settings, trial_id=str(self.folder.parent))
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self.learning_rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        with self.writer.as_default(step=epoch + 1):
+            for name in ("accuracy", "loss"):
+                self.summary.scalar(f"{name}/training", logs[name])
+                if f"val_{name}" in logs:
+                    self.summary.scalar(f"{name}/validation", logs[f"val_{name}"])
+            self.summary.scalar("learning_rate", self.learning_rate)
+            if epoch + 1 in self.drawn_after:
+                self.summary.image("validation/confusion_matrix", self._confusion_matrix())
+        self.writer.flush()
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        self.writer.close()
+
+    def _confusion_matrix(self) -> Any:
+        """Return the picture as uint8 (1, height, width, channels)."""
+        with prediction_weights_set(self.model):
+            predictions = prediction.predict(self.model, self.images).argmax(axis=1)
+        matrix = metrics.confusion_matrix(self.labels, predictions, len(self.classes))
+        return backend.tensorflow().io.decode_png(figures.confusion_png(matrix, self.classes))[None]
+
+
+def hyperparameters(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings as TensorBoard takes them: dotted names, and lists as text."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            found |= hyperparameters(value, f"{prefix}{name}.")
+        elif value is not None:
+            found[prefix + name] = value if isinstance(value, bool | int | float | str) else str(value)
+    return found

@@ -1,0 +1,85 @@
+"""What each part of the training of a member does."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from tiny_run import history, scores, train_one
+
+from digit_recognizer import files, metrics
+from digit_recognizer.data.dataset import load_dataset
+from digit_recognizer.errors import UserError
+from digit_recognizer.models import prediction
+
+MEMBERS = [f"seed_{seed}/fold_{fold}" for seed in (0, 1) for fold in (0, 1)]
+
+pytestmark = pytest.mark.filterwarnings("ignore:`shuffle=True`", "ignore:__array__ implementation")  # Keras's own
+
+
+@pytest.fixture(scope="module")
+def best(tiny):
+    """A fold of six epochs of which the best was kept."""
+    return train_one(tiny, "best", keep="best_val_loss", learning_rate=0.05, epochs=6)
+
+
+def test_validation_uses_the_averaged_weights_that_predict(trained):
+    """The last epoch's figures in the history, taken during training, are those of the saved EMA weights."""
+    for member in MEMBERS:
+        last, own = history(trained / member).iloc[-1], scores(trained, member)
+        assert own["accuracy"] == pytest.approx(last["val_accuracy"], abs=1e-6)
+        assert own["loss"] == pytest.approx(last["val_loss"], abs=1e-4)
+        assert own["kept_epoch"] == last["epoch"]
+
+
+def test_history_has_a_line_for_each_epoch(trained):
+    table = pd.read_csv(trained / MEMBERS[0] / "history.csv")
+    columns = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds"]
+    assert list(table.columns) == columns
+    assert list(table["epoch"]) == [1, 2, 3, 4]
+    assert not table.isna().any(axis=None)
+
+
+def test_early_stopping_ends_training_without_improvement(tiny):
+    run = train_one(tiny, "stopped", early_stopping__patience=2, early_stopping__min_delta=100.0, epochs=9)
+    assert len(history(run / "seed_0/fold_0")) == 3
+    assert scores(run)["epochs"] == 3
+
+
+def test_plateau_reduces_the_learning_rate(tiny):
+    run = train_one(tiny, "plateau", learning_rate=0.5, reduce_lr_on_plateau__factor=0.1, epochs=8)
+    table = history(run / "seed_0/fold_0")
+    best, rate, wait = np.inf, 0.5, 0
+    for _, row in table.iterrows():  # as Keras documents it: patience 1, min_delta 1e-4
+        assert row["learning_rate"] == pytest.approx(rate, rel=1e-5)
+        wait = 0 if row["val_loss"] < best - 1e-4 else wait + 1
+        best = min(best, row["val_loss"]) if wait == 0 else best
+        if wait >= 1:
+            rate, wait = max(rate * 0.1, 1e-6), 0
+    assert rate < 0.5, "it was never reduced"
+
+
+def test_keep_best_predicts_with_the_best_epoch(best):
+    table, own = history(best / "seed_0/fold_0"), scores(best)
+    assert own["kept_epoch"] == table["epoch"][table["val_loss"].idxmin()] < 6
+    assert own["loss"] == pytest.approx(table["val_loss"].min(), abs=1e-4)
+    assert files.read_json(best / "metrics.json")["epoch_selected_on_fold"] is True
+
+
+@pytest.mark.parametrize("every", [False, True])
+def test_checkpoint_setting_saves_the_validated_weights_of_the_best_epoch(tiny, every):
+    import keras
+
+    run = train_one(tiny, f"checkpoint-{every}", checkpoint__every_improvement=every, learning_rate=0.05, epochs=5)
+    folder, table = run / "seed_0/fold_0", history(run / "seed_0/fold_0")
+    best = table["val_loss"].idxmin()
+    name = f"best_val_loss_epoch_{best + 1:03d}.keras" if every else "best_val_loss.keras"
+    rows = files.read_npz(folder / "predictions.npz")["rows"]
+    data = load_dataset(tiny)
+    valid = prediction.predict(keras.saving.load_model(folder / name), data.images[rows])
+    assert metrics.log_loss(data.labels[rows], valid) == pytest.approx(table["val_loss"][best], abs=1e-4)
+    improvements = (table["val_loss"].cummin().diff().fillna(-1) < 0).sum()
+    assert len(list(folder.glob("best*.keras"))) == (improvements if every else 1)
+
+
+def test_infinite_loss_ends_training_with_one_line(tiny):
+    with pytest.raises(UserError, match=r"the loss became (nan|inf) in epoch \d: lower learning_rate"):
+        train_one(tiny, "nan", optimizer="sgd", ema=0.0, learning_rate=100)

@@ -1,0 +1,61 @@
+"""Which training rows each batch holds."""
+
+import numpy as np
+
+from digit_recognizer.training.sampler import Sampler
+
+ROWS, SIZE, STEPS = 50, 16, 4
+
+
+def epoch_of(sampler, epoch):
+    return np.concatenate([sampler.batch(epoch, batch, SIZE) for batch in range(STEPS)])
+
+
+def ranked(epochs=6, hard_examples=0.6, key=(0, 1)):
+    """A sampler whose rows 0 to 4 are the hardest after epoch 0, and 5 to 9 after epoch 2."""
+    sampler = Sampler(ROWS, key, epochs, hard_examples)
+    sampler.rank(0, -np.arange(ROWS, dtype=float))
+    sampler.rank(2, -np.abs(np.arange(ROWS) - 7.0))
+    return sampler
+
+
+def test_each_pass_has_each_row_once_and_an_order_of_its_own():
+    sampler = Sampler(ROWS, (0, 1), 2)
+    passes = [
+        np.concatenate([sampler.batch(epoch, batch + turn, SIZE) for batch in range(STEPS)])
+        for epoch in (0, 1)
+        for turn in (0, STEPS)
+    ]
+    for rows in passes:
+        assert sorted(rows) == list(range(ROWS))
+    assert not any(np.array_equal(passes[0], other) for other in passes[1:])
+
+
+def test_hard_rows_have_their_fraction_and_others_come_at_most_once():
+    sampler = ranked()
+    for epoch, hard in ((2, range(5)), (3, range(5)), (4, range(5, 10)), (5, range(5, 10))):
+        counts = np.bincount(epoch_of(sampler, epoch), minlength=ROWS)
+        assert list(counts[list(hard)]) == [6] * 5
+        assert counts.sum() == ROWS
+        assert np.delete(counts, list(hard)).max() == 1
+
+
+def test_sampling_is_uniform_before_the_first_ranking():
+    sampler = ranked()
+    for epoch in (0, 1):
+        assert sorted(epoch_of(sampler, epoch)) == list(range(ROWS))
+
+
+def test_batches_are_a_function_of_seed_fold_epoch_and_ranking():
+    expected = [epoch_of(ranked(), epoch) for epoch in range(2, 6)]
+    again = ranked()
+    for epoch in reversed(range(2, 6)):
+        assert np.array_equal(epoch_of(again, epoch), expected[epoch - 2])
+    assert not np.array_equal(expected[0], expected[1])
+    assert not np.array_equal(expected[0], epoch_of(ranked(key=(1, 1)), 2))
+
+
+def test_ranking_is_due_after_every_second_epoch_that_two_follow():
+    assert [epoch for epoch in range(6) if Sampler(ROWS, (0, 1), 6, 0.6).ranks_after(epoch)] == [0, 2]
+    assert [epoch for epoch in range(7) if Sampler(ROWS, (0, 1), 7, 0.6).ranks_after(epoch)] == [0, 2, 4]
+    assert not any(Sampler(ROWS, (0, 1), 7).ranks_after(epoch) for epoch in range(7))

@@ -1,0 +1,79 @@
+"""What TensorBoard shows of a member."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_run import history, train_one
+
+from digit_recognizer.training.tensorboard import hyperparameters
+
+WITHOUT_CALLBACKS = {"early_stopping": None, "reduce_lr_on_plateau": None, "checkpoint": None}
+MEMBER = "seed_0/fold_1"
+
+pytestmark = pytest.mark.filterwarnings("ignore:`shuffle=True`", "ignore:__array__ implementation")  # Keras's own
+
+
+def tensorboard(member):
+    """Return the events of a member's only entry in TensorBoard."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    (folder,) = {path.parent for path in (member / "tensorboard").rglob("events*")}
+    return EventAccumulator(str(folder), size_guidance={"tensors": 0}).Reload()
+
+
+def shown(member):
+    """Return what TensorBoard shows, by tag: arrays by step, which is the epoch counted from 1."""
+    from tensorboard.util.tensor_util import make_ndarray
+
+    events = tensorboard(member)
+    return {tag: {e.step: make_ndarray(e.tensor_proto) for e in events.Tensors(tag)} for tag in events.Tags()["tensors"]}
+
+
+def test_scalars_are_those_of_the_history(trained):
+    table, found = history(trained / MEMBER), shown(trained / MEMBER)
+    columns = {
+        "loss/training": "loss",
+        "loss/validation": "val_loss",
+        "accuracy/training": "accuracy",
+        "accuracy/validation": "val_accuracy",
+        "learning_rate": "learning_rate",
+    }
+    for tag, column in columns.items():
+        assert list(found[tag]) == [1, 2, 3, 4]
+        assert list(found[tag].values()) == pytest.approx(table[column].tolist(), rel=1e-5)
+
+
+def test_scalars_come_before_the_confusion_matrix(trained):
+    assert sorted(shown(trained / MEMBER))[-1] == "validation/confusion_matrix"
+
+
+def test_confusion_matrix_is_that_of_the_report_and_drawn_four_times(trained, tiny):
+    *_, (width, height, last) = shown(trained / MEMBER)["validation/confusion_matrix"].values()
+    pixels = np.asarray(Image.open(io.BytesIO(last)).convert("RGB"))
+    assert pixels.shape == (int(height), int(width), 3)
+    assert np.array_equal(pixels, np.asarray(Image.open(trained / MEMBER / "confusion.png").convert("RGB")))
+    six_epochs = train_one(tiny, "six epochs", **WITHOUT_CALLBACKS, epochs=6)
+    assert list(shown(six_epochs / "seed_0/fold_0")["validation/confusion_matrix"]) == [2, 3, 5, 6]
+
+
+def test_epochs_without_validation_have_no_confusion_matrix(tiny):
+    run = train_one(tiny, "every second", **WITHOUT_CALLBACKS, validate_every=2, epochs=4)
+    found = shown(run / "seed_0/fold_0")
+    assert list(found["validation/confusion_matrix"]) == list(found["loss/validation"]) == [2, 4]
+
+
+def test_settings_are_shown_as_hyperparameters(trained):
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+    metadata = tensorboard(trained / MEMBER).summary_metadata["_hparams_/session_start_info"]
+    found = HParamsPluginData.FromString(metadata.plugin_data.content).session_start_info.hparams
+    assert found["ema"].number_value == 0.8
+    assert found["augmentation.rotation"].number_value == 10
+    assert found["optimizer"].string_value == "adam"
+
+
+def test_nested_settings_get_dotted_names_and_lists_become_text():
+    settings = {"a": {"b": 1, "c": {"d": True}}, "seeds": [0, 1], "early_stopping": None}
+    assert hyperparameters(settings) == {"a.b": 1, "a.c.d": True, "seeds": "[0, 1]"}
