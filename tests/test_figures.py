@@ -87,3 +87,12 @@ def test_missing_characters_are_looked_for_in_the_installed_fonts(monkeypatch):
     other = next(font for font in font_manager.fontManager.ttflist if font.name != "DejaVu Sans")
     monkeypatch.setattr(figures, "_characters", lambda path: characters(path) | ({0x2FDF} if path == other.fname else set()))
     assert figures.font_families(["\u2fdf"]) == ["DejaVu Sans", other.name]
+
+
+def test_estimates_are_drawn_by_name_and_a_perfect_one_too():
+    svg = figures.estimates_svg(
+        {"fast": (4.4, metrics.proportion(995, 1000)), "$x$": (30.0, metrics.proportion(1000, 1000))}, "minutes", "accuracy"
+    )
+    texts = re.findall(r"<text[^>]*>([^<]*)</text>", svg)
+    assert {"fast", "$x$", "5", "10", "20"} <= set(texts)
+    assert not any("mathdefault" in text for text in texts)

@@ -50,7 +50,8 @@ def names(page) -> list[str]:
 
 
 def test_page_lists_runs_rehearsals_and_submissions(path):
-    rows = re.findall(r"<td>(run|rehearsal|submission|study)</td><th[^>]*>(?:<a[^>]*>)?([^<]*)<", path.read_text("utf-8"))
+    kind_and_name = r">(run|rehearsal|submission|study)</td><th[^>]*>(?:<a[^>]*>)?([^<]*)<"
+    rows = re.findall(kind_and_name, path.read_text("utf-8"))
     assert sorted(rows) == [
         ("rehearsal", "fast"),
         ("run", "fast"),

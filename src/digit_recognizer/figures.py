@@ -99,6 +99,7 @@ class Line:
     mark: float | None = None  # an x that is marked by a dot
 
 
+LOWEST_ERROR = 1e-5  # that is drawn, since a logarithmic scale has no 0
 Scale = Literal["linear", "log", "accuracy"]  # "accuracy" is logarithmic in the error
 
 
@@ -109,7 +110,7 @@ def lines_svg(lines: Sequence[Line], x_label: str, y_label: str, scale: Scale = 
     for line in lines:
         x, y = np.asarray(line.x), np.asarray(line.y, dtype=np.float64)
         x, y = x[~np.isnan(y)], y[~np.isnan(y)]  # a line through the measured values
-        y = np.clip(1 - y, 1e-5, 1) if scale == "accuracy" else y
+        y = np.clip(1 - y, LOWEST_ERROR, 1) if scale == "accuracy" else y
         style = {"color": SERIES[line.colour % len(SERIES)], "label": line.name or None}
         style |= {"marker": "o", "fillstyle": "none" if line.dashed else "full"} if len(x) == 1 else {}
         axes.plot(x, y, linestyle=":" if line.dashed else "-", linewidth=1.4, **style)
@@ -143,15 +144,20 @@ def boxes_svg(groups: Mapping[str, Sequence[float]], x_label: str) -> str:
 
 def estimates_svg(points: Mapping[str, tuple[float, Estimate]], x_label: str, y_label: str) -> str:
     """Draw estimates with their 95 % intervals over a logarithmic x, by name, as an SVG for the inside of an HTML page."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     figure = new_figure(7.2, 4.0)
     axes = figure.subplots()
     for name, (x, estimate) in points.items():
-        axes.plot([x, x], [1 - estimate.low, 1 - estimate.high], color=SERIES[0], linewidth=1.2, alpha=0.5)
-        axes.plot(x, 1 - estimate.value, "o", color=SERIES[0], markersize=5)
+        error, highest, lowest = (max(1 - value, LOWEST_ERROR) for value in estimate)
+        axes.plot([x, x], [lowest, highest], color=SERIES[0], linewidth=1.2, alpha=0.5)
+        axes.plot(x, error, "o", color=SERIES[0], markersize=5)
         place = {"xytext": (6, 0), "textcoords": "offset points", "va": "center", "fontsize": 8, "parse_math": False}
-        axes.annotate(name, (x, 1 - estimate.value), **place)
+        axes.annotate(name, (x, error), **place)
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.margins(x=0.12)
     set_scale(axes, "accuracy")
     axes.set(xlabel=x_label, ylabel=y_label)
