@@ -7,7 +7,7 @@ import contextlib
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -23,7 +23,7 @@ from digit_recognizer.experiment import Pipeline, differences
 from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.runs.lifecycle import locked
 from digit_recognizer.training.events import Event, OnEvent, Warned, ignore
-from digit_recognizer.training.workers import Job, LocalWorkers, Workers
+from digit_recognizer.training.workers import Job, Workers
 from digit_recognizer.tuning import confirmation, database, events, journal, page, space, trainer, trials, tuned_pipeline
 from digit_recognizer.tuning.pruner import CrossValidationPruner
 from digit_recognizer.tuning.summary import StudySummary, summarize
@@ -47,7 +47,7 @@ class StudyRequest:
     trials: int | None = None
     workers: int = 1  # trials in parallel
     storage: str | None = None  # postgresql://..., or None for the journal studies/<name>.journal
-    training: Workers = field(default_factory=lambda: LocalWorkers(jobs=1))  # of one trial
+    training: Workers | None = None  # of the trials; None: this machine
 
 
 def tune(request: StudyRequest, workspace: Workspace, on_event: OnEvent = ignore) -> StudySummary:
@@ -108,6 +108,7 @@ class _StudyRun:
         self.pipeline = request.pipeline.changed({"seeds": request.pipeline.experiment.seeds[:1]})
         self.pruner = CrossValidationPruner(self.pipeline.experiment.epochs, self.pipeline.experiment.folds)
         self.dataset = load_dataset(workspace)
+        self.training = request.training or trainer.TrialWorkers(request.workers)
         self.folder = workspace.studies / request.name
         self.started = time.monotonic()
 
@@ -243,7 +244,7 @@ class _StudyRun:
         return trainer.evaluate(
             Job(pipeline, self.workspace, folder),
             self.dataset,
-            self.request.training,
+            self.training,
             self._on_training_event(number, None),
             on_epoch=lambda epoch, loss: report(self.pruner.epoch_step(epoch, epochs), loss),
             on_fold=lambda folds, loss: report(self.pruner.fold_step(folds), loss),
@@ -260,7 +261,7 @@ class _StudyRun:
         changes = self.space.changes(source.params) | confirmation.new_seeds(self.pipeline.experiment, repeat)
         job = Job(self.pipeline.changed(changes), self.workspace, RunFolder(self.folder / f"confirm_{candidate}_{repeat}"))
         self.loop.emit(events.TrialStarted(candidate, repeat, source.params, self._seconds_left()))
-        result = trainer.evaluate(job, self.dataset, self.request.training, self._on_training_event(candidate, repeat))
+        result = trainer.evaluate(job, self.dataset, self.training, self._on_training_event(candidate, repeat))
         trials.set_result(trial, result)
         self._report_end(candidate, repeat, "complete", log_loss=result.log_loss, accuracy=result.accuracy)
         return result.log_loss

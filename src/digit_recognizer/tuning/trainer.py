@@ -5,23 +5,28 @@ it is complete, only `oof.npz` is kept.
 """
 
 import contextlib
+import itertools
+import queue
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from digit_recognizer import files, metrics
+from digit_recognizer.backend import Gpu
 from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.data.folds import save_folds, stratified_folds
+from digit_recognizer.experiment import Experiment
 from digit_recognizer.runs import results
 from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.runs.member import Member
 from digit_recognizer.runs.records import read_member_metrics
+from digit_recognizer.training.devices import FixedSlots, usable_gpus
 from digit_recognizer.training.events import EpochEnded, Event, MemberFinished, OnEvent
 from digit_recognizer.training.members import choose_members
-from digit_recognizer.training.workers import Job, Workers
+from digit_recognizer.training.workers import Job, Length, LocalWorkers, Plan, Workers, own_length, train_members
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,29 @@ class TrialResult:
     rows: int
 
 
+class TrialWorkers:
+    """Train the folds of a trial one after another on this machine; trials in parallel are spread over its GPUs."""
+
+    trains_here = True
+
+    def __init__(self, trials: int) -> None:
+        self._gpus: queue.Queue[Gpu | None] = queue.Queue()
+        for gpu in itertools.islice(itertools.cycle(usable_gpus() or [None]), trials):
+            self._gpus.put(gpu)
+
+    def plan(self, experiment: Experiment, members: int) -> Plan:
+        """Return how a trial is trained."""
+        return LocalWorkers(jobs=1).plan(experiment, members)
+
+    def train(self, job: Job, members: Sequence[Member], on_event: OnEvent, length: Length = own_length) -> None:
+        """Train `members` on a GPU that no other trial uses, if there are enough."""
+        gpu = self._gpus.get()
+        try:
+            train_members(job, members, FixedSlots(1, [gpu] if gpu else []), on_event, length)
+        finally:
+            self._gpus.put(gpu)
+
+
 def evaluate(
     job: Job,
     dataset: Dataset,
@@ -50,7 +78,7 @@ def evaluate(
     """Train what is not trained yet in the folder `job.run` and return the figures.
 
     Args:
-        workers: train one member at a time.
+        workers: what trains the folds.
         on_epoch: called after each epoch of the first fold, with its number (from 1) and its validation log loss.
         on_fold: called with the number of folds done and the log loss of all rows predicted so far.
 

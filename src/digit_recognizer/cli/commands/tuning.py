@@ -39,7 +39,6 @@ def tune(
     name = selection.check_new_name(run or loaded.name)
 
     from digit_recognizer.remote.places import trial_workers_on
-    from digit_recognizer.training.workers import LocalWorkers
     from digit_recognizer.tuning import study
 
     request = study.StudyRequest(
@@ -49,7 +48,7 @@ def tune(
         trials=trials,
         workers=workers or 1,
         storage=_storage(storage),
-        training=trial_workers_on(on) if on else LocalWorkers(jobs=1),
+        training=trial_workers_on(on) if on else None,
     )
     with study_display(console) as on_event:
         summary = study.tune(request, workspace, on_event)
