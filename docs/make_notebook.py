@@ -59,15 +59,14 @@ wheel = max(Path("/kaggle/input").rglob("digit_recognizer-*.whl"))
         """
 ## 2. The data
 
-The command checks every cell of the competition's files and writes them to `input/` in the current folder. All other
-commands read them there.
+The command finds the competition's files below the folder, checks every cell and writes them to `input/` in the current
+folder. All other commands read them there.
 """,
     ),
     (
         CODE,
         """
-competition = next(Path("/kaggle/input").rglob("sample_submission.csv")).parent
-!digit-recognizer data --source={competition}
+!digit-recognizer data --source=/kaggle/input
 """,
     ),
     (

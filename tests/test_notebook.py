@@ -95,7 +95,7 @@ def executed(kaggle, tmp_path_factory):
     )
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     for cell in notebook.cells:
-        cell.source = cell.source.replace("/kaggle/", f"{kaggle}/").replace('"/kaggle', f'"{kaggle}')
+        cell.source = cell.source.replace("/kaggle/", f"{kaggle}/")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JUPYTER_PATH", str(environment / "jupyter"))
         run = ExecutePreprocessor(timeout=600, kernel_name="kaggle")
