@@ -18,6 +18,7 @@ help: ## show this list
 #= MINUTES=30          choose epochs and seeds for this time (train, rehearse)
 #= JOBS=2              models trained in parallel (train, rehearse)
 #= FULL=1              train on all rows (train); time to accuracies, too (bench)
+#= GPU=1               train the pipelines for GPUs, timed (bench)
 #= FORCE=1             replace the data (data); rename the old run (train, demo)
 #= ON=kaggle           train in a Kaggle notebook; ON=ray on a Ray cluster
 #= PARTS=0,1           which of the six parts to rehearse; default 0 (rehearse)
@@ -67,7 +68,7 @@ takes.board := PIPELINE RUN HOST PORT DEMO
 dashboard: ## show a study in the browser
 takes.dashboard := PIPELINE RUN STORAGE HOST PORT DEMO
 bench:    ## time this project against the usual ways
-takes.bench := FULL
+takes.bench := FULL GPU
 
 BIN := .venv/bin
 READY := .venv/ready
@@ -89,7 +90,7 @@ clean: ## remove .venv, demo/ and caches, never data or results
 
 COMMANDS := $(patsubst takes.%,%,$(filter takes.%,$(.VARIABLES)))
 VARIABLES := $(sort $(foreach command,$(COMMANDS),$(takes.$(command))))
-SWITCHES := ALL DEMO FORCE FULL
+SWITCHES := ALL DEMO FORCE FULL GPU
 
 # A variable that is misspelt, or that none of the targets takes, is refused.
 typed := $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name)))

@@ -1,6 +1,7 @@
 """`make bench`: programs timed in turns, and the rows of the comparison."""
 
 import os
+import re
 import tempfile
 import time
 
@@ -9,7 +10,10 @@ import tiny_run
 
 from digit_recognizer import bench
 from digit_recognizer.bench import comparison, workloads
+from digit_recognizer.bench.gpu import measure_gpus
 from digit_recognizer.bench.timing import NEVER, Program, measure_rates, measure_times
+from digit_recognizer.cli import main
+from digit_recognizer.cli.commands.benchmark import gpu_line
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import Augmentation, load
 from digit_recognizer.workspace import Workspace
@@ -101,6 +105,22 @@ def test_batched_engine_is_faster():
 def test_operations_are_those_of_the_matrix_products(tmp_path):
     workspace = tiny_run.make_workspace(tmp_path)
     assert comparison.forward_operations(load("tiny", workspace), workspace) == 2 * (784 * 16 + 16 * 10)
+
+
+def test_without_gpu_the_gpu_benchmark_is_refused(capsys):
+    assert main(["bench", "--gpu"]) == 1
+    assert "no GPU" in capsys.readouterr().err
+    assert main(["bench", "--gpu", "--full"]) == 2
+
+
+@pytest.mark.slow
+def test_gpu_benchmark_trains_and_rehearses(tmp_path):
+    workspace = tiny_run.make_workspace(tmp_path, rows=240)
+    results = list(measure_gpus(workspace, pipelines=["tiny"], rehearsed="tiny", seconds=0.6))
+    lines = [gpu_line(result) for result in results]
+    assert re.fullmatch(r"matrix products, \w+: [\d.]+ TFLOP/s", lines[0])
+    assert re.search(r"4 models in \d.*, [\d,]+ images/s, \d+\.\d% of the matrix rate, out of fold 0\.\d", lines[1])
+    assert "one part rehearsed in" in lines[2]
 
 
 @pytest.mark.slow

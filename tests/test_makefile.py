@@ -189,7 +189,7 @@ def test_every_command_but_two_has_a_target_that_takes_its_options():
     assert {command.name for command in COMMANDS} - set(takes) == {"ledger", "verify"}  # what they take is no variable
     for target, variables in takes.items():
         for variable in set(variables.split()) - {"HOST", "PORT"}:
-            value = [] if variable in ("ALL", "DEMO", "FORCE", "FULL") else [{"ON": "kaggle"}.get(variable, "2")]
+            value = [] if variable in ("ALL", "DEMO", "FORCE", "FULL", "GPU") else [{"ON": "kaggle"}.get(variable, "2")]
             parser.parse_args([target, "=".join([f"--{variable.lower()}", *value])])
 
 
