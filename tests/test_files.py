@@ -2,15 +2,18 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
 from bad_disk import full_disk
 
 from digit_recognizer import files
-from digit_recognizer.errors import UserError
+from digit_recognizer.errors import DamagedError, UserError
 
 
 def hidden(folder):
@@ -124,3 +127,94 @@ def test_hashes_of_arrays_tell_values_shape_and_type_apart():
     others = [values + 1, values.reshape(2, 3), values.astype(np.int32)]
     assert len({files.sha256_of_arrays(array) for array in (values, *others)}) == 4
     assert files.sha256_of_arrays(values.reshape(2, 3).T) == files.sha256_of_arrays(values.reshape(2, 3).T.copy())
+
+
+@dataclass(frozen=True)
+class Part:
+    name: str
+    sizes: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """As the records of runs: nested, with optional and free fields."""
+
+    count: int
+    share: float
+    fold: int | None
+    part: Part
+    changes: dict[str, Any]
+    accuracy: float | None = None
+
+
+RECORD = Record(count=3, share=0.1, fold=None, part=Part("ä", (1, 2)), changes={"seeds": [0, 1], "keep": None})
+
+
+def test_a_record_is_the_same_after_reading(tmp_path):
+    path = tmp_path / "record.json"
+    files.write_record(path, RECORD)
+    assert files.read_record(path, Record, "mend it") == RECORD
+    written = json.loads(path.read_text("utf-8"))
+    assert "accuracy" not in written and written["fold"] is None
+    files.write_record(path, replace(RECORD, accuracy=0.5))
+    assert files.read_record(path, Record, "mend it").accuracy == 0.5
+
+
+HARM = {
+    "a changed value": (lambda text: text.replace('"count": 3', '"count": 4'), "doesn't match its checksum"),
+    "a changed key": (lambda text: text.replace('"share"', '"shard"'), "doesn't match its checksum"),
+    "a changed checksum": (
+        lambda text: re.sub('"checksum": "[0-9a-f]{4}', '"checksum": "0000', text),
+        "doesn't match its checksum",
+    ),
+    "no JSON": (lambda text: text[:-3], "delimiter"),
+    "a list": (lambda text: "[]", "holds no JSON object"),
+    "no field": (lambda text: "{}", "field count: Field required"),
+    "another type": (
+        lambda text: json.dumps({**without_checksum(text), "part": {"name": "a", "sizes": [1, "2"]}}),
+        r"field part\.sizes\.1: Input should be a valid integer",
+    ),
+    "a truth value for a number": (lambda text: json.dumps({**without_checksum(text), "count": True}), "field count: "),
+}
+
+
+def without_checksum(text):
+    return {name: value for name, value in json.loads(text).items() if name != "checksum"}
+
+
+@pytest.mark.parametrize("name", HARM)
+def test_a_damaged_record_is_named_with_its_field_and_a_remedy(name, tmp_path):
+    harm, words = HARM[name]
+    path = tmp_path / "record.json"
+    files.write_record(path, RECORD)
+    path.write_text(harm(path.read_text("utf-8")), "utf-8")
+    with pytest.raises(DamagedError, match=rf"record\.json is damaged .*{words}.*: mend it") as damage:
+        files.read_record(path, Record, "mend it")
+    assert "\n" not in str(damage.value)
+
+
+def test_a_record_without_a_checksum_is_taken_as_it_is(tmp_path):
+    path = tmp_path / "record.json"
+    files.write_record(path, RECORD)
+    path.write_text(json.dumps(without_checksum(path.read_text("utf-8"))))
+    assert files.read_record(path, Record, "mend it") == RECORD
+
+
+def test_a_missing_record_is_named(tmp_path):
+    with pytest.raises(DamagedError, match=r"record\.json is missing: mend it"):
+        files.read_record(tmp_path / "record.json", Record, "mend it")
+
+
+@pytest.mark.parametrize(
+    ("expected", "words"),
+    [
+        ({"rows": "int 2"}, r"array 'rows' must be int, 2 dimensions, not int64, 1 dimensions"),
+        ({"rows": "float 1"}, r"array 'rows' must be float, 1 dimensions, not int64, 1 dimensions"),
+        ({"valid": "float 2"}, "it has no array 'valid'"),
+    ],
+)
+def test_an_array_that_is_missing_or_of_another_type_is_named(expected, words, tmp_path):
+    files.write_npz(tmp_path / "a.npz", rows=np.arange(3))
+    assert files.read_npz(tmp_path / "a.npz", rows="int 1")["rows"].tolist() == [0, 1, 2]
+    with pytest.raises(UserError, match=rf"a\.npz is damaged \({words}"):
+        files.read_npz(tmp_path / "a.npz", **expected)

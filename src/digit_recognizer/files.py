@@ -38,7 +38,7 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Delete what `atomic` left anywhere in `folder` when its process was killed."""
+    """Delete the temporary files of killed processes anywhere in `folder`."""
     for path in folder.rglob(".*"):
         match = re.fullmatch(r"\..+\.(\d+)(\.[^.]+)?", path.name)
         if match and not _running(int(match[1])):
@@ -50,11 +50,11 @@ def _running(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except (PermissionError, OverflowError):  # somebody else's; no process id at all
+    except (PermissionError, OverflowError):  # another user's process; not a process id
         return True
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"  # ended, but not yet reaped
-    except OSError:  # no Linux
+    except OSError:  # not Linux
         return True
 
 

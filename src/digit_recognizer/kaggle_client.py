@@ -1,6 +1,7 @@
-"""The only place that knows the kaggle client: download, upload, score; every failure is one clear line without secrets.
+"""Calls of the kaggle client: download, upload, score. Every failure is one line without secrets.
 
-Importing the client signs in, prints, and waits without a time-out, so it is imported inside `client`, which sees to all that.
+Importing the client signs in, prints, and waits without a time-out, so it is imported inside `client`, silenced and with
+time-outs.
 """
 
 import contextlib
@@ -33,7 +34,7 @@ class UnreachableError(UserError):
 
 @dataclass(frozen=True)
 class Scoring:
-    """What Kaggle says about one submission."""
+    """Kaggle's answer about one submission."""
 
     ref: int
     status: Literal["pending", "complete", "error"]
@@ -41,8 +42,8 @@ class Scoring:
     problem: str  # why it could not be scored
 
 
-def download(folder: Path, say: Callable[[str], None]) -> Path:
-    """Download the competition's zip into `folder` and return its path; whether it is intact is for the reader to check.
+def download(folder: Path, on_progress: Callable[[str], None]) -> Path:
+    """Download the competition's zip into `folder` and return its path; the caller checks whether it is intact.
 
     Raises:
         UserError: no or wrong credentials, rules not accepted, no network, a cut download.
@@ -62,13 +63,13 @@ def download(folder: Path, say: Callable[[str], None]) -> Path:
         except UnreachableError as error:
             if delay is None or time.monotonic() - start > TIMEOUT:
                 raise
-            say(f"{error}; trying again in {delay:.0f} s")
+            on_progress(f"{error}; trying again in {delay:.0f} s")
             time.sleep(delay)
     raise AssertionError("the last delay is None")
 
 
 def submissions_left() -> int | None:
-    """Return how many submissions Kaggle takes until midnight UTC, or None where it doesn't say (before the first one)."""
+    """Return how many submissions are left until midnight UTC, or None where Kaggle doesn't tell (before the first one)."""
     with client("asking for the submissions left") as api:
         limits = api.competition_get_submission_limits(COMPETITION)
     return limits.num_allowed_now if limits.num_total or limits.num_today else None
@@ -90,7 +91,7 @@ def upload(path: Path, description: str) -> int:
 
 
 def scoring(ref: int) -> Scoring:
-    """Return how far Kaggle is with the submission `ref`."""
+    """Return the state of submission `ref`."""
     with client(f"asking for the score of submission {ref}") as api, api.build_kaggle_client() as kaggle:
         from kagglesdk.competitions.types.competition_api_service import ApiGetSubmissionRequest
 
@@ -237,12 +238,12 @@ def _timeouts() -> Iterator[None]:
 
     send = HTTPAdapter.send
 
-    def patient(self: Any, request: Any, stream: bool = False, timeout: Any = None, **rest: Any) -> Any:
+    def send_with_timeout(self: Any, request: Any, stream: bool = False, timeout: Any = None, **rest: Any) -> Any:
         if self.max_retries.total:
             self.max_retries = Retry(total=2, backoff_factor=0.5, allowed_methods=None)
         return send(self, request, stream=stream, timeout=timeout or TIMEOUT, **rest)
 
-    HTTPAdapter.send = patient
+    HTTPAdapter.send = send_with_timeout
     try:
         yield
     finally:
@@ -295,7 +296,7 @@ def _refusal(response: Any, doing: str) -> UserError:
 
 
 def mask(text: str) -> str:
-    """Return the server's words on one line, shortened, with the person's secrets blotted out."""
+    """Return the server's text on one line, shortened, with the person's secrets replaced by asterisks."""
     from kagglesdk.kaggle_env import get_access_token_from_env
 
     known = getattr(getattr(sys.modules.get("kaggle"), "api", None), "config_values", {})  # {}: the import failed

@@ -24,7 +24,7 @@ class Estimate(NamedTuple):
 
 
 class ClassScores(NamedTuple):
-    """How one class fared; `support` is its number of true rows."""
+    """Scores of one class; `support` is the number of rows with its label."""
 
     precision: Estimate
     recall: Estimate
@@ -77,23 +77,23 @@ def best_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
 
 
 def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Return the probabilities (..., classes) at a temperature: below 1 surer, above 1 less sure."""
+    """Return the probabilities (..., classes) at a temperature: below 1 more confident, above 1 less."""
     return softmax(clipped_log(probabilities) / temperature)
 
 
 def clipped_log(probabilities: np.ndarray) -> np.ndarray:
-    """Return the natural logarithms, from -16 up."""
+    """Return the natural logarithms of probabilities clipped at 1e-7."""
     return np.log(np.clip(probabilities, 1e-7, 1))
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Return probabilities (..., classes) in proportion to the exponentials."""
+    """Return the softmax of logits (..., classes) over the last axis."""
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return powers / powers.sum(axis=-1, keepdims=True)
 
 
 def calibrated_log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Return the log loss at the temperature at which it is lowest, where label smoothing costs nothing."""
+    """Return the log loss at the best temperature, which label smoothing doesn't raise."""
     return log_loss(labels, apply_temperature(probabilities, best_temperature(labels, probabilities)))
 
 

@@ -12,14 +12,15 @@ from digit_recognizer import files, kaggle_client
 from digit_recognizer.errors import UserError
 from digit_recognizer.workspace import Workspace
 
-NEEDED = ("file", "sha256", "status")
+REQUIRED = ("file", "sha256", "status")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A row, its cells as they stand in the file, so that what a person wrote there is kept.
+    """One row; its cells are text, so that what a person wrote in them is kept.
 
-    status: sending (Kaggle's answer never came), pending, complete, error (can't be scored), refused (never arrived).
+    status: sending (no answer from Kaggle yet), pending (no score yet), complete, error (can't be scored), refused (it never
+    arrived).
     """
 
     file: str
@@ -58,7 +59,7 @@ class Entry:
 
     @property
     def tag(self) -> str:
-        """What the text sent with the file ends in, by which it is found in Kaggle's list of submissions."""
+        """The end of the description on Kaggle, by which the submission is found in the list of all submissions."""
         return f"[{self.sha256[:12]}]"
 
 
@@ -189,7 +190,7 @@ def _read(path: Path) -> list[Entry]:
     delimiter = max(",;\t", key=lines[0].count)
     header, *rows = csv.reader(lines, delimiter=delimiter)
     names = [name.strip().lower() for name in header]
-    if not set(NEEDED) <= set(names):
+    if not set(REQUIRED) <= set(names):
         raise UserError(f"{path} is no ledger: its first line must name {', '.join(COLUMNS)}: mend it, or move it away")
     return [_entry(dict(zip(names, map(str.strip, row), strict=False))) for row in rows]
 
@@ -207,7 +208,7 @@ def _entry(cells: dict[str, str]) -> Entry:
     known = {item.name for item in fields(Entry)} - {"others"}
     given = {name: cells[name] for name in known if name in cells}
     others = {name: value for name, value in cells.items() if name not in known and name}
-    return Entry(**{name: given.pop(name, "") for name in NEEDED}, **given, others=others)
+    return Entry(**{name: given.pop(name, "") for name in REQUIRED}, **given, others=others)
 
 
 def _number(text: str) -> float | None:

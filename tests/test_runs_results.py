@@ -1,0 +1,161 @@
+"""Members' files -> the run's results, and checks of all files on reading."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from synthetic_run import make_dataset, make_run
+
+from digit_recognizer import files, metrics
+from digit_recognizer.data.folds import load_folds
+from digit_recognizer.errors import DamagedError, UserError
+from digit_recognizer.experiment import Experiment
+from digit_recognizer.models.networks import mlp
+from digit_recognizer.runs import results
+from digit_recognizer.runs.member import Member
+from digit_recognizer.runs.records import read_member_metrics, read_run_metrics
+from digit_recognizer.runs.results import Predictions, is_finished, score_warnings, write_results
+from digit_recognizer.runs.run import read_run
+
+EXPERIMENT = Experiment(network=mlp, folds=3)
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return make_dataset(120)
+
+
+@pytest.fixture
+def run(tmp_path, dataset):
+    """A run of three folds and two seeds."""
+    return make_run(tmp_path / "run", dataset, accuracy=0.8, seeds=(0, 1), folds=3)
+
+
+def rewrite(run, member, **changes):
+    """Change a member's predictions, and its checksums with them."""
+    folder = run.member(member)
+    replace(Predictions.read(folder.predictions), **changes).write(folder.predictions)
+    files.write_record(folder.metrics, replace(read_member_metrics(folder), sha256=results.checksums(folder)))
+
+
+def write_again(run, dataset):
+    return write_results(run, EXPERIMENT, dataset, load_folds(run.folds))
+
+
+def test_oof_is_the_mean_over_seeds_and_test_the_mean_over_members(run, dataset):
+    found = read_run(run, dataset)
+    by_fold = {}
+    for result in found.members:
+        by_fold.setdefault(result.member.fold, []).append(result.predictions)
+    for both in by_fold.values():
+        mean = np.mean([predictions.valid for predictions in both], axis=0)
+        assert found.probabilities[both[0].rows] == pytest.approx(mean, abs=1e-7)
+    every = [result.predictions.test for result in found.members]
+    assert len(every) == 6
+    assert found.test == pytest.approx(np.mean(every, axis=0), abs=1e-7)
+
+
+def test_rows_of_folds_that_are_not_trained_have_no_prediction(tmp_path, dataset):
+    found = read_run(make_run(tmp_path / "partial", dataset, folds=3, finished=[0, 2]), dataset)
+    assert np.array_equal(metrics.predicted_rows(found.probabilities), found.fold != 1)
+    assert found.partial
+    assert (found.metrics.members, found.metrics.members_planned, found.metrics.folds_done) == (2, 3, [0, 2])
+    assert set(found.fold_accuracies) == {0, 2}
+
+
+def test_a_run_on_all_rows_has_no_out_of_fold_figures(tmp_path, dataset):
+    found = read_run(make_run(tmp_path / "full", dataset, full=True), dataset)
+    assert found.metrics.accuracy is None
+    assert not len(found.rows)
+    assert np.isnan(found.log_loss)
+
+
+def test_metrics_are_those_of_the_probabilities(run, dataset):
+    found, scores = read_run(run, dataset), read_run_metrics(run)
+    assert scores.accuracy == found.accuracy == metrics.accuracy(dataset.labels, found.probabilities)
+    assert scores.oof_log_loss == pytest.approx(found.log_loss)
+    assert scores.fold_accuracy == pytest.approx([fold.value for fold in found.fold_accuracies.values()])
+    assert (scores.seconds, scores.images_per_second) == (6 * 61.5, round(50_000 / 61.5))
+    assert (scores.oof_rows, scores.folds, scores.epoch_selected_on_fold) == (120, 5 - 2, False)
+
+
+def test_errors_are_the_wrong_rows_most_confident_first(run, dataset):
+    table, found = pd.read_csv(run.errors), read_run(run, dataset)
+    assert table["row"].tolist() == found.wrong.tolist()
+    assert len(table) > 5
+    assert table["probability"].is_monotonic_decreasing
+    assert np.array_equal(table["prediction"], found.predictions[found.wrong])
+
+
+def test_a_member_that_predicts_what_it_was_trained_on_is_refused(run, dataset):
+    member = Member(1, 2)
+    rows = Predictions.read(run.member(member).predictions)
+    rewrite(run, member, trained_rows=np.append(rows.trained_rows, rows.rows[0]))
+    with pytest.raises(UserError, match=r"fold_2: it was trained on rows that it predicts"):
+        write_again(run, dataset)
+
+
+def test_a_member_of_other_rows_than_its_folds_is_refused(run, dataset):
+    rows = Predictions.read(run.member(Member(0, 1)).predictions).rows
+    rewrite(run, Member(0, 1), rows=rows[::-1])
+    with pytest.raises(UserError, match=r"fold_1: its rows are not those of its fold in folds\.csv"):
+        write_again(run, dataset)
+
+
+@pytest.mark.parametrize("name", ["model.keras", "summary.txt", "history.csv", "predictions.npz"])
+def test_a_changed_or_missing_file_of_a_member_is_named(name, run, dataset):
+    path = run.member(Member(0, 1)).path / name
+    content = path.read_bytes()
+    for harm in (lambda: path.write_bytes(content + b" "), path.unlink):
+        harm()
+        with pytest.raises(DamagedError, match=rf"fold_1/{name} is damaged or missing: `make train`"):
+            is_finished(run, Member(0, 1))
+        with pytest.raises(DamagedError, match=name):
+            read_run(run, dataset)
+    path.write_bytes(content)
+    assert is_finished(run, Member(0, 1))
+
+
+def test_a_member_in_the_folder_of_another_is_found(run):
+    for path in run.member(Member(1, 0)).path.iterdir():
+        path.replace(run.member(Member(0, 0)).path / path.name)
+    with pytest.raises(DamagedError, match=r"metrics\.json is of another model \(seed 1, fold 0\)"):
+        is_finished(run, Member(0, 0))
+
+
+def test_a_member_without_metrics_is_not_finished(run):
+    run.member(Member(0, 0)).metrics.unlink()
+    assert not is_finished(run, Member(0, 0))
+    assert Member(0, 0) not in run.finished()
+
+
+@pytest.mark.parametrize("column", ["epoch", "val_accuracy"])
+def test_a_history_without_a_column_is_named_with_it(column, run):
+    path = run.member(Member(0, 0)).history
+    pd.read_csv(path).drop(columns=column).to_csv(path, index=False)
+    with pytest.raises(DamagedError, match=rf"history\.csv is damaged \(column {column} is missing"):
+        results.read_table(path, results.HISTORY)
+
+
+def test_steps_are_read_where_they_were_measured(tmp_path, dataset):
+    (result,) = read_run(make_run(tmp_path / "steps", dataset, folds=3, finished=[0], steps=True), dataset).members
+    assert list(result.steps.columns) == ["step", "loss", "val_accuracy"]
+
+
+def test_averages_that_are_not_those_of_the_members_are_found(run, dataset):
+    found = read_run(run, dataset)
+    results.check_averages(run, found.fold, found.probabilities, found.test)
+    for changed in ((found.probabilities[::-1], found.test), (found.probabilities, found.test[::-1])):
+        with pytest.raises(UserError, match="is not the average of the members"):
+            results.check_averages(run, found.fold, *changed)
+
+
+def test_copies_across_folds_and_a_suspicious_accuracy_give_warnings(run):
+    scores = replace(read_run_metrics(run), copies_across_folds=0, oof_accuracy=0.9985)
+    assert score_warnings(scores) == []
+    assert score_warnings(replace(scores, oof_accuracy=None)) == []
+    (warning,) = score_warnings(replace(scores, oof_accuracy=0.99851))
+    assert "0.9985" in warning and "leak" in warning
+    (warning,) = score_warnings(replace(scores, copies_across_folds=1))
+    assert warning.startswith("1 training images have an exact copy in another fold")
