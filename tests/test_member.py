@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from tiny_run import history, scores, train_one
+from tiny_run import history, request, scores, train_here, train_one
 
 from digit_recognizer import files, metrics
 from digit_recognizer.data.dataset import load_dataset
@@ -28,6 +28,15 @@ def test_validation_uses_the_averaged_weights_that_predict(trained):
         assert own["accuracy"] == pytest.approx(last["val_accuracy"], abs=1e-6)
         assert own["loss"] == pytest.approx(last["val_loss"], abs=1e-4)
         assert own["kept_epoch"] == last["epoch"]
+
+
+def test_members_that_share_a_compiled_model_are_what_each_alone_is(trained, tiny):
+    """The members of a fixture are trained one after another in one process."""
+    train_here(request(tiny, "alone", folds=2, seeds=(1,), only=[1]), tiny)
+    alone = tiny.run("alone") / "seed_1/fold_1"
+    together = trained / "seed_1/fold_1"
+    assert (alone / "predictions.npz").read_bytes() == (together / "predictions.npz").read_bytes()
+    assert history(alone).equals(history(together))
 
 
 def test_history_has_a_line_for_each_epoch(trained):

@@ -9,7 +9,6 @@ from tiny_run import history, train_one
 
 from digit_recognizer.training.tensorboard import hyperparameters
 
-WITHOUT_CALLBACKS = {"early_stopping": None, "reduce_lr_on_plateau": None, "checkpoint": None}
 MEMBER = "seed_0/fold_1"
 
 pytestmark = pytest.mark.filterwarnings("ignore:`shuffle=True`", "ignore:__array__ implementation")  # Keras's own
@@ -49,19 +48,18 @@ def test_scalars_come_before_the_confusion_matrix(trained):
     assert sorted(shown(trained / MEMBER))[-1] == "validation/confusion_matrix"
 
 
-def test_confusion_matrix_is_that_of_the_report_and_drawn_four_times(trained, tiny):
-    *_, (width, height, last) = shown(trained / MEMBER)["validation/confusion_matrix"].values()
-    pixels = np.asarray(Image.open(io.BytesIO(last)).convert("RGB"))
+def test_confusion_matrix_is_that_of_the_report_and_drawn_once(trained):
+    (found,) = shown(trained / MEMBER)["validation/confusion_matrix"].items()
+    epoch, (width, height, picture) = found
+    pixels = np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"))
+    assert epoch == 4
     assert pixels.shape == (int(height), int(width), 3)
     assert np.array_equal(pixels, np.asarray(Image.open(trained / MEMBER / "confusion.png").convert("RGB")))
-    six_epochs = train_one(tiny, "six epochs", **WITHOUT_CALLBACKS, epochs=6)
-    assert list(shown(six_epochs / "seed_0/fold_0")["validation/confusion_matrix"]) == [2, 3, 5, 6]
 
 
-def test_epochs_without_validation_have_no_confusion_matrix(tiny):
-    run = train_one(tiny, "every second", **WITHOUT_CALLBACKS, validate_every=2, epochs=4)
-    found = shown(run / "seed_0/fold_0")
-    assert list(found["validation/confusion_matrix"]) == list(found["loss/validation"]) == [2, 4]
+def test_training_that_stops_early_has_a_confusion_matrix(tiny):
+    run = train_one(tiny, "stopped early", early_stopping__patience=1, early_stopping__min_delta=100.0, epochs=9)
+    assert list(shown(run / "seed_0/fold_0")["validation/confusion_matrix"]) == [2]
 
 
 def test_settings_are_shown_as_hyperparameters(trained):

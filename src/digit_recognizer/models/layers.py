@@ -39,7 +39,10 @@ class StandardizedConv2D(keras.layers.Conv2D):
 
 
 def plain(model: keras.Model) -> keras.Model:
-    """Return an uncompiled model that predicts the same, of Keras's own layers, so that Keras alone can load what is saved."""
+    """Return an uncompiled model that predicts the same, of Keras's own layers, so that Keras alone can load what is saved.
+
+    Layers that Keras has are shared, unless the model has others; `update_plain` takes over weights that have changed since.
+    """
 
     def copied(layer: keras.layers.Layer) -> keras.layers.Layer:
         kind = keras.layers.Conv2D if isinstance(layer, StandardizedConv2D) else type(layer)
@@ -49,9 +52,15 @@ def plain(model: keras.Model) -> keras.Model:
     if not any(isinstance(layer, StandardizedConv2D) for layer in model.layers):
         return model
     copy = keras.models.clone_model(model, clone_function=copied)
+    update_plain(copy, model)
+    return copy
+
+
+def update_plain(copy: keras.Model, model: keras.Model) -> None:
+    """Give the model that `plain(model)` returned the present weights of `model`."""
     for layer, copied_layer in zip(model.layers, copy.layers, strict=True):
         weights = layer.get_weights()
         if isinstance(layer, StandardizedConv2D):
             weights = [ops.convert_to_numpy(array) for array in (layer.standardized_kernel(), layer.bias)]
-        copied_layer.set_weights(weights)
-    return copy
+        if copied_layer is not layer:
+            copied_layer.set_weights(weights)

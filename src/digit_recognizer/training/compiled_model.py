@@ -1,6 +1,7 @@
-"""The compiled Keras model of one member."""
+"""The compiled Keras model of a member; members that are trained in one process share it, so that it is traced once."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -12,8 +13,64 @@ from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import Experiment
 from digit_recognizer.models.build_model import build_model
+from digit_recognizer.models.layers import plain, update_plain
+from digit_recognizer.training.callbacks import assign, values
 from digit_recognizer.training.members import Member, Split, steps_per_execution
 from digit_recognizer.training.schedules import learning_rate
+
+
+class ModelCache:
+    """The compiled model of the last member, used again for the next one where only seed and fold differ."""
+
+    def __init__(self) -> None:
+        self.depends_on: tuple[Any, ...] | None = None
+
+    def compiled(
+        self, experiment: Experiment, dataset: Dataset, split: Split, member: Member, steps_per_epoch: int
+    ) -> keras.Model:
+        """Return the member's model with its initial weights and optimizer state, as `build_compiled_model` does.
+
+        Raises:
+            UserError: the network's outputs are no probabilities of the dataset's classes.
+        """
+        depends_on = (
+            replace(experiment, seeds=(0,)),
+            _scaling_of(experiment, dataset.images[split.train]),
+            dataset.image_shape,
+            len(dataset.classes),
+            steps_per_epoch,
+        )
+        if depends_on != self.depends_on:
+            keras.backend.clear_session()
+            self.model = build_compiled_model(experiment, dataset, split, member, steps_per_epoch)
+            self.optimizer_start = values(self.model.optimizer.variables)
+            self.plain_model: keras.Model | None = None
+            self.depends_on = depends_on
+        else:
+            assign(self.model.variables, values(_build(experiment, dataset, split, member).variables))
+            assign(self.model.optimizer.variables, self.optimizer_start)
+        return self.model
+
+    def plain(self) -> keras.Model:
+        """Return the model with its present weights, uncompiled and of Keras's own layers; see `layers.plain`."""
+        if self.plain_model is None:
+            self.plain_model = plain(self.model)
+        else:
+            update_plain(self.plain_model, self.model)
+        return self.plain_model
+
+
+def _scaling_of(experiment: Experiment, pixels: np.ndarray) -> tuple[float, float]:
+    """Return the mean and standard deviation of the training pixels where the model's first layer uses them."""
+    return (0.0, 1.0) if experiment.scaling == "unit" else (float(pixels.mean()), float(pixels.std()))
+
+
+def _build(experiment: Experiment, dataset: Dataset, split: Split, member: Member) -> keras.Model:
+    """Return the uncompiled model; the initial weights are a function of (seed, fold)."""
+    keras.config.set_dtype_policy(backend.precision(experiment.precision))
+    keras.utils.set_random_seed(int(np.random.SeedSequence(member.key).generate_state(1)[0]))
+    mean, sd = _scaling_of(experiment, dataset.images[split.train])
+    return build_model(experiment, dataset.image_shape, len(dataset.classes), mean, sd)
 
 
 def build_compiled_model(
@@ -24,11 +81,8 @@ def build_compiled_model(
     Raises:
         UserError: the network's outputs are no probabilities of the dataset's classes.
     """
-    keras.config.set_dtype_policy(backend.precision(experiment.precision))
-    keras.utils.set_random_seed(int(np.random.SeedSequence(member.key).generate_state(1)[0]))
-    pixels = dataset.images[split.train]
-    model = build_model(experiment, dataset.image_shape, len(dataset.classes), float(pixels.mean()), float(pixels.std()))
-    _check_probabilities(model, pixels[:8])
+    model = _build(experiment, dataset, split, member)
+    _check_probabilities(model, dataset.images[split.train[:8]])
     model.compile(
         optimizer=_optimizer(experiment, steps_per_epoch),
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=experiment.label_smoothing),

@@ -15,7 +15,7 @@ from digit_recognizer import backend, figures, files, metrics
 from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import Experiment, settings_json
-from digit_recognizer.models import layers, prediction
+from digit_recognizer.models import prediction
 from digit_recognizer.runs import results
 from digit_recognizer.runs.folder import MemberFolder
 from digit_recognizer.runs.records import MemberMetrics
@@ -33,7 +33,7 @@ from digit_recognizer.training.callbacks import (
     values,
 )
 from digit_recognizer.training.checkpoint import Progress, TrainingState
-from digit_recognizer.training.compiled_model import build_compiled_model
+from digit_recognizer.training.compiled_model import ModelCache
 from digit_recognizer.training.events import MemberFinished, ModelBuilt, OnEvent, SpeedMeasured, Warned, ignore
 from digit_recognizer.training.loader import Loader
 from digit_recognizer.training.members import Member, Split, steps_per_epoch, steps_per_execution
@@ -94,8 +94,10 @@ class Task:
         return self.dataset.labels[self.split.valid]
 
 
-def train_member(task: Task) -> None:
+def train_member(task: Task, cache: ModelCache | None = None) -> None:
     """Train a member, or resume it, and write its files; metrics.json is written last.
+
+    Members that get the same `cache`, one after another, share one compiled model.
 
     `task.on_event` gets a `MemberEvent` for each thing that happens, `MemberFinished` last; what it raises ends the training.
 
@@ -105,14 +107,14 @@ def train_member(task: Task) -> None:
     restored = _restored(task)
     progress = restored.progress if restored else Progress(task.experiment.steps_per_epoch)
     task = task.of_length(progress.steps_per_epoch)
-    model = build_compiled_model(task.experiment, task.dataset, task.split, task.member, task.steps_per_epoch)
+    cache = cache or ModelCache()
+    model = cache.compiled(task.experiment, task.dataset, task.split, task.member, task.steps_per_epoch)
     summary = _summary(model)
     task.on_event(ModelBuilt(task.member, summary))
     kept = restored.kept if restored and progress.finished else _fit(model, task, restored, progress)
     assign(model.variables, kept)
-    _write_results(layers.plain(model), summary, task, progress)
+    _write_results(cache.plain(), summary, task, progress)
     task.folder.checkpoint.unlink(missing_ok=True)
-    keras.backend.clear_session()
     task.on_event(MemberFinished(task.member))
 
 
@@ -197,7 +199,7 @@ def _callbacks(task: Task, progress: Progress) -> list[keras.callbacks.Callback]
     callbacks = [SeedEpochs(task.member.key), StopOnNaN(), Reporter(task.on_event, task.member, experiment.batch_size)]
     if backend.name() == "tensorflow":
         settings = tensorboard.hyperparameters(settings_json(experiment))
-        valid = task.valid_images, task.valid_labels, task.dataset.classes, task.validated_epochs
+        valid = task.valid_images, task.valid_labels, task.dataset.classes
         callbacks.append(tensorboard.TensorBoard(task.folder.tensorboard, settings, *valid))
     return [*callbacks, *_validation_callbacks(task, progress)] if task.validated else callbacks
 

@@ -1,7 +1,5 @@
 """TensorBoard's event files of one member. Imported only where TensorFlow trains."""
 
-import math
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +10,12 @@ from digit_recognizer import backend, figures, metrics
 from digit_recognizer.models import prediction
 from digit_recognizer.training.callbacks import prediction_weights_set
 
-PICTURES = 4  # confusion matrices in a training
-
 
 class TensorBoard(keras.callbacks.Callback):
     """Writes the figures of each epoch, the settings, and the confusion matrix of the validation images.
 
-    All goes to one folder, so that a member is one entry in TensorBoard. The matrix takes a second, so it is drawn only at the
-    end of each quarter of the epochs, and only in one of the `validated` epochs (counted from 1).
+    All goes to one folder, so that a member is one entry in TensorBoard. The matrix takes half a second, so it is drawn once,
+    at the end of the training.
     """
 
     def __init__(
@@ -29,13 +25,10 @@ class TensorBoard(keras.callbacks.Callback):
         images: np.ndarray,
         labels: np.ndarray,
         classes: tuple[str, ...],
-        validated: Collection[int],
     ) -> None:
         super().__init__()
         self.folder, self.settings = folder, settings
         self.images, self.labels, self.classes = images, labels, classes
-        quarters = {math.ceil(max(validated) * number / PICTURES) for number in range(1, PICTURES + 1)}
-        self.drawn_after = quarters.intersection(validated) if len(images) else set()
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         from tensorboard.plugins.hparams import api
@@ -55,11 +48,13 @@ class TensorBoard(keras.callbacks.Callback):
                 if f"val_{name}" in logs:
                     self.summary.scalar(f"{name}/validation", logs[f"val_{name}"])
             self.summary.scalar("learning_rate", self.learning_rate)
-            if epoch + 1 in self.drawn_after:
-                self.summary.image("validation/confusion_matrix", self._confusion_matrix())
         self.writer.flush()
+        self.epochs_done = epoch + 1
 
     def on_train_end(self, logs: dict | None = None) -> None:
+        if len(self.images):
+            with self.writer.as_default(step=self.epochs_done):
+                self.summary.image("validation/confusion_matrix", self._confusion_matrix())
         self.writer.close()
 
     def _confusion_matrix(self) -> Any:

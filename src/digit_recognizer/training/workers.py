@@ -304,11 +304,13 @@ def train_with(
     policy: str | None,
 ) -> None:
     """Train members as `train_here` does, with data and folds (int8, one for each training row) that are in memory."""
+    from digit_recognizer.training.compiled_model import ModelCache
     from digit_recognizer.training.member import Task, train_member
     from digit_recognizer.training.members import split_rows
 
+    cache = ModelCache()
     wanted = job.pipeline.experiment if policy is None else replace(job.pipeline.experiment, precision=policy)
     for member, steps in assignments:
         split, folder = split_rows(folds, member.fold), job.run.member(member)
         task = Task(wanted, dataset, split, member, folder, on_event, loader_workers)
-        train_member(task if steps is None else task.of_length(steps))
+        train_member(task if steps is None else task.of_length(steps), cache)
