@@ -17,7 +17,7 @@ from digit_recognizer.drawing import network, runtime
 from digit_recognizer.errors import UserError
 from digit_recognizer.metrics import proportion
 from digit_recognizer.models import prediction
-from digit_recognizer.runs.records import DatasetRecord
+from digit_recognizer.runs.records import TrainingData
 
 TOLERANCE = 1e-4
 
@@ -76,7 +76,7 @@ DIGITS = (*"0123456789",)
 
 
 def record(source, classes, shape):
-    return DatasetRecord("0" * 64, source, False, 1000, 100, classes, shape)
+    return TrainingData("0" * 64, source, False, 1000, 100, classes, shape)
 
 
 def test_runs_on_digits_are_accepted():

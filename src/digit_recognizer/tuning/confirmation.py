@@ -17,7 +17,7 @@ from digit_recognizer.tuning import trials
 
 FINALISTS = 3
 REPEATS = 2  # trainings of each candidate, each with a seed and folds of its own
-SEED_OFFSET = 1000  # from the seeds of the search
+SEED_OFFSET = 1000  # added to the seeds of the search
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def candidates(search: Sequence[FrozenTrial]) -> list[int]:
 
 
 def trainings_after(search: Sequence[FrozenTrial]) -> int:
-    """Return how many trainings there will be if the next trial is better than the baseline trial too."""
+    """Return the number of trainings if the next trial is better than the baseline trial too."""
     count = max(len(candidates(search)), 1) + 1
     return min(count, FINALISTS + 1) * REPEATS
 

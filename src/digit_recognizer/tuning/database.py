@@ -1,4 +1,4 @@
-"""A study on a PostgreSQL server, which several machines share. A server that is away is waited for."""
+"""A study on a PostgreSQL server, which several machines share. A lost connection is tried again until it is back."""
 
 import threading
 import time

@@ -17,7 +17,7 @@ class StudyStatus:
     trials: int  # complete, pruned or failed
     complete: int
     log_loss: float | None  # of the best complete trial, in the search
-    accuracy: Estimate | None  # of the same
+    accuracy: Estimate | None  # of the same trial
     age: float  # seconds since its last change
     problem: str = ""  # why it can't be read
 

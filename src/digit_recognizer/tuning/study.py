@@ -188,7 +188,7 @@ class _StudyRun:
     def _in_time(self, known: Sequence[FrozenTrial]) -> bool:
         """Whether another trial, and then the confirmation, can be over by the deadline.
 
-        At most a third of HOURS is kept for the confirmation; what doesn't fit is left to the next command.
+        At most a third of HOURS is reserved for the confirmation; the next command does what doesn't fit.
         """
         durations = [trials.seconds_of(trial) for trial in trials.complete(known)]
         if not durations or not self.request.hours:
@@ -301,5 +301,5 @@ def _next_in_confirmation(known: Sequence[FrozenTrial]) -> Next:
 
 
 def _wait_for_running(known: Sequence[FrozenTrial]) -> Next:
-    """A running trial may be interrupted on its machine, and then be resumed here."""
+    """Wait while a trial runs: it may be interrupted on its machine, and then be resumed here."""
     return Next.WAIT if any(trial.state == TrialState.RUNNING for trial in known) else Next.STOP

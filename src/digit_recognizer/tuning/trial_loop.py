@@ -18,29 +18,29 @@ from digit_recognizer.training.events import Event, OnEvent
 from digit_recognizer.training.workers import PROCESS_NAME
 from digit_recognizer.tuning import database, trials
 
-MAX_FAILURES = 5  # in a row: then it is not the parameters' fault
-POLL_INTERVAL = 1.0  # seconds between two looks at the trials of other threads and machines
+MAX_FAILURES = 5  # in a row, after which the study ends: the cause is not the parameters
+POLL_INTERVAL = 1.0  # seconds between two checks of the trials of other threads and machines
 
 
 class Interrupted(BaseException):
-    """Ends a trial that is resumed later. It is no Exception, so that Optuna doesn't record a failure."""
+    """Raised to end a trial that is resumed later. Not an Exception, so that Optuna doesn't record a failure."""
 
 
 class Surplus(Exception):  # noqa: N818 (a name like Optuna's TrialPruned)
-    """Ends a trial that another machine has started as well."""
+    """Raised to end a trial that another machine has started too."""
 
 
 class Next(enum.Enum):
     """What a thread does next."""
 
     TRAIN = enum.auto()
-    WAIT = enum.auto()  # another thread or machine may leave its trial to this one
+    WAIT = enum.auto()  # a trial that runs elsewhere may be interrupted, and then be resumed here
     STOP = enum.auto()
 
 
 @dataclass
 class TrialLoop:
-    """Threads, the deadline (of `time.monotonic`), and what ends them early."""
+    """Threads that run trials until a deadline (of `time.monotonic`), Ctrl-C or an error."""
 
     workers: int
     deadline: float | None
@@ -100,7 +100,7 @@ class TrialLoop:
             raise self._error
 
     def is_interruption(self, error: BaseException) -> bool:
-        """Whether a trial's error does not concern the trial: the loop ends, the connection is lost, or the disk is full."""
+        """Whether the cause of a trial's error is not the trial: the loop ends, the connection is lost, or the disk is full."""
         causes = Interrupted | DiskFullError | UpdateFinishedTrialError
         return self.stop.is_set() or isinstance(error, causes) or database.is_connection_error(error)
 
@@ -135,7 +135,7 @@ class TrialLoop:
     def _guarded(
         self, study: Study, storage: BaseStorage, objective: Callable, starting: contextlib.ExitStack
     ) -> Callable[[Trial], float]:
-        """Return the objective as Optuna calls it: an interrupted trial waits again, a failed one gets its reason."""
+        """Return the objective for Optuna: an interrupted trial is requeued, the reason of a failed one is stored."""
 
         def run_trial(trial: Trial) -> float:
             known = study.get_trials(deepcopy=False)
@@ -170,7 +170,7 @@ class TrialLoop:
                 if not database.is_connection_error(error):
                     raise
             if self.stop.wait(database.RETRY_INTERVAL):
-                return  # another machine requeues it when its heartbeats are missing
+                return  # its heartbeats end, so another machine requeues it
 
     def _record_failure(self, trial: Trial, error: BaseException) -> None:
         reason = reason_of(error)
@@ -186,6 +186,6 @@ def reason_of(error: BaseException) -> str:
 
 
 def _ended_elsewhere(error: Exception) -> bool:
-    """Whether another machine had ended the trial, having received no heartbeat of it."""
+    """Whether another machine had ended the trial, because its heartbeats were missing."""
     chain = database.error_chain(error)
     return any(isinstance(one, UpdateFinishedTrialError) or "Cannot tell a" in str(one) for one in chain)

@@ -1,11 +1,12 @@
-"""What became of a study's trials, and the rules by which none is lost and none counts twice.
+"""The states of a study's trials: which count, which are resumed. No trial is lost, and none counts twice.
 
-- A trial that is interrupted (Ctrl-C, deadline, full disk) waits again, with its parameters; who takes it resumes its training.
-- A trial whose process was killed does so too: that of a journal when the next command starts; that of a server when no
-  heartbeat has arrived for a while, as a copy with a new number (Optuna's RetryHeartbeatStaleTrialCallback).
-- A trial that failed by itself has a reason, and is not repeated.
+- A trial that is interrupted (Ctrl-C, deadline, full disk) is set to WAITING with its parameters. Whoever takes it resumes its
+  training.
+- So is a trial whose process was killed: in a journal when the next command starts, on a server when its heartbeats are missing,
+  then as a copy with a new number (Optuna's RetryHeartbeatStaleTrialCallback).
+- A trial that failed by itself has a reason and is not repeated.
 
-All rules are read from the trials alone, so they hold for several machines too.
+The rules use the trials alone, so they hold for several machines too.
 """
 
 import contextlib
@@ -29,7 +30,7 @@ REASON = "reason"  # user attribute: why the trial failed
 
 
 def number_of(trial: FrozenTrial) -> int:
-    """Return the number that the trial is shown by: its own, or that of the trial it is a copy of.
+    """Return the number that the trial is shown with: its own, or that of the trial that it is a copy of.
 
     Raises:
         UserError: the study is damaged.
@@ -56,7 +57,7 @@ def is_baseline(trial: FrozenTrial) -> bool:
 
 
 def complete(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """Return those that trained all folds, best first."""
+    """Return the trials that trained all folds, best first."""
     found = (trial for trial in trials if trial.state == TrialState.COMPLETE)
     return sorted(found, key=lambda trial: (trial.value, trial.number))
 
@@ -110,7 +111,7 @@ def is_planned(parameters: dict[str, Any], trials: Sequence[FrozenTrial]) -> boo
 
 
 def is_surplus(trial: FrozenTrial, trials: Sequence[FrozenTrial], wanted: float) -> bool:
-    """Whether another machine did the same at the same moment: enqueued these parameters, or started the last wanted trial."""
+    """Whether another machine enqueued the same parameters, or started the last wanted trial, at the same moment."""
     earlier = [other for other in trials if other.number < trial.number]
     parameters = enqueued_parameters(trial)
     if parameters is not None:
