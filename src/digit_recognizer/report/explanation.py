@@ -4,7 +4,9 @@
 """
 
 import multiprocessing
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -204,10 +206,10 @@ class Background:
 
 
 def _work(pipe: Connection, tasks: Sequence[Task], train_images: np.ndarray) -> None:
-    with suppress(KeyboardInterrupt, BrokenPipeError), keras_session():
-        for task in tasks:
-            try:
-                pipe.send(explain(task, train_images))
-            except Exception as error:
-                pipe.send(str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
-                return
+    """Explain in threads, one task in each: small networks don't keep all cores busy."""
+    with suppress(KeyboardInterrupt, BrokenPipeError), keras_session(), ThreadPoolExecutor(os.cpu_count()) as threads:
+        try:
+            for found in threads.map(lambda task: explain(task, train_images), tasks):
+                pipe.send(found)
+        except Exception as error:
+            pipe.send(str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
