@@ -124,6 +124,8 @@ class Experiment:
     folds: int = 5  # of the stratified cross-validation
     fold_seed: int = 0  # which rows are in which fold
     seeds: tuple[int, ...] = (0,)  # one model for each seed and fold
+    # Rows of train.csv that no model is trained on, such as wrong labels; SET=drop_rows=labels.csv takes those of a file.
+    drop_rows: tuple[int, ...] = ()
 
     epochs: int = 10  # passes over the training rows
     steps_per_epoch: int = 0  # batches in an epoch; 0: as many as the training rows give
@@ -160,6 +162,8 @@ class Experiment:
             raise ValueError("network: give either a network or members")
         if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
             raise ValueError(f"seeds={self.seeds!r}: must be one or more different whole numbers from 0")
+        if len(set(self.drop_rows)) != len(self.drop_rows) or min(self.drop_rows, default=0) < 0:
+            raise ValueError("drop_rows: must be different whole numbers from 0")
         for name, low, high in (
             ("folds", 2, 100),
             ("fold_seed", 0, 2**31),

@@ -58,11 +58,16 @@ class Split:
     valid: np.ndarray = field(default_factory=lambda: np.array([], dtype=np.int64))
 
 
-def split_rows(folds: np.ndarray, fold: int | None) -> Split:
-    """Return the split of `fold`; None means all rows to train on."""
-    if fold is None:
-        return Split(np.arange(len(folds)))
-    return Split(np.flatnonzero(folds != fold), np.flatnonzero(folds == fold))
+def split_rows(folds: np.ndarray, fold: int | None, drop_rows: Sequence[int] = ()) -> Split:
+    """Return the split of `fold`; None means all rows to train on. Nothing is trained on `drop_rows`; they are validated.
+
+    Raises:
+        UserError: a dropped row that doesn't exist.
+    """
+    if (last := max(drop_rows, default=0)) >= len(folds):
+        raise UserError(f"drop_rows: there is no row {last}; the training rows are 0 to {len(folds) - 1}")
+    every, valid = np.arange(len(folds)), np.flatnonzero(folds == fold)
+    return Split(np.setdiff1d(every, [*valid, *drop_rows]), valid)
 
 
 def steps_per_execution(experiment: Experiment) -> int:

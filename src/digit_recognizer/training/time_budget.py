@@ -269,7 +269,7 @@ def _probe(request: Request, workspace: Workspace, dataset: Dataset, end: float 
     enough = override(experiment, {"seeds": _seeds(experiment, len(experiment.seeds) + request.jobs)})
     members = choose_members(enough, request.folds, request.full)[: request.jobs + left]
     folds = stratified_folds(dataset.labels, experiment.folds, experiment.fold_seed)
-    steps = steps_per_epoch(experiment, len(split_rows(folds, members[0].fold).train))
+    steps = steps_per_epoch(experiment, len(split_rows(folds, members[0].fold, experiment.drop_rows).train))
 
     def refuse_if_hopeless(seconds_per_step: float) -> None:
         least = LEAST * experiment.epochs * steps * len(choose_members(experiment, request.folds, request.full))

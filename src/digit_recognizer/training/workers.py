@@ -311,6 +311,6 @@ def train_with(
     cache = ModelCache()
     wanted = job.pipeline.experiment if policy is None else replace(job.pipeline.experiment, precision=policy)
     for member, steps in assignments:
-        split, folder = split_rows(folds, member.fold), job.run.member(member)
+        split, folder = split_rows(folds, member.fold, wanted.drop_rows), job.run.member(member)
         task = Task(wanted, dataset, split, member, folder, on_event, loader_workers)
         train_member(task if steps is None else task.of_length(steps), cache)

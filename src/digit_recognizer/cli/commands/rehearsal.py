@@ -8,6 +8,7 @@ from digit_recognizer.cli.commands.training import changes_of, elsewhere, reques
 from digit_recognizer.cli.console import Table, command_line, make_console, print_next, table
 from digit_recognizer.cli.index import update_index
 from digit_recognizer.cli.parser import Command, Parser
+from digit_recognizer.errors import UserError
 from digit_recognizer.formatting import duration, interval
 from digit_recognizer.workspace import Workspace
 
@@ -34,6 +35,8 @@ def rehearse(
     parts = [0] if parts is None else parts
     check_parts(parts)
     requests = requests_of(workspace, pipeline, run, changes_of(set, seeds), jobs=jobs)
+    if any(request.pipeline.experiment.drop_rows for request in requests):
+        raise UserError("drop_rows are rows of train.csv, and a part of a rehearsal has other rows: rehearse without drop_rows")
     if on:
         requests = elsewhere(on, requests, minutes)
     name = run or selection.blend_name(pipeline, workspace)

@@ -73,6 +73,10 @@ def changes_of(settings: str | None, seeds: Sequence[int] | None) -> dict[str, A
     from digit_recognizer.experiment import parse_settings
 
     changes = parse_settings(settings or "")
+    if isinstance(file := changes.get("drop_rows"), str):
+        from digit_recognizer.data.dropped_rows import read_dropped_rows
+
+        changes["drop_rows"] = read_dropped_rows(Path(file).expanduser())
     if seeds and "seeds" in changes:
         raise UsageError("SEEDS and SET=seeds=... both set the seeds: leave one of them out")
     return changes | ({"seeds": tuple(seeds)} if seeds else {})

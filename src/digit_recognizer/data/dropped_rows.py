@@ -1,0 +1,34 @@
+"""A table of labels to check -> the training rows to leave out."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from digit_recognizer.errors import UserError
+
+WRONG = "wrong"  # the mark of a row to leave out
+
+
+def read_dropped_rows(path: Path) -> tuple[int, ...]:
+    """Return the rows of a CSV file with a column `row`: those marked `wrong` where there is a column `mark`, else all.
+
+    A run's labels.csv and the marked file that its report saves are such files.
+
+    Raises:
+        UserError: no such file, or not such a table.
+    """
+    if not path.is_file():
+        raise UserError(f"drop_rows={path}: there is no such file; a report writes runs/<run>/labels.csv")
+    try:
+        table = pd.read_csv(path)
+        if "mark" in table:
+            table = table[table["mark"] == WRONG]
+        rows = table["row"].to_numpy()
+        if len(rows) and rows.dtype.kind != "i":
+            raise ValueError("the column row must hold whole numbers")
+    except (KeyError, ValueError, OSError) as error:
+        reason = "it has no column row" if isinstance(error, KeyError) else str(error)
+        raise UserError(f"drop_rows={path} can't be read: {reason}") from error
+    if not len(rows):
+        raise UserError(f"drop_rows={path}: no row is marked {WRONG}")
+    return tuple(sorted({int(row) for row in rows}))
