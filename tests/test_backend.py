@@ -1,6 +1,7 @@
 """The same pipelines on Keras's other backends, with the same files."""
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -38,7 +39,7 @@ def test_smoke_leaves_the_same_files_on_another_backend(name, tmp_path):
     done = subprocess.run(command, env=environment(KERAS_BACKEND=name), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     run = workspace.run("smoke")
-    assert files.read_json(run / "experiment.json")["backend"] == name
+    assert json.loads((run / "experiment.json").read_text("utf-8"))["backend"] == name
     assert np.isfinite(files.read_npz(run / "oof.npz")["probabilities"]).all()
     data = load_dataset(workspace)  # its models work on this process's backend, too
     for number, model in enumerate(load_models(RunFolder(run))):

@@ -62,7 +62,7 @@ def test_status_shows_whole_partial_and_damaged_runs(tmp_path, console):
     begun = make_run(workspace.run("begun"), dataset, finished=[0])
     shutil.rmtree(begun.path / "seed_0")
     begun.metrics.unlink()
-    files.write_json(make_run(workspace.run("torn"), dataset, finished=[0]).record, [])
+    files.write_text(make_run(workspace.run("torn"), dataset, finished=[0]).record, "[]")
     make_run(workspace.run("moved"), dataset, finished=[0]).record.unlink()
     runs = {run.name: run for run in run_statuses(workspace, ledger.best_scores_by_run(workspace))}
     assert runs["fast"].accuracy == read_run_metrics(RunFolder.of(workspace, "fast")).accuracy

@@ -1,6 +1,7 @@
 """Training a run: the files it leaves, and what happens when it is resumed, changed or damaged."""
 
 import dataclasses
+import json
 import os
 import shutil
 import subprocess
@@ -85,7 +86,7 @@ def test_saved_models_give_the_stored_predictions(trained, tiny):
 
 
 def test_metrics_of_the_run_are_those_of_its_predictions(trained, tiny):
-    found, oof = files.read_json(trained / "metrics.json"), files.read_npz(trained / "oof.npz")
+    found, oof = json.loads((trained / "metrics.json").read_text("utf-8")), files.read_npz(trained / "oof.npz")
     estimate = metrics.accuracy(oof["label"], oof["probabilities"])
     assert (found["oof_accuracy"], found["oof_accuracy_low"], found["oof_accuracy_high"]) == pytest.approx(estimate)
     assert found["oof_log_loss"] == pytest.approx(metrics.log_loss(oof["label"], oof["probabilities"]))
@@ -107,7 +108,7 @@ def test_errors_are_listed_most_confident_first(trained):
 
 
 def test_record_has_settings_data_and_versions(trained, tiny):
-    record = files.read_json(trained / "experiment.json")
+    record = json.loads((trained / "experiment.json").read_text("utf-8"))
     assert record["dataset"]["sha256"] == load_dataset(tiny).sha256
     assert (record["settings"]["ema"], record["settings"]["folds"], record["settings"]["threads"]) == (0.8, 2, 1)
     assert record["backend"] == "tensorflow"
@@ -130,7 +131,7 @@ def test_full_trains_on_all_rows_without_validation(tiny):
 def test_model_of_all_rows_does_not_count_as_a_fold(tiny):
     train_here(request(tiny, "mixed", folds=2, only=[0], epochs=1, checkpoint=None), tiny)
     train_here(request(tiny, "mixed", folds=2, full=True, epochs=1, checkpoint=None), tiny)
-    summary = files.read_json(tiny.run("mixed") / "metrics.json")
+    summary = json.loads((tiny.run("mixed") / "metrics.json").read_text("utf-8"))
     assert (summary["members"], summary["members_planned"]) == (2, 3)
 
 
@@ -143,7 +144,7 @@ def test_folds_are_trained_in_the_given_order_and_others_can_follow(tiny):
     assert np.array_equal(metrics.predicted_rows(oof["probabilities"]), np.isin(oof["fold"], (1, 3)))
     train_here(request(tiny, "order", only=[0], **wanted), tiny, events.append)
     assert [event.member.fold for event in events if isinstance(event, MemberFinished)] == [3, 1, 0]
-    assert files.read_json(tiny.run("order") / "metrics.json")["folds_done"] == [0, 1, 3]
+    assert json.loads((tiny.run("order") / "metrics.json").read_text("utf-8"))["folds_done"] == [0, 1, 3]
 
 
 def test_unknown_fold_is_refused(tiny):
@@ -240,8 +241,8 @@ def test_edited_pipeline_with_the_same_settings_gives_a_warning(copied):
 def test_more_seeds_add_members(copied):
     events = trained_again(copied, seeds=(0, 2), only=[1])
     assert trained_in(events) == {"seed 2 fold 1"}
-    assert files.read_json(copied.run("trained") / "experiment.json")["settings"]["seeds"] == [0, 1, 2]
-    assert files.read_json(copied.run("trained") / "metrics.json")["members_planned"] == 6
+    assert json.loads((copied.run("trained") / "experiment.json").read_text("utf-8"))["settings"]["seeds"] == [0, 1, 2]
+    assert json.loads((copied.run("trained") / "metrics.json").read_text("utf-8"))["members_planned"] == 6
 
 
 def test_force_moves_the_old_run_aside(copied):

@@ -1,5 +1,7 @@
 """What each part of the training of a member does."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -70,7 +72,7 @@ def test_keep_best_predicts_with_the_best_epoch(best):
     table, own = history(best / "seed_0/fold_0"), scores(best)
     assert own["kept_epoch"] == table["epoch"][table["val_loss"].idxmin()] < 6
     assert own["loss"] == pytest.approx(table["val_loss"].min(), abs=1e-4)
-    assert files.read_json(best / "metrics.json")["epoch_selected_on_fold"] is True
+    assert json.loads((best / "metrics.json").read_text("utf-8"))["epoch_selected_on_fold"] is True
 
 
 @pytest.mark.parametrize("every", [False, True])

@@ -1,6 +1,7 @@
 """Killed at any moment, `train` goes on with the same command to the same bytes as if it had never been stopped."""
 
 import contextlib
+import json
 import os
 import random
 import re
@@ -16,7 +17,6 @@ from pathlib import Path
 import pytest
 from tiny_run import environment, make_workspace, probabilities
 
-from digit_recognizer import files
 from digit_recognizer.ensemble import blending
 from digit_recognizer.errors import UserError
 from digit_recognizer.runs import lifecycle
@@ -175,7 +175,7 @@ def check(straight, killed, name, moments, **options):
     assert straight.status() == 0, straight.output.read_text()[-2000:]
     wanted = outcome(straight.workspace, f"{name}-straight")
     scores = straight.workspace.run(f"{name}-straight").glob("seed_*/fold_*/metrics.json")
-    assert any(files.read_json(path)["epochs"] < EPOCHS for path in scores), "early stopping was to end one"
+    assert any(json.loads(path.read_text("utf-8"))["epochs"] < EPOCHS for path in scores), "early stopping was to end one"
     rng, hits = random.Random(name), Counter()
     for number in range(100):
         run = f"{name}-{number}"

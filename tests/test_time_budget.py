@@ -197,7 +197,7 @@ def test_a_step_is_timed_where_several_run_at_once():
 
 def test_a_run_that_was_begun_otherwise_is_refused_before_anything_is_timed(workspace, monkeypatch):
     monkeypatch.setattr(time_budget, "_probe", lambda *_: pytest.fail("it was timed"))
-    files.write_json(workspace.run("other") / "experiment.json", {})
+    files.write_text(workspace.run("other") / "experiment.json", "{}")
     with pytest.raises(UserError, match=r"other is there, begun without these MINUTES: .*RUN=.*FORCE=1"):
         time_budget.fit([request(workspace, "other", **PLAIN)], 3, workspace)
 

@@ -1,5 +1,6 @@
 """A tiny workspace of bundled digits and tiny pipelines, for tests that really train."""
 
+import json
 import os
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from digit_recognizer import experiment, files
+from digit_recognizer import experiment
 from digit_recognizer.data import sources
 from digit_recognizer.training import cross_validation, workers
 from digit_recognizer.training.cross_validation import Request
@@ -89,7 +90,7 @@ def history(member: Path) -> pd.DataFrame:
 
 def scores(run: Path, member: str = "seed_0/fold_0") -> dict:
     """Return a member's metrics.json."""
-    return files.read_json(run / member / "metrics.json")
+    return json.loads((run / member / "metrics.json").read_text("utf-8"))
 
 
 def train_here(wanted: Request, workspace: Workspace, on_event: OnEvent = ignore):

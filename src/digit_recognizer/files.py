@@ -87,34 +87,10 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", newline="")
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON with the keys in their order."""
-    write_text(path, json_text(value))
-
-
-def json_text(value: Any) -> str:
-    """Return `value` as indented JSON with the keys in their order."""
-    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-
-
 def write_npz(path: Path, **arrays: np.ndarray) -> None:
     """Write named arrays; `read_npz` reads them back."""
     with atomic(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays)
-
-
-def read_json(path: Path) -> Any:
-    """Return the parsed file.
-
-    Raises:
-        UserError: it is missing, unreadable or no JSON.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing") from None
-    except (ValueError, OSError) as error:
-        raise UserError(f"{path} can't be read ({first_line(error)}): delete it and run the command again") from error
 
 
 def write_record(path: Path, record: Any) -> None:
@@ -126,7 +102,7 @@ def record_text(record: Any) -> str:
     """Return a dataclass as JSON, followed by a checksum of its content; fields that are None by default are left out."""
     optional = {item.name for item in dataclasses.fields(record) if item.default is None}
     content = {name: value for name, value in dataclasses.asdict(record).items() if value is not None or name not in optional}
-    return json_text(content | {CHECKSUM: _checksum(content)})
+    return json.dumps(content | {CHECKSUM: _checksum(content)}, indent=2, ensure_ascii=False) + "\n"
 
 
 def read_record(path: Path, kind: type[Record], remedy: str) -> Record:

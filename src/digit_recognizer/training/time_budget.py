@@ -124,6 +124,17 @@ class Measured:
     images: int
 
 
+@dataclass(frozen=True)
+class Plan:
+    """runs/<runs>.minutes.json: what was chosen for MINUTES, with which the same command resumes."""
+
+    asked: dict[str, Any]
+    jobs: list[int]  # of each request
+    changes: list[dict[str, Any]]  # of each request's settings
+    factor: float  # as in Fit
+    seconds: float
+
+
 def measured(curve: Mapping[float, tuple[float, int]], factor: float) -> Measured | None:
     """Return the point of a pipeline's curve that a training of this length reaches, or None where none is as short."""
     reached = [point for point in curve if point <= 1.05 * factor]
@@ -147,10 +158,10 @@ def fit(requests: Sequence[Request], minutes: float, workspace: Workspace) -> Fi
     asked = {"minutes": minutes, "data": dataset.sha256, "requests": [_identity(request) for request in requests]}
     path = workspace.runs / f"{'+'.join(request.run for request in requests)}.minutes.json"
     if path.exists() and not requests[0].force:
-        before = files.read_json(path)
-        if before["asked"] == asked:
-            planned = _with_jobs(_changed(requests, before["changes"]), before["jobs"])
-            return Fit(planned, before["factor"], before["seconds"], goes_on=True)
+        before = files.read_record(path, Plan, "delete it, or start anew (FORCE=1)")
+        if before.asked == asked:
+            planned = _with_jobs(_changed(requests, before.changes), before.jobs)
+            return Fit(planned, before.factor, before.seconds, goes_on=True)
     for request in requests:
         if not request.force and RunFolder.of(workspace, request.run).record.exists():
             raise UserError(
@@ -163,7 +174,7 @@ def fit(requests: Sequence[Request], minutes: float, workspace: Workspace) -> Fi
     changes = [probe.scaled(factor) for probe in probes]
     seconds = time.monotonic() - began + _seconds(probes, factor)
     jobs = [request.jobs for request in requests]
-    files.write_json(path, {"asked": asked, "jobs": jobs, "changes": changes, "factor": factor, "seconds": seconds})
+    files.write_record(path, Plan(asked, jobs, changes, factor, seconds))
     return Fit(_paced(probes, _changed(requests, changes), factor, began + 60 * minutes), factor, seconds)
 
 
