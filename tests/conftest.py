@@ -40,6 +40,17 @@ def no_explanations(monkeypatch):
 
 
 @pytest.fixture(scope="session")
+def noise():
+    """Twenty images of noise, two of each class."""
+    import numpy as np
+
+    from digit_recognizer.data.dataset import DIGITS, Dataset
+
+    images = np.random.default_rng(0).integers(0, 256, (20, 28, 28, 1)).astype(np.uint8)
+    return Dataset(images, np.arange(20) % 10, images[:4], DIGITS, sha256="", source="drawn", competition=False)
+
+
+@pytest.fixture(scope="session")
 def tiny(tmp_path_factory):
     """A workspace with the pipeline `tiny` and some of the bundled digits; tests only add runs to it."""
     from tiny_run import make_workspace

@@ -10,9 +10,12 @@ import pytest
 
 from digit_recognizer import experiment
 from digit_recognizer.data import sources
+from digit_recognizer.data.dataset import Dataset
+from digit_recognizer.runs.member import Member
 from digit_recognizer.training import cross_validation, workers
 from digit_recognizer.training.cross_validation import Request
 from digit_recognizer.training.events import EpochEnded, Event, MemberFinished, OnEvent, Warned, ignore
+from digit_recognizer.training.members import split_rows
 from digit_recognizer.workspace import Workspace
 
 # Every part of a training that keeps a state from epoch to epoch, and a layer that draws.
@@ -67,6 +70,14 @@ def request(workspace: Workspace, run: str = "tiny", *, only=None, full=False, j
     changes = {name.replace("__", "."): value for name, value in changes.items()}
     pipeline = experiment.load("tiny", workspace, changes)
     return Request(pipeline, run, folds=only, full=full, jobs=jobs, force=force)
+
+
+def compiled(wanted: experiment.Experiment, dataset: Dataset, member: Member = Member(0, 0)):  # noqa: B008
+    """Return the model of a member of two folds."""
+    from digit_recognizer.training.compiled_model import build_compiled_model
+
+    split = split_rows(np.arange(len(dataset.labels)) // (len(dataset.labels) // 2), member.fold)
+    return build_compiled_model(wanted, dataset, split, member, steps_per_epoch=1)
 
 
 def environment(**more: str) -> dict[str, str]:
