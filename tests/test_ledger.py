@@ -93,7 +93,38 @@ def test_cells_that_are_no_numbers_are_kept_as_they_are(workspace):
     assert ledger.read_ledger(workspace)[0].public_score == "about 0.9965"
 
 
-@pytest.mark.parametrize("content", [b"\0\1\2\3" * 100, b"<html></html>", b"a,b,c\n1,2,3\n", b"\x89PNG\r\n\x1a\n\0\0"])
+@pytest.mark.parametrize(
+    ("good", "bad", "words"),
+    [
+        ("complete", "complfte", r"row 2, column status: 'complfte' is none of sending, pending"),
+        ("4711", "47l1", r"row 2, column ref: '47l1' is no number"),
+        ("4711", "inf", r"row 2, column ref: 'inf' is no number"),
+    ],
+)
+def test_a_cell_that_decides_what_is_done_is_named_when_it_is_wrong(good, bad, words, workspace):
+    ledger.append(workspace, ENTRY)
+    path = ledger.path_of(workspace)
+    first, second, third = path.read_text("utf-8").splitlines()
+    path.write_text("\n".join([first, second, third.replace(good, bad)]), "utf-8")
+    with pytest.raises(UserError, match=rf"ledger\.csv, {words}"):
+        ledger.read_ledger(workspace)
+
+
+def test_a_status_in_capitals_is_the_same(workspace):
+    rewrite(workspace, lambda text: text.replace("complete", "COMPLETE"))
+    assert ledger.read_ledger(workspace)[0].status == "COMPLETE"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\0\1\2\3" * 100,
+        b"<html></html>",
+        b"a,b,c\n1,2,3\n",
+        b"\x89PNG\r\n\x1a\n\0\0",
+        b"file,sha256,status\n" + b"x" * 200_000,
+    ],
+)
 def test_what_is_no_ledger_is_neither_read_nor_overwritten(content, workspace):
     path = ledger.path_of(workspace)
     path.write_bytes(content)

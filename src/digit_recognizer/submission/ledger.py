@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import io
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
@@ -63,6 +64,7 @@ class Entry:
         return f"[{self.sha256[:12]}]"
 
 
+STATUSES = ("sending", "pending", "complete", "error", "refused")
 COLUMNS = (
     "time",
     "file",
@@ -188,11 +190,17 @@ def _read(path: Path) -> list[Entry]:
     if not lines:
         return []
     delimiter = max(",;\t", key=lines[0].count)
-    header, *rows = csv.reader(lines, delimiter=delimiter)
+    try:
+        header, *rows = csv.reader(lines, delimiter=delimiter)
+    except csv.Error as error:
+        raise UserError(f"{path} is no ledger ({error}): mend it, or move it away") from error
     names = [name.strip().lower() for name in header]
     if not set(REQUIRED) <= set(names):
         raise UserError(f"{path} is no ledger: its first line must name {', '.join(COLUMNS)}: mend it, or move it away")
-    return [_entry(dict(zip(names, map(str.strip, row), strict=False))) for row in rows]
+    entries = [_entry(dict(zip(names, map(str.strip, row), strict=False))) for row in rows]
+    for number, entry in enumerate(entries, 1):
+        _check(entry, f"{path}, row {number}")
+    return entries
 
 
 def _decoded(content: bytes) -> str:
@@ -211,8 +219,16 @@ def _entry(cells: dict[str, str]) -> Entry:
     return Entry(**{name: given.pop(name, "") for name in REQUIRED}, **given, others=others)
 
 
+def _check(entry: Entry, place: str) -> None:
+    if entry.status.lower() not in ("", *STATUSES):
+        raise UserError(f"{place}, column status: '{entry.status}' is none of {', '.join(STATUSES)}")
+    if entry.ref and entry.number is None:
+        raise UserError(f"{place}, column ref: '{entry.ref}' is no number of a submission on Kaggle")
+
+
 def _number(text: str) -> float | None:
     try:
-        return float(text.replace(",", "."))
+        value = float(text.replace(",", "."))
     except ValueError:
         return None
+    return value if math.isfinite(value) else None
