@@ -132,7 +132,9 @@ def test_the_ledger_has_the_submission_before_it_is_sent(path, workspace, server
     (entry,) = ledger.read_ledger(workspace)
     assert entry.status == "sending"
     server.submissions = [
-        {"ref": 9, "description": f"{entry.message} {entry.tag}", "status": "COMPLETE", "publicScore": "0.99"}
+        {"ref": 10, "description": f"{entry.message} [0123456789ab]", "status": "COMPLETE", "publicScore": "0.98"},
+        {"ref": 9, "description": f"{entry.message} {entry.tag}", "status": "COMPLETE", "publicScore": "0.99"},
+        {"ref": 8, "description": None, "status": "COMPLETE", "publicScore": "0.97"},
     ]
     assert refresh(workspace, server, tmp_path) == [["complete", 0.99]]
 
@@ -240,6 +242,20 @@ def test_a_submission_that_never_arrived_can_be_sent_again(path, workspace, serv
     assert call(submitting_lines(path, workspace), env).returncode == 1
     assert json.loads(call(submitting_lines(path, workspace), env).stdout)[0] == "complete"
     assert [entry.status for entry in ledger.read_ledger(workspace)] == ["refused", "complete"]
+
+
+def test_a_submission_that_arrived_without_an_answer_is_not_sent_twice(path, workspace, server, tmp_path):
+    server.answers["CreateSubmission"] = [Answer(status=500)]
+    env = environment(server, tmp_path)
+    assert call(submitting_lines(path, workspace), env).returncode == 1
+    (entry,) = ledger.read_ledger(workspace)
+    description = f"{entry.message} {entry.tag}"
+    server.submissions = [{"ref": 9, "description": description, "status": "COMPLETE", "publicScore": "0.99"}]
+    again = call(submitting_lines(path, workspace), env)
+    assert again.returncode == 1
+    assert "submitted before" in again.stdout and "score 0.99000" in again.stdout
+    assert server.names().count("CreateSubmission") == 1
+    assert [(entry.status, entry.number) for entry in ledger.read_ledger(workspace)] == [("complete", 9)]
 
 
 def test_the_first_submission_of_all_is_not_taken_for_a_used_up_day(path, workspace, server, tmp_path):
