@@ -12,11 +12,11 @@ from digit_recognizer.training.members import Member
 
 EXPERIMENT = Experiment(network=mlp, epochs=10, batch_size=50, folds=5)
 MEMBERS = [Member(0, fold) for fold in range(5)]
-ROWS = 1000  # so 800 to train on, 16 steps an epoch, 160 a member
+STEPS = 16  # per epoch, so 160 a member
 
 
 def remaining(waiting=MEMBERS, jobs=1) -> RemainingTime:
-    return RemainingTime(EXPERIMENT, waiting, jobs, ROWS)
+    return RemainingTime(EXPERIMENT, dict.fromkeys(waiting, STEPS), jobs)
 
 
 def step(member, epoch, number):

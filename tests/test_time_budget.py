@@ -32,13 +32,13 @@ def probe(workspace):
     return Probe(wanted, 100, Pace(step=0.03, validation=0.1, rest=1.0), Pace(step=0.02, validation=0.1, rest=1.0))
 
 
-def test_its_own_length_takes_all_rounds(probe):
+def test_own_length_takes_all_rounds(probe):
     settings = probe.scaled(1)
     assert settings == {"seeds": [0], "epochs": 10, "steps_per_epoch": 100}
     assert probe.seconds(settings) == pytest.approx(32 + 32 + 22)
 
 
-def test_two_seeds_leave_no_fold_alone(probe):
+def test_last_round_of_two_seeds_is_full(probe):
     assert probe.seconds(probe.scaled(2)) == pytest.approx(5 * 32)
 
 
@@ -49,7 +49,7 @@ def test_more_time_gives_more_seeds_and_less_gives_fewer_epochs(probe):
     assert probe.scaled(3.2)["seeds"] == [0, 1, 2]
 
 
-def test_steps_make_up_for_what_whole_epochs_miss(probe):
+def test_steps_per_epoch_make_up_for_rounded_epochs(probe):
     for factor in (0.43, 0.77, 1.13, 2.9):
         chosen = probe.scaled(factor)
         steps = len(chosen["seeds"]) * chosen["epochs"] * chosen["steps_per_epoch"]
@@ -86,7 +86,7 @@ class Clock:
 
 @pytest.mark.parametrize("slower", [0.85, 1.0, 1.15])
 @pytest.mark.parametrize("factor", [1.0, 2.0])
-def test_a_machine_that_changes_its_pace_still_ends_in_time(probe, monkeypatch, slower, factor):
+def test_training_ends_in_time_when_the_speed_changes(probe, monkeypatch, slower, factor):
     clock = Clock(monkeypatch)
     changes = probe.scaled(factor)
     end = probe.seconds(changes)
@@ -97,7 +97,7 @@ def test_a_machine_that_changes_its_pace_still_ends_in_time(probe, monkeypatch, 
     assert (steps[-1] < steps[0], steps[-1] == steps[0]) == (slower > 1, slower == 1)
 
 
-def test_the_first_of_two_pipelines_leaves_time_for_the_second(probe, monkeypatch):
+def test_first_of_two_pipelines_leaves_time_for_the_second(probe, monkeypatch):
     clock = Clock(monkeypatch)
     changes = [probe.scaled(1)] * 2
     requests = time_budget._paced([probe] * 2, time_budget._changed([probe.request] * 2, changes), 1, 2 * 86.0)
@@ -107,7 +107,7 @@ def test_the_first_of_two_pipelines_leaves_time_for_the_second(probe, monkeypatc
     assert clock.now == pytest.approx(2 * 86, rel=0.04)
 
 
-def test_a_late_member_gets_half_of_its_length_at_least(probe, monkeypatch):
+def test_late_member_gets_at_least_half_of_its_steps(probe, monkeypatch):
     clock = Clock(monkeypatch)
     (request,) = time_budget._paced([probe], time_budget._changed([probe.request], [probe.scaled(1)]), 1, 86.0)
     clock.now = 1000.0
@@ -124,12 +124,12 @@ def test_the_time_is_used_but_not_exceeded(probe, seconds, members):
     assert taken > 0.9 * seconds * members
 
 
-def test_too_short_a_time_is_refused(probe):
-    with pytest.raises(UserError, match=r"MINUTES is too short for tiny on this machine: at least \d more needed"):
+def test_too_few_minutes_are_refused(probe):
+    with pytest.raises(UserError, match=r"^MINUTES: too few for tiny on this machine: at least \d more are needed"):
         time_budget._fitting([probe], 20)
 
 
-def test_too_short_a_time_is_refused_at_the_first_timed_steps(workspace, monkeypatch):
+def test_too_few_minutes_are_refused_after_the_first_timed_steps(workspace, monkeypatch):
     """Not after a minute of timing."""
 
     def paces(request, workspace, folds, members, on_speed):
@@ -138,36 +138,36 @@ def test_too_short_a_time_is_refused_at_the_first_timed_steps(workspace, monkeyp
         pytest.fail("the timing did not end")
 
     monkeypatch.setattr(time_budget, "_paces", paces)
-    with pytest.raises(UserError, match=r"MINUTES is too short for tiny on this machine: at least \d more needed"):
-        time_budget.fit([request(workspace, **PLAIN)], 1, workspace)
+    with pytest.raises(UserError, match=r"^MINUTES: too few for tiny on this machine: at least \d more are needed"):
+        time_budget.fit_to_minutes([request(workspace, **PLAIN)], 1, workspace)
 
 
-def test_a_pipeline_that_stops_early_is_refused(workspace):
-    with pytest.raises(UserError, match="tiny is steered by its validation"):
-        time_budget.fit([request(workspace)], 1, workspace)
+def test_pipeline_that_stops_early_is_refused(workspace):
+    with pytest.raises(UserError, match="tiny has no fixed length"):
+        time_budget.fit_to_minutes([request(workspace)], 1, workspace)
 
 
 @pytest.mark.slow
-def test_real_steps_are_timed_and_the_same_command_goes_on_with_the_same_settings(workspace, monkeypatch):
+def test_same_command_resumes_with_the_same_settings(workspace, monkeypatch):
     wanted = request(workspace, jobs=2, only=[0, 1, 2], **PLAIN)
-    fit = time_budget.fit([wanted], 3, workspace)
+    fit = time_budget.fit_to_minutes([wanted], 3, workspace)
     chosen = fit.requests[0].pipeline.experiment
     assert len(chosen.seeds) * chosen.epochs * chosen.steps_per_epoch > 10 * 4
     assert 100 < fit.seconds <= 180
     assert not workspace.run("tiny").exists()
 
     monkeypatch.setattr(time_budget, "_probe", lambda *_: pytest.fail("it was timed again"))
-    again = time_budget.fit([request(workspace, jobs=2, only=[0, 1, 2], **PLAIN)], 3, workspace)
+    again = time_budget.fit_to_minutes([request(workspace, jobs=2, only=[0, 1, 2], **PLAIN)], 3, workspace)
     assert settings_json(again.requests[0].pipeline.experiment) == settings_json(chosen)
     assert again.requests[0].pipeline.changes == fit.requests[0].pipeline.changes
-    assert not fit.goes_on and again.goes_on and "goes on with what was begun" in budget_lines(again, None)[-1]
+    assert not fit.resumed and again.resumed and "resuming the training begun before" in budget_lines(again, None)[-1]
     for other in ({"only": [0, 1]}, {"force": True}, {"learning_rate": 0.1}):
         with pytest.raises(pytest.fail.Exception):
-            time_budget.fit([request(workspace, jobs=2, **{"only": [0, 1, 2], **PLAIN, **other})], 3, workspace)
+            time_budget.fit_to_minutes([request(workspace, jobs=2, **{"only": [0, 1, 2], **PLAIN, **other})], 3, workspace)
 
 
 @pytest.mark.parametrize(("only", "full", "timed"), [([0], False, 3), (None, True, 3), (None, False, 3), ([0, 1], False, 2)])
-def test_as_many_are_timed_side_by_side_as_will_train_and_then_those_left(workspace, monkeypatch, only, full, timed):
+def test_a_full_round_and_the_last_round_are_timed(workspace, monkeypatch, only, full, timed):
     found = []
 
     def paces(request, workspace, folds, members, on_speed):
@@ -181,7 +181,7 @@ def test_as_many_are_timed_side_by_side_as_will_train_and_then_those_left(worksp
     assert probe.full_round.step == pytest.approx(0.015)
 
 
-def test_a_step_is_timed_where_several_run_at_once():
+def test_step_is_timed_within_executions_of_several():
     """A GPU runs 16 at a time, so that the 40 of an epoch are made 48."""
     member = Member(0, 0)
     clock = time_budget._Clock([member], 1, batch_size=64)
@@ -195,14 +195,14 @@ def test_a_step_is_timed_where_several_run_at_once():
     assert pace.rest == pytest.approx(20 - 3 * 48 * 0.1, abs=0.5)
 
 
-def test_a_run_that_was_begun_otherwise_is_refused_before_anything_is_timed(workspace, monkeypatch):
+def test_run_without_minutes_is_refused_before_anything_is_timed(workspace, monkeypatch):
     monkeypatch.setattr(time_budget, "_probe", lambda *_: pytest.fail("it was timed"))
     files.write_text(workspace.run("other") / "experiment.json", "{}")
-    with pytest.raises(UserError, match=r"other is there, begun without these MINUTES: .*RUN=.*FORCE=1"):
-        time_budget.fit([request(workspace, "other", **PLAIN)], 3, workspace)
+    with pytest.raises(UserError, match=r"other was begun without these MINUTES: .*RUN=.*FORCE=1"):
+        time_budget.fit_to_minutes([request(workspace, "other", **PLAIN)], 3, workspace)
 
 
-def test_the_expected_accuracy_is_that_of_the_longest_measured_training_that_is_no_longer():
+def test_expected_accuracy_is_that_of_the_longest_measured_training_that_fits():
     curve = {0.5: (0.991, 42_000), 1.0: (0.995, 42_000), 3.0: (0.997, 42_000)}
     assert time_budget.measured(curve, 0.3) is None
     found = time_budget.measured(curve, 2.0)

@@ -23,7 +23,7 @@ from digit_recognizer.training.members import Member
 
 EXPERIMENT = Experiment(network=mlp, epochs=10, batch_size=50, folds=5)
 MEMBERS = [Member(0, fold) for fold in range(5)]
-ROWS = 1000  # so 800 to train on, 16 steps an epoch, 160 a member
+STEPS = 16  # per epoch, so 160 a member
 
 
 def step(member, epoch, number, **more):
@@ -44,7 +44,7 @@ def shown(console) -> str:
 
 
 def plan(waiting):
-    return TrainingPlanned(RunFolder(Path("runs/x")), EXPERIMENT, MEMBERS, waiting, jobs=1, rows=ROWS)
+    return TrainingPlanned(RunFolder(Path("runs/x")), EXPERIMENT, MEMBERS, dict.fromkeys(waiting, STEPS), jobs=1)
 
 
 def test_without_a_terminal_each_epoch_is_a_line(console):
@@ -113,7 +113,7 @@ def test_finished_model_leaves_a_line():
 def test_seeds_are_named_where_there_are_several(console):
     members = [Member(seed, fold) for seed in (0, 1) for fold in (None, 0)]
     with training_display(console) as show:
-        show(TrainingPlanned(RunFolder(Path("runs/x")), EXPERIMENT, members, members, jobs=3, rows=ROWS))
+        show(TrainingPlanned(RunFolder(Path("runs/x")), EXPERIMENT, members, dict.fromkeys(members, STEPS), jobs=3))
         for member in members:
             show(epoch_ended(member, 1))
     lines = shown(console).splitlines()

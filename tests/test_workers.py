@@ -37,7 +37,7 @@ def test_killed_worker_gives_one_line(tiny):
         if isinstance(event, EpochEnded):
             os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
 
-    with pytest.raises(UserError, match=r"seed 0 fold 0: its process ended \(killed.*goes on from its last epoch"):
+    with pytest.raises(UserError, match=r"seed 0 fold 0: its process was killed, .*JOBS=1.*same command again"):
         train(request(tiny, "killed", only=[0], epochs=1000, early_stopping__patience=999), tiny, kill_worker)
     assert not multiprocessing.active_children()
 
@@ -54,7 +54,7 @@ def test_worker_that_cannot_start_gives_one_line(tiny, monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/false")
     multiprocessing.set_executable("/bin/false")
     try:
-        with pytest.raises(UserError, match=r"seed 0 fold 0: its process ended \(exit status 1\)"):
+        with pytest.raises(UserError, match=r"seed 0 fold 0: its process ended with exit status 1 "):
             train(request(tiny, "unstarted", only=[0]), tiny)
     finally:
         monkeypatch.undo()
@@ -84,3 +84,14 @@ def test_ctrl_c_ends_all_processes_with_one_line(tiny):
             os.killpg(process.pid, 0)
             time.sleep(0.01)
     assert (tiny.run("stopped-by-hand") / "seed_0/fold_0/checkpoint.npz").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the address space")
+def test_too_little_memory_gives_one_line(tiny):
+    """Whether Python, TensorFlow or C++ fails to allocate depends on the limit."""
+    command = f"ulimit -v {2 * 2**20}; exec {sys.executable} -m digit_recognizer --workspace '{tiny.root}' train"
+    command += " --pipeline=tiny --run=little-memory --folds=0"
+    done = subprocess.run(["bash", "-c", command], env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    (line,) = done.stderr.strip().splitlines()
+    assert "memory" in line and "JOBS=1" in line

@@ -1,11 +1,11 @@
 """How long a training will still take, estimated from its events."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from statistics import mean
 
 from digit_recognizer.experiment import Experiment
 from digit_recognizer.training.events import EpochEnded, MemberEvent, MemberFinished, ModelBuilt, SpeedMeasured, StepEnded
-from digit_recognizer.training.members import Member, at_full_speed, steps_per_epoch
+from digit_recognizer.training.members import Member, full_speed_jobs
 
 ENOUGH = 5.0  # seconds of observed training, after which its pace is taken instead of the timed steps'
 
@@ -16,12 +16,12 @@ class RemainingTime:
     Times are seconds of one clock. What a member did in an earlier session counts as done, but not for the pace.
     """
 
-    def __init__(self, experiment: Experiment, waiting: Sequence[Member], jobs: int, rows: int) -> None:
+    def __init__(self, experiment: Experiment, steps_per_epoch: Mapping[Member, int], jobs: int) -> None:
         self.experiment = experiment
-        self.jobs = min(jobs, len(waiting)) or 1
-        self.cores_for = at_full_speed(experiment)  # members
-        self.steps = {member: experiment.epochs * _steps_per_epoch(experiment, member, rows) for member in waiting}
-        self.done = dict.fromkeys(waiting, 0)
+        self.jobs = min(jobs, len(steps_per_epoch)) or 1
+        self.cores_for = full_speed_jobs(experiment)  # members
+        self.steps = {member: experiment.epochs * steps for member, steps in steps_per_epoch.items()}
+        self.done = dict.fromkeys(steps_per_epoch, 0)
         self.timed: float | None = None  # seconds per step of a member that trains alone
         self.first: dict[Member, tuple[float, int]] = {}  # time and steps done at a member's first event of this session
         self.latest: dict[Member, tuple[float, int]] = {}
@@ -72,7 +72,3 @@ class RemainingTime:
         if seconds > ENOUGH and steps:
             return seconds / steps
         return None if self.timed is None else self.timed * max(1.0, self.jobs / self.cores_for)
-
-
-def _steps_per_epoch(experiment: Experiment, member: Member, rows: int) -> int:
-    return steps_per_epoch(experiment, rows if member.fold is None else rows - rows // experiment.folds)

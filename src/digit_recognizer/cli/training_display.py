@@ -85,7 +85,7 @@ class _Run:
 
     def __init__(self, console: Console, plan: TrainingPlanned) -> None:
         self.console, self.name, self.epochs = console, plan.run.name, plan.experiment.epochs
-        self.remaining = RemainingTime(plan.experiment, plan.waiting, plan.jobs, plan.rows)
+        self.remaining = RemainingTime(plan.experiment, plan.steps_per_epoch, plan.jobs)
         self.labels = {member: _label(member, len({one.seed for one in plan.members}) > 1) for member in plan.waiting}
         self.figures: dict[Member, dict[str, str]] = {}
         self.bars = _Bars(console, sum(self.remaining.steps.values())) if console.is_terminal else None

@@ -40,7 +40,7 @@ def rehearse_part(
     """
     inner = make_part(workspace, part)
     if minutes:
-        requests = time_budget.fit(requests, minutes, inner).requests
+        requests = time_budget.fit_to_minutes(requests, minutes, inner).requests
     for request in requests:
         cross_validation.train(request, inner, on_event)
     runs = [request.run for request in requests]

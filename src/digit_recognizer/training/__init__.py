@@ -1,1 +1,1 @@
-"""Training: one member (member.py) with its resumable state (state.py), and all members of a run (cross_validation.py)."""
+"""Training: one member (member.py) with its checkpoint, the processes that train members, and all members of a run."""

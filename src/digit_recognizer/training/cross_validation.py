@@ -1,18 +1,20 @@
-"""All members of a run: which are still to train, training them, and the run's files."""
+"""Cross-validation: trains all members of a run that are not finished, and writes the run's files."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from digit_recognizer import files
 from digit_recognizer.data.dataset import load_dataset
 from digit_recognizer.errors import DamagedError
-from digit_recognizer.experiment import Pipeline
+from digit_recognizer.experiment import Experiment, Pipeline
 from digit_recognizer.runs import lifecycle, results
 from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.runs.records import RunMetrics
 from digit_recognizer.training import workers
 from digit_recognizer.training.events import Event, MemberFinished, OnEvent, TrainingPlanned, Warned, ignore
-from digit_recognizer.training.members import Member, choose_members
+from digit_recognizer.training.members import Member, choose_members, split_rows, steps_per_epoch
 from digit_recognizer.workspace import Workspace
 
 
@@ -25,9 +27,9 @@ class Request:
     folds: Sequence[int] | None = None  # None: all
     full: bool = False  # on all rows instead of the folds
     jobs: int | None = None  # in parallel on this machine; None: as many as is fastest
-    force: bool = False
+    force: bool = False  # move an existing run aside
     length: workers.Length = workers.own_length
-    elsewhere: workers.Workers | None = None  # what trains instead of this machine
+    elsewhere: workers.Workers | None = None  # workers other than this machine's
 
     @property
     def workers(self) -> workers.Workers:
@@ -38,7 +40,7 @@ def train(request: Request, workspace: Workspace, on_event: OnEvent = ignore) ->
     """Train the members that are not finished yet, then write the run's files; return the run's metrics.
 
     Raises:
-        UserError: no data, a run of other settings, a run that another process writes, or a failed training.
+        UserError: there are no data, the run has other settings, another process is writing it, or a training failed.
     """
     experiment = request.pipeline.experiment
     dataset = load_dataset(workspace)
@@ -54,7 +56,8 @@ def train(request: Request, workspace: Workspace, on_event: OnEvent = ignore) ->
         files.remove_temporaries(run.path)
         waiting = [member for member in members if not _finished(run, member, on_event)]
         plan = request.workers.plan(experiment, len(waiting))
-        on_event(TrainingPlanned(run, experiment, members, waiting, plan.jobs, len(folds), plan.where, plan.reports_steps))
+        steps = {member: _steps_per_epoch(experiment, folds, member) for member in waiting}
+        on_event(TrainingPlanned(run, experiment, members, steps, plan.jobs, plan.where, plan.reports_steps))
         if waiting:
             job = workers.Job(request.pipeline, workspace, run)
 
@@ -73,8 +76,12 @@ def train(request: Request, workspace: Workspace, on_event: OnEvent = ignore) ->
         return scores
 
 
+def _steps_per_epoch(experiment: Experiment, folds: np.ndarray, member: Member) -> int:
+    return steps_per_epoch(experiment, len(split_rows(folds, member.fold, experiment.drop_rows).train))
+
+
 def _finished(run: RunFolder, member: Member, on_event: OnEvent) -> bool:
-    """Whether the member needs no training; one that is damaged is reported and trained again."""
+    """Return whether the member needs no training; a damaged one is reported and trained again."""
     try:
         return results.is_finished(run, member)
     except DamagedError as error:

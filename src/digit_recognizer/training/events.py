@@ -1,6 +1,6 @@
 """What a training reports while it runs: one frozen dataclass for each kind of event."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from digit_recognizer.experiment import Experiment
@@ -22,30 +22,34 @@ def ignore(event: Event) -> None:
 
 @dataclass(frozen=True)
 class Warned(Event):
-    """Something the person should know, which stops nothing."""
+    """A warning for the person; training continues."""
 
     message: str
 
 
 @dataclass(frozen=True)
 class LogLine(Event):
-    """A line to show as it is, from a machine elsewhere."""
+    """A line of the log of another machine, to be shown as it is."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class TrainingPlanned(Event):
-    """A run's training begins; `waiting` are the members that are not finished yet."""
+    """A run's training begins."""
 
     run: RunFolder
     experiment: Experiment
-    members: Sequence[Member]
-    waiting: Sequence[Member]
+    members: Sequence[Member]  # those asked for
+    steps_per_epoch: Mapping[Member, int]  # of each member that is not finished yet
     jobs: int  # members trained in parallel
-    rows: int  # of the training data
     where: str = ""  # the devices
-    reports_steps: bool = True  # whether events of members follow while they train
+    reports_steps: bool = True  # whether events of members follow while they are trained
+
+    @property
+    def waiting(self) -> list[Member]:
+        """The members that are not finished yet."""
+        return list(self.steps_per_epoch)
 
 
 @dataclass(frozen=True)

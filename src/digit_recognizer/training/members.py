@@ -1,4 +1,4 @@
-"""Which members a run consists of, where each lies, and how many train side by side."""
+"""The members of a run, the rows and steps of each, and how many to train in parallel on a CPU."""
 
 import math
 from collections.abc import Sequence
@@ -13,46 +13,44 @@ from digit_recognizer.runs.member import Member
 
 
 def choose_members(experiment: Experiment, folds: Sequence[int] | None, full: bool) -> list[Member]:
-    """Return the members to train now, in the order asked for.
+    """Return the members to train, seed by seed, with the folds in the given order.
 
     Raises:
-        UserError: a fold that the experiment doesn't have.
+        UserError: the experiment has no such fold.
     """
     if full:
         return [Member(seed, None) for seed in experiment.seeds]
     wanted = range(experiment.folds) if folds is None else folds
     for fold in wanted:
         if not 0 <= fold < experiment.folds:
-            raise UserError(
-                f"FOLDS={fold}: folds are 0..{experiment.folds - 1}; a fold {fold} needs {fold + 1} folds: SET=folds={fold + 1}"
-            )
+            raise UserError(f"FOLDS={fold}: there is no fold {fold}: this pipeline has folds 0 to {experiment.folds - 1}")
     return [Member(seed, fold) for seed in experiment.seeds for fold in wanted]
 
 
-def at_full_speed(experiment: Experiment) -> int:
-    """Return how many members fill the CPU: one for each `threads` of its cores."""
+def full_speed_jobs(experiment: Experiment) -> int:
+    """Return how many members can train in parallel without sharing a CPU core: one for each `threads` cores."""
     return max(1, backend.cpu_cores() // experiment.threads)
 
 
 def default_jobs(experiment: Experiment, members: int) -> int:
     """Return how many of `members` to train in parallel on the CPU.
 
-    More share its cores where fewer would leave some idle in the end: five members on two cores take the time of three
-    rounds two by two, and of two and a half if three begin.
+    Members share cores if otherwise some cores would be idle in the end: five members on two cores take three times as long as
+    one in rounds of two, but two and a half times as long in a round of three and one of two.
     """
-    fitting = at_full_speed(experiment)
-    return min(range(fitting, 2 * fitting), key=lambda jobs: _rounds(members, jobs, fitting))
+    alone = full_speed_jobs(experiment)
+    return min(range(alone, 2 * alone), key=lambda jobs: _rounds(members, jobs, alone))
 
 
-def _rounds(members: int, jobs: int, fitting: int) -> float:
-    """Return how long `members` take, `jobs` at a time on cores for `fitting`, as a multiple of one member's time."""
+def _rounds(members: int, jobs: int, alone: int) -> float:
+    """Return how long `members` take, `jobs` in parallel on cores for `alone`, as a multiple of one member's time."""
     full, left = divmod(members, jobs)
-    return full * jobs / fitting + (max(1.0, left / fitting) if left else 0.0)
+    return full * jobs / alone + (max(1.0, left / alone) if left else 0.0)
 
 
 @dataclass(frozen=True)
 class Split:
-    """The rows that a member trains on and validates on; none of the latter for a member on all rows."""
+    """The rows that a member is trained on and validated on; none of the latter for a member on all rows."""
 
     train: np.ndarray
     valid: np.ndarray = field(default_factory=lambda: np.array([], dtype=np.int64))
@@ -71,11 +69,11 @@ def split_rows(folds: np.ndarray, fold: int | None, drop_rows: Sequence[int] = (
 
 
 def steps_per_execution(experiment: Experiment) -> int:
-    """Return how many steps run between two callbacks; 1 where something is measured between steps."""
+    """Return how many steps run between two callbacks; 1 if something is measured between steps."""
     return 1 if experiment.measure_every else backend.steps_per_execution()
 
 
 def steps_per_epoch(experiment: Experiment, rows: int) -> int:
-    """Return the steps of an epoch over `rows` training rows: whole executions, since Keras would run the last one in full."""
-    at_once = steps_per_execution(experiment)
-    return math.ceil((experiment.steps_per_epoch or math.ceil(rows / experiment.batch_size)) / at_once) * at_once
+    """Return the steps of an epoch over `rows` training rows: whole executions, because Keras runs the last one in full."""
+    execution = steps_per_execution(experiment)
+    return math.ceil((experiment.steps_per_epoch or math.ceil(rows / experiment.batch_size)) / execution) * execution

@@ -1,7 +1,7 @@
 """Training within a number of minutes: how many epochs and seeds fit, from steps that are timed on this machine.
 
-A machine that others share changes its pace by a tenth within the hour, so each member gets its number of steps when it begins,
-from the time that is left then.
+The speed of a shared machine changes by a tenth within an hour, so each member gets its number of steps when it starts, from
+the time that is left then.
 """
 
 import contextlib
@@ -28,24 +28,24 @@ from digit_recognizer.training import workers
 from digit_recognizer.training.cross_validation import Request
 from digit_recognizer.training.devices import MeasuredSlots, Slots, make_slots
 from digit_recognizer.training.events import EpochEnded, Event, MemberFinished, OnEvent, SpeedMeasured, StepEnded
-from digit_recognizer.training.members import Member, at_full_speed, choose_members, split_rows, steps_per_epoch
+from digit_recognizer.training.members import Member, choose_members, full_speed_jobs, split_rows, steps_per_epoch
 from digit_recognizer.workspace import Workspace
 
 # The first epoch of a probe traces and compiles; the second is not validated, the last is.
 PROBE = {"epochs": 3, "steps_per_epoch": 40, "validate_every": 2, "checkpoint": None}
 ENDLESS = {"epochs": 1000, "steps_per_epoch": 1000, "validate_every": 1000, "checkpoint": None}
-STRETCH = 2.0  # times its planned length at most, or that part of it at least, is what a member gets
-LEAST = 0.4  # of a pipeline's own epochs: with less its schedule makes no sense
-CERTAIN = 0.7  # of the time that the first timed steps predict is surely needed
+MAX_STRETCH = 2.0  # a member gets at most this many times its planned steps, and at least the inverse
+MIN_FACTOR = 0.4  # of a pipeline's own epochs: with fewer its schedule makes no sense
+CERTAIN = 0.7  # fraction of the time predicted from the first timed steps that is surely needed
 
 
 @dataclass(frozen=True)
 class Pace:
-    """What training one member takes, in seconds, beside as many others as there were when it was timed."""
+    """What training one member takes, in seconds, in parallel with as many others as when it was timed."""
 
     step: float
     validation: float
-    rest: float  # starting, compiling, pictures, predicting
+    rest: float  # starting, compiling, drawing, predicting
 
     def fixed(self, experiment: Experiment) -> float:
         """Return the seconds of a member that don't depend on its steps."""
@@ -54,10 +54,10 @@ class Pace:
 
 @dataclass(frozen=True)
 class Probe:
-    """A request and how fast its members train: those that fill all jobs, and those that are left for the last round."""
+    """A request and how fast its members train: those of full rounds, and the fewer ones of the last round."""
 
     request: Request
-    steps: int  # of a pass over a member's training rows
+    steps: int  # of a pass over the training rows of a member
     full_round: Pace
     last_round: Pace
 
@@ -71,17 +71,17 @@ class Probe:
         return {
             "seeds": _seeds(experiment, count),
             "epochs": epochs,
-            "steps_per_epoch": max(1, round(passes * self.steps / epochs)),  # epochs alone would miss the time by half of one
+            "steps_per_epoch": max(1, round(passes * self.steps / epochs)),  # whole epochs alone would be too coarse
         }
 
     def seconds(self, changes: Mapping[str, Any]) -> float:
         """Return how long a training of these settings takes."""
         experiment = override(self.request.pipeline.experiment, changes)
-        fixed, for_each_step = self.costs(experiment)
-        return fixed + steps_per_epoch(experiment, 0) * for_each_step
+        fixed, per_step = self.costs(experiment)
+        return fixed + steps_per_epoch(experiment, 0) * per_step
 
     def costs(self, experiment: Experiment, begun: int = 0) -> tuple[float, float]:
-        """Return what all members but the rounds before the `begun`-th cost: seconds, and seconds for each step of an epoch."""
+        """Return the seconds that the rounds from the `begun`-th member on take: fixed ones, and those per step of an epoch."""
         jobs, members = self.request.jobs, len(choose_members(experiment, self.request.folds, self.request.full))
         full, last = members // jobs - begun // jobs, int(members % jobs > 0)
         fixed = full * self.full_round.fixed(experiment) + last * self.last_round.fixed(experiment)
@@ -89,54 +89,54 @@ class Probe:
 
 
 @dataclass(frozen=True)
-class Fit:
+class FittedTraining:
     """Requests whose trainings together take a given time."""
 
     requests: list[Request]
-    factor: float  # how long they are, 1 being the pipelines' own epochs and seeds
-    seconds: float  # expected, from the first call's beginning
-    goes_on: bool = False  # with what an earlier call of the same command began
+    factor: float  # their length as a multiple of the pipelines' own epochs and seeds
+    seconds: float  # expected, from the beginning of the first command
+    resumed: bool = False  # an earlier call of the same command chose it
 
 
 @dataclass(frozen=True)
 class Pacer:
-    """Gives the members of one request their lengths, each when it begins, so that they end in time."""
+    """Chooses the steps of each member of one request when it starts, so that all end in time."""
 
     probe: Probe
     experiment: Experiment  # as planned
     end: float  # by time.monotonic()
 
     def length(self, member: Member) -> int:
-        """Return the steps an epoch with which this member, and all after it, fill the time that is left."""
+        """Return the steps per epoch with which this member, and all after it, fill the time that is left."""
         members = choose_members(self.experiment, self.probe.request.folds, self.probe.request.full)
-        fixed, for_each_step = self.probe.costs(self.experiment, members.index(member))
-        fitting = (self.end - time.monotonic() - fixed) / for_each_step
+        fixed, per_step = self.probe.costs(self.experiment, members.index(member))
+        fitting = (self.end - time.monotonic() - fixed) / per_step
         planned = self.experiment.steps_per_epoch
-        return round(min(max(fitting, planned / STRETCH), planned * STRETCH))
+        return round(min(max(fitting, planned / MAX_STRETCH), planned * MAX_STRETCH))
 
 
 @dataclass(frozen=True)
 class Measured:
     """A point of a pipeline's measured curve."""
 
-    factor: float  # length of the training, as in Fit
+    factor: float  # length of the training, as in FittedTraining
     accuracy: metrics.Estimate
     images: int
 
 
 @dataclass(frozen=True)
-class Plan:
-    """runs/<runs>.minutes.json: what was chosen for MINUTES, with which the same command resumes."""
+class ChosenSettings:
+    """runs/<runs>.minutes.json: the settings that were chosen for MINUTES, with which the same command resumes."""
 
     asked: dict[str, Any]
     jobs: list[int]  # of each request
     changes: list[dict[str, Any]]  # of each request's settings
-    factor: float  # as in Fit
+    factor: float  # as in FittedTraining
     seconds: float
 
 
 def measured(curve: Mapping[float, tuple[float, int]], factor: float) -> Measured | None:
-    """Return the point of a pipeline's curve that a training of this length reaches, or None where none is as short."""
+    """Return the longest measured training that is not longer than this one, or None if all are longer."""
     reached = [point for point in curve if point <= 1.05 * factor]
     if not reached:
         return None
@@ -144,29 +144,29 @@ def measured(curve: Mapping[float, tuple[float, int]], factor: float) -> Measure
     return Measured(max(reached), metrics.proportion(round(accuracy * images), images), images)
 
 
-def fit(requests: Sequence[Request], minutes: float, workspace: Workspace) -> Fit:
+def fit_to_minutes(requests: Sequence[Request], minutes: float, workspace: Workspace) -> FittedTraining:
     """Return the requests with epochs, steps and seeds changed so that all of them together take `minutes` from now on.
 
-    The same command again gets the same answer, so that it goes on with what it began: until FORCE the answer is kept in
-    runs/<runs>.minutes.json. Members that begin then have the length that was planned.
+    The choice is stored in runs/<runs>.minutes.json, so that the same command resumes the same training; members that start
+    then have the planned number of steps.
 
     Raises:
-        UserError: a run is there already, the time is too short, or a pipeline ends by itself.
+        UserError: a run exists already, the time is too short, or a pipeline has no fixed number of epochs.
     """
     began = time.monotonic()
     dataset = load_dataset(workspace)
     asked = {"minutes": minutes, "data": dataset.sha256, "requests": [_identity(request) for request in requests]}
     path = workspace.runs / f"{'+'.join(request.run for request in requests)}.minutes.json"
     if path.exists() and not requests[0].force:
-        before = files.read_record(path, Plan, "delete it, or start anew (FORCE=1)")
+        before = files.read_record(path, ChosenSettings, "delete it, or start anew (FORCE=1)")
         if before.asked == asked:
             planned = _with_jobs(_changed(requests, before.changes), before.jobs)
-            return Fit(planned, before.factor, before.seconds, goes_on=True)
+            return FittedTraining(planned, before.factor, before.seconds, resumed=True)
     for request in requests:
         if not request.force and RunFolder.of(workspace, request.run).record.exists():
             raise UserError(
-                f"{workspace.run(request.run)} is there, begun without these MINUTES: train under another name (RUN=...), "
-                "or start anew (FORCE=1, which moves this run aside)"
+                f"{workspace.run(request.run)} was begun without these MINUTES: train under another name (RUN=...), "
+                "or start again (FORCE=1, which moves this run aside)"
             )
     requests = _with_jobs(requests, [request.jobs or _fastest_jobs(request, workspace, dataset) for request in requests])
     probes = [_probe(request, workspace, dataset, began + 60 * minutes) for request in requests]
@@ -174,12 +174,12 @@ def fit(requests: Sequence[Request], minutes: float, workspace: Workspace) -> Fi
     changes = [probe.scaled(factor) for probe in probes]
     seconds = time.monotonic() - began + _seconds(probes, factor)
     jobs = [request.jobs for request in requests]
-    files.write_record(path, Plan(asked, jobs, changes, factor, seconds))
-    return Fit(_paced(probes, _changed(requests, changes), factor, began + 60 * minutes), factor, seconds)
+    files.write_record(path, ChosenSettings(asked, jobs, changes, factor, seconds))
+    return FittedTraining(_paced(probes, _changed(requests, changes), factor, began + 60 * minutes), factor, seconds)
 
 
 def _identity(request: Request) -> dict[str, Any]:
-    """What the answer depends on, as JSON gives it back."""
+    """Return what the choice depends on, as JSON values."""
     wanted = {
         "run": request.run,
         "pipeline": request.pipeline.sha256,
@@ -196,10 +196,10 @@ def _with_jobs(requests: Sequence[Request], jobs: Sequence[int]) -> list[Request
 def _fastest_jobs(request: Request, workspace: Workspace, dataset: Dataset) -> int:
     """Return how many members to train in parallel, which on GPUs is measured with members that are not kept.
 
-    On a CPU it is what its cores hold: a member that shares one has no pace of its own.
+    On a CPU no two members share a core, because their speed could not be predicted.
     """
     experiment = request.pipeline.experiment
-    slots = make_slots(None, at_full_speed(experiment))
+    slots = make_slots(None, full_speed_jobs(experiment))
     if not isinstance(slots, MeasuredSlots):
         return slots.jobs
     most = backend.cpu_cores()
@@ -227,7 +227,7 @@ def _changed(requests: Sequence[Request], changes: Sequence[Mapping[str, Any]]) 
 
 
 def _paced(probes: Sequence[Probe], planned: Sequence[Request], factor: float, end: float) -> list[Request]:
-    """Return the requests, trained one after another, so that the last one ends at `end`."""
+    """Return the requests with the steps of their members chosen so that the last one ends at `end`."""
     found = []
     for place, (probe, request) in enumerate(zip(probes, planned, strict=True)):
         pacer = Pacer(probe, request.pipeline.experiment, end - _seconds(probes[place + 1 :], factor))
@@ -245,7 +245,7 @@ def _fitting(probes: Sequence[Probe], budget: float) -> float:
     Raises:
         UserError: even the shortest sensible training takes longer.
     """
-    low = max(LEAST / len(probe.request.pipeline.experiment.seeds) for probe in probes)
+    low = max(MIN_FACTOR / len(probe.request.pipeline.experiment.seeds) for probe in probes)
     if _seconds(probes, low) > budget:
         raise _too_short([probe.request for probe in probes], _seconds(probes, low) - budget)
     high = 2 * low
@@ -259,22 +259,22 @@ def _fitting(probes: Sequence[Probe], budget: float) -> float:
 
 def _too_short(requests: Sequence[Request], missing: float) -> UserError:
     names = " ".join(request.pipeline.name for request in requests)
-    more = f"at least {math.ceil(missing / 60)} more needed"
-    return UserError(f"MINUTES is too short for {names} on this machine: {more}, or another PIPELINE")
+    more = f"at least {math.ceil(missing / 60)} more are needed"
+    return UserError(f"MINUTES: too few for {names} on this machine: {more}; or choose a faster PIPELINE")
 
 
 def _probe(request: Request, workspace: Workspace, dataset: Dataset, end: float = math.inf) -> Probe:
-    """Time a few steps of as many members as train side by side, then of as many as are left for a last round.
+    """Time a few steps of as many members as train in parallel, then of as many as the last round has.
 
     Raises:
-        UserError: the pipeline has no fixed number of epochs, its training fails, or the first steps show
-            that it can't end by `end` (of time.monotonic()).
+        UserError: the pipeline has no fixed number of epochs, its training fails, or the first steps show that it can't end by
+            `end` (of time.monotonic()).
     """
     experiment = request.pipeline.experiment
     if experiment.early_stopping or experiment.reduce_lr_on_plateau or experiment.keep != "last":
         raise UserError(
-            f"MINUTES: {request.pipeline.name} is steered by its validation, so that it has no set length: "
-            f"take a pipeline of fixed epochs, as fast"
+            f"MINUTES: {request.pipeline.name} has no fixed length, because its validation decides when it ends or which epoch "
+            "is kept: choose another PIPELINE, such as fast"
         )
     left = len(choose_members(experiment, request.folds, request.full)) % request.jobs
     enough = override(experiment, {"seeds": _seeds(experiment, len(experiment.seeds) + request.jobs)})
@@ -283,7 +283,7 @@ def _probe(request: Request, workspace: Workspace, dataset: Dataset, end: float 
     steps = steps_per_epoch(experiment, len(split_rows(folds, members[0].fold, experiment.drop_rows).train))
 
     def refuse_if_hopeless(seconds_per_step: float) -> None:
-        least = LEAST * experiment.epochs * steps * len(choose_members(experiment, request.folds, request.full))
+        least = MIN_FACTOR * experiment.epochs * steps * len(choose_members(experiment, request.folds, request.full))
         needed = CERTAIN * least * seconds_per_step / len(experiment.seeds) / request.jobs
         if time.monotonic() + needed > end:
             raise _too_short([request], time.monotonic() + needed - end)
@@ -301,9 +301,9 @@ def _seeds(experiment: Experiment, count: int) -> list[int]:
 def _paces(
     request: Request, workspace: Workspace, folds: np.ndarray, members: list[Member], on_speed: Callable[[float], None]
 ) -> list[Pace]:
-    """Train `members` for a few steps each and return their paces; nothing of it is kept.
+    """Train `members` for a few steps each and return their paces; the models are not kept.
 
-    `on_speed` gets the seconds per step of each when it has made the first ones; what it raises ends the timing.
+    `on_speed` gets the seconds per step of each member after its first steps; what it raises ends the timing.
     """
     pipeline = request.pipeline.changed(PROBE)
     clock = _Clock(members, request.jobs, pipeline.experiment.batch_size)
@@ -320,7 +320,7 @@ def _paces(
 def _train(
     pipeline: Pipeline, workspace: Workspace, folds: np.ndarray, members: list[Member], slots: Slots, on_event: OnEvent
 ) -> None:
-    """Train members in a folder that is deleted then."""
+    """Train members in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="digit-recognizer-") as folder:
         run = RunFolder(Path(folder))
         save_folds(run.folds, folds)
@@ -328,7 +328,7 @@ def _train(
 
 
 class _Clock:
-    """Takes the times of members that are trained `jobs` at a time, a waiting one whenever another is done."""
+    """Measures the times of members of which `jobs` train in parallel."""
 
     def __init__(self, members: Sequence[Member], jobs: int, batch_size: int) -> None:
         self.batch_size = batch_size

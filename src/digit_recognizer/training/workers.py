@@ -1,7 +1,7 @@
-"""Where members are trained: the interface, and the processes of this machine. The package `remote` has other workers.
+"""Workers train members: their interface, and those of this machine, which are processes. The package `remote` has others.
 
-Each process trains one member after another. The process that starts them never imports Keras; a member's memory, and a crash,
-stay in the process that trains it.
+Each process trains one member after another. The process that starts them never imports Keras, so that neither its memory nor
+a crash of it reaches that process.
 """
 
 import contextlib
@@ -32,34 +32,35 @@ from digit_recognizer.training.members import default_jobs
 from digit_recognizer.training.processes import die_with_parent
 from digit_recognizer.workspace import Workspace
 
+FEWER_JOBS = "train fewer models in parallel (JOBS=1)"
 PROCESS_NAME = "digit-recognizer member"
 _starting = threading.Lock()  # the trials of a study start processes in several threads
 
-Length = Callable[[Member], int | None]  # a member's steps an epoch
+Length = Callable[[Member], int | None]  # a member's steps per epoch
 
 
 def own_length(member: Member) -> int | None:
-    """Leave a member the steps that its experiment has."""
+    """Return None: the steps of the member's experiment."""
     return None
 
 
 @dataclass(frozen=True)
 class Job:
-    """What members of one run are trained from, and the folder that theirs are in."""
+    """A pipeline, the workspace with the data, and the folder of the run whose members are trained."""
 
     pipeline: Pipeline
     workspace: Workspace
     run: RunFolder
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Send no loaded pipeline to another process: its functions belong to a file that is no importable module."""
+        """Let another process load the pipeline: its functions can't be pickled, because its file is no importable module."""
         pipeline = self.pipeline
         return _Unloaded, (pipeline.file, pipeline.sha256, dict(pipeline.changes), self.workspace, self.run)
 
 
 @dataclass(frozen=True)
 class _Unloaded:
-    """A job as it reaches a worker."""
+    """A job as another process receives it."""
 
     file: Path
     sha256: str
@@ -71,7 +72,7 @@ class _Unloaded:
         """Return the job with its pipeline loaded.
 
         Raises:
-            UserError: the file is gone, or it was edited.
+            UserError: the file was deleted or edited.
         """
         pipeline = experiment.load(str(self.file), self.workspace, self.changes)
         if pipeline.sha256 != self.sha256:
@@ -84,18 +85,18 @@ class _Unloaded:
 class Plan(NamedTuple):
     """How workers will train some members."""
 
-    jobs: int  # in parallel, as far as it is known before
+    jobs: int  # members in parallel, as far as known
     where: str  # such as `2 x Tesla T4`
-    reports_steps: bool = True  # whether events of members come while they train
+    reports_steps: bool = True  # whether events of members come while they are trained
 
 
 class Workers(Protocol):
-    """Where members are trained, and by what."""
+    """What trains members."""
 
     trains_here: bool  # on this machine
 
     def plan(self, experiment: Experiment, members: int) -> Plan:
-        """Return how that number of members will be trained."""
+        """Return how so many members will be trained."""
 
     def train(self, job: Job, members: Sequence[Member], on_event: OnEvent, length: Length = own_length) -> RunRecord | None:
         """Train `members` and leave their files in the job's run; `on_event` is called in this process.
@@ -104,18 +105,18 @@ class Workers(Protocol):
             length: called when a member starts, for its steps per epoch.
 
         Returns:
-            A record of the same training with the versions and devices there, where these are not this machine's.
+            A record of the run with the versions and devices of another machine, if that trained it.
 
         Raises:
-            UserError: a member's training failed; the others keep their last epoch.
+            UserError: the training of a member failed; the others keep their checkpoints.
         """
 
 
 @dataclass(frozen=True)
 class LocalWorkers:
-    """Processes on this machine, each on one GPU where there are some; `jobs` is how many, None as many as is fastest."""
+    """Processes on this machine, each on one GPU if there are any."""
 
-    jobs: int | None = None
+    jobs: int | None = None  # processes; None: as many as is fastest
     trains_here = True
 
     def plan(self, experiment: Experiment, members: int) -> Plan:
@@ -128,7 +129,7 @@ class LocalWorkers:
 
 @dataclass
 class _Worker:
-    """A process, its place and what it trains."""
+    """A process, its slot and the member that it trains."""
 
     process: Any
     slot: Slot
@@ -142,7 +143,7 @@ def train_members(
     on_event: OnEvent,
     length: Length = own_length,
 ) -> None:
-    """Train `members` in processes of their own, as many at a time as there are `slots`; as `Workers.train`."""
+    """Train `members` in processes of their own, as many in parallel as there are `slots`; see `Workers.train`."""
     waiting = list(members)
     backend.prepare_environment(job.pipeline.experiment.threads)
     workers: dict[connection.Connection, _Worker] = {}
@@ -177,7 +178,7 @@ def train_members(
 
 
 def _start(job: Job, jobs: int, gpu: Gpu | None) -> tuple[connection.Connection, Any]:
-    """Start a process, pinned to a GPU, that ignores Ctrl-C: its parent ends it. Return the pipe to it too."""
+    """Start a process that sees only this GPU and ignores Ctrl-C, after which its parent ends it; return pipe and process."""
     context = get_context("spawn")
     mine, theirs = context.Pipe()
     policy = backend.precision(job.pipeline.experiment.precision)
@@ -194,7 +195,7 @@ def _start(job: Job, jobs: int, gpu: Gpu | None) -> tuple[connection.Connection,
 
 @contextlib.contextmanager
 def _visible(gpu: Gpu | None) -> Iterator[None]:
-    """Show processes that are started in the block only this GPU."""
+    """Let processes that are started in the block see only this GPU."""
     if gpu is None:
         yield
         return
@@ -227,8 +228,7 @@ def _receive(pipe: connection.Connection, process: Any, member: Member) -> Event
         event = pipe.recv()
     except (EOFError, ConnectionResetError):
         process.join()
-        why = "killed, perhaps for want of memory" if process.exitcode == -signal.SIGKILL else f"exit status {process.exitcode}"
-        raise UserError(f"{member}: its process ended ({why}); the same command goes on from its last epoch") from None
+        raise UserError(f"{member}: {_why_ended(process.exitcode)}; run the same command again to resume") from None
     if not isinstance(event, _Failed):
         return event
     error = (DiskFullError if event.disk_full else UserError)(f"{member}: {event.message}")
@@ -236,16 +236,24 @@ def _receive(pipe: connection.Connection, process: Any, member: Member) -> Event
     raise error
 
 
+def _why_ended(exit_code: int) -> str:
+    if exit_code == -signal.SIGKILL:
+        return f"its process was killed, probably because the machine is out of memory ({FEWER_JOBS})"
+    if exit_code == -signal.SIGABRT:  # C++ can't allocate
+        return f"its process was aborted, probably because it can't get more memory ({FEWER_JOBS}; log.txt may tell more)"
+    return f"its process ended with exit status {exit_code} (log.txt may tell why)"
+
+
 def _work(pipe: connection.Connection, job: _Unloaded, jobs: int, policy: str, parent: int) -> None:
-    """Train each member that comes through `pipe`, with its length, until None does."""
+    """Train the members that `pipe` gives, with their steps per epoch, until it gives None."""
     die_with_parent(parent)
-    with job.run.log.open("a") as log:  # libraries talk a lot, some of them past Python
+    with job.run.log.open("a") as log:  # libraries print a lot, some of them from C++
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     lock = threading.Lock()
 
     def send(event: Event | _Failed) -> None:
-        with lock:  # callbacks may run in a thread of Keras's
+        with lock:  # Keras may run callbacks in a thread
             pipe.send(event)
 
     try:
@@ -260,7 +268,9 @@ def _disk_full(error: Exception) -> bool:
 
 def _in_one_line(error: Exception) -> str:
     if _disk_full(error):
-        return "the disk is full: free some space; the same command goes on from the last epoch"
+        return "the disk is full: free some space, then run the same command again to resume"
+    if isinstance(error, MemoryError) or type(error).__name__ in ("ResourceExhaustedError", "OutOfMemoryError"):
+        return f"out of memory: {FEWER_JOBS} or smaller batches (SET=batch_size=...)"
     return first_line(error) if isinstance(error, UserError) else f"{type(error).__name__}: {first_line(error)}"
 
 
@@ -286,7 +296,7 @@ def train_here(
         policy: Keras's dtype policy, the same for all members of a run; None: that of this machine's devices.
 
     Raises:
-        UserError: a training failed.
+        UserError: the training of a member failed.
     """
     from digit_recognizer.data.dataset import load_dataset
     from digit_recognizer.data.folds import load_folds

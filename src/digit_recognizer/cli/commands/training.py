@@ -21,7 +21,7 @@ from digit_recognizer.workspace import Workspace
 if TYPE_CHECKING:
     from digit_recognizer.runs.records import RunMetrics
     from digit_recognizer.training.cross_validation import Request
-    from digit_recognizer.training.time_budget import Fit, Measured
+    from digit_recognizer.training.time_budget import FittedTraining, Measured
 
 
 def train(
@@ -119,7 +119,7 @@ def _fit_into(
 
     console = make_console()
     with spinner(console, "timing some steps on this machine"):
-        fit = time_budget.fit(requests, minutes, workspace)
+        fit = time_budget.fit_to_minutes(requests, minutes, workspace)
     for line in budget_lines(fit, time_budget.measured(curve, fit.factor)):
         console.print(line)
     return fit.requests
@@ -154,7 +154,7 @@ def training_summary(name: str, scores: "RunMetrics") -> Table:
     return table(name, "", "accuracy", rows=rows)
 
 
-def budget_lines(fit: "Fit", measured: "Measured | None") -> list[str]:
+def budget_lines(fit: "FittedTraining", measured: "Measured | None") -> list[str]:
     """Return what fits into the minutes, and the accuracy that was measured for such a training."""
     lines = []
     for request in fit.requests:
@@ -165,7 +165,7 @@ def budget_lines(fit: "Fit", measured: "Measured | None") -> list[str]:
         length = f"{fit.factor:.2f} times the pipeline's own length; this was measured at {measured.factor:.2f} times"
         lines.append(f"expected out-of-fold accuracy {interval(measured.accuracy)} of {measured.images:,} images ({length})")
     time = f"about {duration(fit.seconds)} in all, timing included"
-    return [*lines, f"resuming the training begun before: {time}" if fit.goes_on else time]
+    return [*lines, f"resuming the training begun before: {time}" if fit.resumed else time]
 
 
 def board(
