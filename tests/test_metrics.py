@@ -94,6 +94,7 @@ def test_paired_comparison_counts_image_by_image():
     labels = np.array([0, 1, 2, 3, 4])
     comparison = metrics.compare(labels, np.array([0, 1, 2, 0, 0]), np.array([0, 0, 0, 3, 0]))
     assert (comparison.only_first_right, comparison.only_second_right, comparison.both_wrong) == (2, 1, 1)
+    assert (comparison.both_right, comparison.rows) == (1, 5)
     assert comparison.images == 1
 
 

@@ -55,7 +55,7 @@ def test_the_same_run_is_resumed_without_a_change(run, dataset):
 
 def test_other_settings_and_data_are_listed(run, dataset):
     begin_or_resume(run, pipeline(), dataset)
-    with pytest.raises(UserError, match=r"was begun with other settings: epochs: 10 -> 5; data: bundled -> mnist\. .*RUN="):
+    with pytest.raises(UserError, match=r"was begun with other settings: epochs: 10 -> 5; data: bundled -> mnist; .*RUN="):
         begin_or_resume(run, pipeline(epochs=5), replace(dataset, sha256="other", source="mnist"))
 
 

@@ -9,7 +9,7 @@ class UserError(Exception):
 
 
 class DamagedError(UserError):
-    """A file of this project's is damaged, missing or inconsistent with others; `problem` says which and why."""
+    """A file of this project's is damaged, missing or inconsistent with others; `problem` names it and the reason."""
 
     def __init__(self, problem: str, remedy: str) -> None:
         super().__init__(f"{problem}: {remedy}")

@@ -35,7 +35,7 @@ from digit_recognizer.remote.session import ARCHIVE, RESULT, SessionJob, Session
 from digit_recognizer.runs import results
 from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.runs.member import Member
-from digit_recognizer.runs.records import TRAIN_ANEW, RunRecord, read_run_record
+from digit_recognizer.runs.records import TRAIN_OTHERWISE, RunRecord, read_run_record
 from digit_recognizer.training.cross_validation import Request
 from digit_recognizer.training.events import LogLine, MemberFinished, OnEvent, Warned
 from digit_recognizer.training.members import choose_members
@@ -375,7 +375,7 @@ def _check_unchanged(run: RunFolder, request: Request, dataset: Dataset) -> None
     changed = experiment.differences(_without_seeds(before.settings), now)
     if changed or before.dataset.sha256 != dataset.sha256:
         what = "; ".join(changed) or "other data"
-        raise UserError(f"{run} was begun with other settings: {what}. {TRAIN_ANEW.capitalize()}")
+        raise UserError(f"{run} was begun with other settings: {what}; {TRAIN_OTHERWISE}")
 
 
 def _identity(pipeline: Pipeline, dataset: Dataset) -> str:

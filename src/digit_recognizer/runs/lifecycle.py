@@ -18,7 +18,7 @@ from digit_recognizer.data.folds import load_folds, save_folds, stratified_folds
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import Pipeline
 from digit_recognizer.runs.folder import RunFolder
-from digit_recognizer.runs.records import TRAIN_ANEW, RunRecord, describe, read_run_record
+from digit_recognizer.runs.records import TRAIN_OTHERWISE, RunRecord, describe, read_run_record
 
 ENVIRONMENT = ("git_commit", "versions", "python", "backend", "device", "precision")
 
@@ -40,7 +40,7 @@ def begin_or_resume(run: RunFolder, pipeline: Pipeline, dataset: Dataset) -> tup
     now = describe(pipeline, dataset, before.folds_sha256)
     seeds = sorted({*before.seeds, *now.seeds})
     if changed := _changes(before, now, seeds):
-        raise UserError(f"{run} was begun with other settings: {'; '.join(changed)}. {_capitalized(TRAIN_ANEW)}")
+        raise UserError(f"{run} was begun with other settings: {'; '.join(changed)}; {TRAIN_OTHERWISE}")
     folds = _read_folds(run, before, dataset)
     if seeds != before.seeds:
         files.write_record(run.record, dataclasses.replace(before, settings={**before.settings, "seeds": seeds}))
@@ -49,10 +49,7 @@ def begin_or_resume(run: RunFolder, pipeline: Pipeline, dataset: Dataset) -> tup
 
 def _begin(run: RunFolder, pipeline: Pipeline, dataset: Dataset) -> np.ndarray:
     if run.holds_members:
-        raise UserError(
-            f"{run} holds models but no {run.record.name} (was it moved while it was trained?): {TRAIN_ANEW}, "
-            "which moves this folder aside"
-        )
+        raise UserError(f"{run} holds models but no {run.record.name} (was it moved while it was trained?): {TRAIN_OTHERWISE}")
     folds = stratified_folds(dataset.labels, pipeline.experiment.folds, pipeline.experiment.fold_seed)
     save_folds(run.folds, folds)
     files.write_record(run.record, describe(pipeline, dataset, files.sha256_of_arrays(folds)))
@@ -90,10 +87,6 @@ def record_environment(run: RunFolder, other: RunRecord) -> None:
     """Write into the run's record the environment of another one: that of the machine where all members were trained."""
     environment = {name: getattr(other, name) for name in ENVIRONMENT}
     files.write_record(run.record, dataclasses.replace(read_run_record(run), **environment))
-
-
-def _capitalized(text: str) -> str:
-    return text[0].upper() + text[1:]
 
 
 @contextlib.contextmanager

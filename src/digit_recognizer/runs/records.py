@@ -14,7 +14,7 @@ from digit_recognizer.runs.folder import MemberFolder, RunFolder
 from digit_recognizer.workspace import git_commit
 
 TRAIN_AGAIN = "`make train` trains this model again"
-TRAIN_ANEW = "train under another name (RUN=...), or start anew (FORCE=1)"
+TRAIN_OTHERWISE = "train under another name (RUN=...), or start again (FORCE=1, which moves this run aside)"
 
 
 @dataclass(frozen=True)
@@ -154,8 +154,10 @@ def read_run_record(run: RunFolder) -> RunRecord:
             f"there is no run '{run.name}' in {run.path.parent}{listing}. `make train PIPELINE={run.name}` makes it"
         )
     if not run.record.exists():
-        raise UserError(f"{run} is incomplete: {run.record.name} is missing: move the folder away, or start anew (FORCE=1)")
-    return files.read_record(run.record, RunRecord, TRAIN_ANEW)
+        raise UserError(
+            f"{run} is incomplete: {run.record.name} is missing: move the folder away, or start again (FORCE=1 does that)"
+        )
+    return files.read_record(run.record, RunRecord, TRAIN_OTHERWISE)
 
 
 def read_run_metrics(run: RunFolder) -> RunMetrics:
@@ -164,7 +166,7 @@ def read_run_metrics(run: RunFolder) -> RunMetrics:
     Raises:
         UserError: the file is missing or damaged.
     """
-    return files.read_record(run.metrics, RunMetrics, "`make train` writes it anew")
+    return files.read_record(run.metrics, RunMetrics, "`make train` writes it again")
 
 
 def read_member_metrics(folder: MemberFolder) -> MemberMetrics:

@@ -143,7 +143,7 @@ def check_averages(run: RunFolder, folds: np.ndarray, oof: np.ndarray, test: np.
     """
     expected_oof, expected_test = _averages(run, run.finished(), folds)
     if not np.array_equal(expected_oof, oof, equal_nan=True) or not np.array_equal(expected_test, test):
-        raise UserError(f"{run}: oof.npz or test.npz is not the average of the members: `make train` writes them anew")
+        raise UserError(f"{run}: oof.npz or test.npz is not the average of the members: `make train` writes them again")
 
 
 def _averages(run: RunFolder, members: Sequence[Member], folds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

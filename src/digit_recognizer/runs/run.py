@@ -118,7 +118,7 @@ def read_run(folder: RunFolder, dataset: Dataset) -> Run:
     if record.dataset.sha256 != dataset.sha256:
         raise UserError(
             f"run '{folder.name}' was trained on {record.dataset.source}, but input/ holds {dataset.source}: "
-            f"fetch that data again (make data SOURCE=...) or train anew (FORCE=1)"
+            f"fetch that data again (make data SOURCE=...) or train again (FORCE=1)"
         )
     oof = files.read_npz(folder.oof, probabilities="float 2", label="int 1", fold="int 1")
     return Run(
