@@ -2,7 +2,7 @@
 
 - A trial that is interrupted (Ctrl-C, deadline, full disk) is set to WAITING with its parameters. Whoever takes it resumes its
   training.
-- So is a trial whose process was killed: in a journal when the next command starts, on a server when its heartbeats are missing,
+- So is a trial whose process was killed: in a journal at the next command, on a server when its heartbeats are missing,
   then as a copy with a new number (Optuna's RetryHeartbeatStaleTrialCallback).
 - A trial that failed by itself has a reason and is not repeated.
 
