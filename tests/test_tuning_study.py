@@ -319,8 +319,8 @@ def start_training(workspace, on_event, **options):
 
 
 def print_memory(event):
-    """Print the process's resident memory in MiB at the end of each trial."""
-    if isinstance(event, TrialEnded) and event.state in ("complete", "pruned"):
+    """Print the process's resident memory in MiB at the end of each trial of the search."""
+    if isinstance(event, TrialEnded) and event.repeat is None and event.state != "failed":
         print(int(re.search(r"VmRSS:\s*(\d+)", Path("/proc/self/status").read_text())[1]) / 1024)
 
 
