@@ -11,7 +11,7 @@ from digit_recognizer.models.build_model import build_model
 
 @pytest.mark.parametrize("network", [lambda x, classes: networks.mlp(x, classes + 1), lambda x, classes: x])
 def test_wrong_output_width_is_refused(network):
-    with pytest.raises(UserError, match=r"its output has the shape .* but the data need \(None, 10\)"):
+    with pytest.raises(UserError, match=r"its output has the shape .* but must have \(None, 10\)"):
         build_model(Experiment(network=network), (28, 28, 1), 10, pixel_mean=30, pixel_sd=70)
 
 

@@ -50,7 +50,7 @@ def test_data_is_downloaded_unpacked_and_checked(server, tmp_path):
 def test_a_second_call_downloads_nothing(server, tmp_path):
     fetch(server, tmp_path)
     calls = len(server.calls)
-    assert "There already" in fetch(server, tmp_path).stdout
+    assert "Already there" in fetch(server, tmp_path).stdout
     assert len(server.calls) == calls
 
 
@@ -106,7 +106,7 @@ FAILURES = {
     "storage refuses": ({"GET": html(403)}, ["403"]),
     "cut download": ({"GET": Answer(b"PK" + b"x" * 5000, cut=1000)}, ["cut"]),
     "web page for a zip": ({"GET": html(200)}, ["the download is a web page", "download it again"]),
-    "corrupt zip": ({"GET": zipped(b"PK\3\4" + b"x" * 5000)}, ["the download", "cut or damaged"]),
+    "corrupt zip": ({"GET": zipped(b"PK\3\4" + b"x" * 5000)}, ["the download", "incomplete or damaged"]),
     "empty zip": ({"GET": zipped(b"")}, ["the download is empty"]),
 }
 

@@ -303,7 +303,7 @@ OUTPUTS = {
         ["failed: digit-recognizer: out of memory"],
     ),
     "foreign": ({"token": "another"}, ["another version"]),
-    "cut archive": ({"sha256": "0"}, ["cut or damaged"]),
+    "cut archive": ({"sha256": "0"}, ["incomplete or damaged"]),
     "damaged member": ({"change": damaged}, ["damaged", "predictions.npz"]),
     "other settings": ({"change": of_other_settings}, ["trained differently", "batch_size: 32 -> 7"]),
     "no run": ({"change": lambda contents: {}}, ["no run 'tiny'"]),

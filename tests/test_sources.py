@@ -174,7 +174,7 @@ def test_what_is_there_and_intact_is_not_fetched_again(bundled):
     for source in (None, "bundled"):
         report = sources.fetch(source, bundled)
         assert not report.fetched
-        assert report.summary.startswith("There already")
+        assert report.summary.startswith("Already there")
     assert files_of(bundled) == before
 
 
@@ -243,7 +243,7 @@ def test_a_fetch_that_was_cut_short_while_moving_in_is_finished_by_the_next(cut_
 
 def test_two_fetches_at_once_do_not_meet(workspace):
     workspace.input.mkdir(parents=True)
-    with fetching._locked(workspace.input), pytest.raises(UserError, match="another `make data` is at work"):
+    with fetching._locked(workspace.input), pytest.raises(UserError, match="another `make data` is running"):
         sources.fetch("bundled", workspace)
     assert sources.fetch("bundled", workspace).fetched
 

@@ -1,4 +1,4 @@
-"""`python -m digit_recognizer` is `digit-recognizer`."""
+"""`python -m digit_recognizer` runs the same command line as `digit-recognizer`."""
 
 import sys
 

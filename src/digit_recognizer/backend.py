@@ -1,4 +1,4 @@
-"""The one module that knows Keras's backends apart: TensorFlow by default, JAX and PyTorch by KERAS_BACKEND."""
+"""The only module with code for each Keras backend: TensorFlow by default, JAX or PyTorch with KERAS_BACKEND."""
 
 import collections
 import contextlib
@@ -21,7 +21,7 @@ def name() -> str:
     """Return the backend that Keras will use.
 
     Raises:
-        UserError: KERAS_BACKEND names none of the three.
+        UserError: KERAS_BACKEND is not one of the three.
     """
     backend = os.environ.get("KERAS_BACKEND") or "tensorflow"
     if backend not in BACKENDS:
@@ -35,18 +35,18 @@ class Gpu:
 
     uuid: str
     name: str
-    memory: int  # bytes; 0 where the driver doesn't tell
+    memory: int  # bytes; 0 if the driver doesn't report it
     used: int  # bytes, by all processes
     capability: float  # CUDA compute capability
 
     @property
     def free(self) -> float:
-        """Free memory in bytes; infinite where the driver doesn't tell."""
+        """Free memory in bytes; infinite if the driver doesn't report it."""
         return self.memory - self.used if self.memory else float("inf")
 
 
 def query_gpus() -> tuple[Gpu, ...]:
-    """Return the GPUs that `nvidia-smi` lists and CUDA_VISIBLE_DEVICES leaves visible; asks no framework, so it is quick."""
+    """Return the GPUs that `nvidia-smi` lists and CUDA_VISIBLE_DEVICES leaves visible, without importing a framework."""
     if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
         return ()
     fields = "uuid,name,memory.total,memory.used,compute_cap"
@@ -60,10 +60,10 @@ def query_gpus() -> tuple[Gpu, ...]:
 
 @contextlib.contextmanager
 def without_messages() -> Iterator[None]:
-    """Discard what the backend's native code writes to standard error until the block ends."""
+    """Discard what the backend's native code writes to standard error during the block."""
     try:
         stderr = os.dup(2)
-    except OSError:  # it is closed
+    except OSError:  # standard error is closed
         yield
         return
     try:
@@ -77,7 +77,7 @@ def without_messages() -> Iterator[None]:
 
 @functools.cache
 def gpus() -> tuple[Gpu, ...]:
-    """Return `query_gpus()` as of the first call in this process."""
+    """Return `query_gpus()`, cached at the first call in this process."""
     return query_gpus()
 
 
@@ -87,7 +87,7 @@ def _parse_gpu(line: str) -> Gpu:
 
 
 def _number(text: str) -> float:
-    """Return the number, 0 where the driver writes [N/A]."""
+    """Return the number, or 0 if the driver writes [N/A]."""
     with contextlib.suppress(ValueError):
         return float(text)
     return 0.0
@@ -101,7 +101,7 @@ def _visible(found: list[Gpu]) -> tuple[Gpu, ...]:
     chosen: list[Gpu] = []
     for word in map(str.strip, wanted.split(",")):
         matching = [gpu for index, gpu in enumerate(found) if word == str(index) or gpu.uuid.startswith(word or " ")]
-        if word.startswith("MIG-") and found:  # nvidia-smi's query lists no slices
+        if word.startswith("MIG-") and found:  # nvidia-smi's query doesn't list MIG slices
             matching = [replace(found[0], uuid=word, name=f"{found[0].name} MIG", memory=0)]
         if len(matching) != 1 or matching[0] in chosen:
             break
@@ -122,23 +122,23 @@ def library_versions() -> dict[str, str]:
 
 
 def prepare_environment(threads: int) -> None:
-    """Set what the libraries read from the environment when they are imported; call it before Keras is.
+    """Set what the libraries read from the environment when they are imported; call it before Keras is imported.
 
-    `threads` is how many CPU threads this process, or those that it starts, compute with.
+    `threads` is the number of CPU threads of this process and of those that it starts.
     """
     os.environ.update(environment_variables(threads))
 
 
 def environment_variables(threads: int) -> dict[str, str]:
-    """Return the variables of a process that computes with this number of CPU threads."""
+    """Return the environment variables of a process with this number of CPU threads."""
     return {
         "KERAS_BACKEND": name(),
         "TF_CPP_MIN_LOG_LEVEL": "3",
-        "TF_ENABLE_ONEDNN_OPTS": "1",  # a third faster on a CPU where TensorFlow leaves it off
+        "TF_ENABLE_ONEDNN_OPTS": "1",  # a third faster on CPUs for which TensorFlow disables it by default
         "OMP_NUM_THREADS": str(threads),
         "OPENBLAS_NUM_THREADS": str(threads),
         "NPROC": str(threads),  # the size of JAX's thread pool on a CPU
-        "TF_FORCE_GPU_ALLOW_GROWTH": "true",  # several members share a GPU
+        "TF_FORCE_GPU_ALLOW_GROWTH": "true",  # because several members share a GPU
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
     }
 
@@ -166,7 +166,7 @@ def configure(threads: int, deterministic: bool) -> None:
             tensorflow.config.threading.set_intra_op_parallelism_threads(threads)
             tensorflow.config.threading.set_inter_op_parallelism_threads(1)
         except RuntimeError:
-            pass  # a notebook that has computed already keeps its threads
+            pass  # a notebook that has used TensorFlow before keeps its number of threads
         if deterministic:
             tensorflow.config.experimental.enable_op_determinism()
     elif backend == "torch":
@@ -188,7 +188,7 @@ def device() -> str:
 
 
 def precision(wanted: str) -> str:
-    """Return the Keras dtype policy for an experiment's `precision`; "auto" is mixed only where half precision is fast.
+    """Return the Keras dtype policy for an experiment's `precision`; "auto" is mixed precision where that is faster.
 
     On NVIDIA GPUs that is float16 (with loss scaling) from compute capability 7, and bfloat16 from 8; where GPUs differ, the
     oldest one decides, so that all members of a run are trained alike. On a CPU it is bfloat16 where TensorFlow has
@@ -209,7 +209,7 @@ def cpu_cores() -> int:
 
 @functools.cache
 def cpu_flags() -> frozenset[str]:
-    """Return the instruction sets of the CPU by the kernel's names for them; none where there is no Linux on x86."""
+    """Return the instruction sets of the CPU by the Linux kernel's names for them; empty on other systems than Linux on x86."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -218,7 +218,7 @@ def cpu_flags() -> frozenset[str]:
 
 
 def steps_per_execution() -> int:
-    """Return how many steps to run between two callbacks: more where a step is shorter than a callback's overhead."""
+    """Return how many steps to run between two callbacks: more than one if a step is shorter than a callback's overhead."""
     return 16 if gpus() and name() != "torch" else 1
 
 
@@ -229,7 +229,7 @@ def synchronize(model: Any) -> None:
 
 
 def tensorflow() -> Any:
-    """Return the module, for what only it does; call it only where it is the backend."""
+    """Return the TensorFlow module; call it only if TensorFlow is the backend."""
     import tensorflow
 
     return tensorflow

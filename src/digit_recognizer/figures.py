@@ -22,8 +22,8 @@ DEFAULT_FONT = "DejaVu Sans"  # comes with matplotlib
 def confusion_png(matrix: np.ndarray, classes: Sequence[str]) -> bytes:
     """Draw a confusion matrix, int (classes, classes), rows true labels, as a PNG.
 
-    Errors have a colour scale of their own (share of the row). Counts are written for up to 40 classes. Where no installed
-    font has the characters of the classes, these are numbered.
+    Errors have a colour scale of their own (share of the row). Counts are written for up to 40 classes. If no
+    installed font has the characters of the classes, they are numbered.
     """
     families = font_families(classes)
     names = classes if families else [str(number) for number in range(len(classes))]
@@ -37,7 +37,7 @@ def confusion_png(matrix: np.ndarray, classes: Sequence[str]) -> bytes:
     axes.imshow(np.where(np.eye(size, dtype=bool), 0.30, np.nan), cmap="Greys", vmin=0, vmax=1)
     worst = float(np.nanmax(errors, initial=0)) or 1.0
     axes.imshow(errors, cmap="OrRd", vmin=0, vmax=worst)
-    for row, column in np.argwhere(matrix > 0) if size <= 40 else ():  # beyond, numbers are too small to read
+    for row, column in np.argwhere(matrix > 0) if size <= 40 else ():  # with more classes the numbers are too small to read
         colour = "white" if row != column and errors[row, column] > 0.6 * worst else "black"
         text = f"{matrix[row, column]:,}"
         axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8 if size <= 20 else 6)
@@ -56,14 +56,14 @@ def confusion_png(matrix: np.ndarray, classes: Sequence[str]) -> bytes:
 
 
 def font_families(names: Sequence[str]) -> list[str]:
-    """Return the fonts that draw all characters of the names, the default one first; none where a character is in no font."""
+    """Return fonts that together have all characters of the names, the default font first; empty if no font has one of them."""
     from matplotlib import font_manager
 
     default = font_manager.findfont(DEFAULT_FONT)
     missing = {ord(character) for name in names for character in name} - _characters(default)
     families = [DEFAULT_FONT]
     for font in font_manager.fontManager.ttflist if missing else ():
-        if font.name.startswith("Last Resort"):  # matplotlib's font of boxes
+        if font.name.startswith("Last Resort"):  # matplotlib's fallback font, which draws boxes
             continue
         if found := missing & _characters(font.fname):
             families.append(font.name)
@@ -89,27 +89,27 @@ def new_figure(width: float, height: float) -> "Figure":
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a chart: `colour` is a number, and the lines with a name are in the legend."""
+    """One line of a chart: `colour` is an index of `SERIES`; lines with a name are in the legend."""
 
     x: Sequence[float]
     y: Sequence[float]
     colour: int = 0
     name: str = ""
     dashed: bool = False
-    mark: float | None = None  # an x that is marked by a dot
+    mark: float | None = None  # the x of a point to mark with a dot
 
 
-LOWEST_ERROR = 1e-5  # that is drawn, since a logarithmic scale has no 0
-Scale = Literal["linear", "log", "accuracy"]  # "accuracy" is logarithmic in the error
+LOWEST_ERROR = 1e-5  # lower errors are drawn here, since a logarithmic scale has no 0
+Scale = Literal["linear", "log", "accuracy"]  # "accuracy": the error on a logarithmic scale
 
 
 def lines_svg(lines: Sequence[Line], x_label: str, y_label: str, scale: Scale = "linear") -> str:
-    """Draw lines as an SVG for the inside of an HTML page."""
+    """Draw lines as an SVG to embed in an HTML page."""
     figure = new_figure(4.4, 3.0)
     axes = figure.subplots()
     for line in lines:
         x, y = np.asarray(line.x), np.asarray(line.y, dtype=np.float64)
-        x, y = x[~np.isnan(y)], y[~np.isnan(y)]  # a line through the measured values
+        x, y = x[~np.isnan(y)], y[~np.isnan(y)]  # connect the measured values
         y = np.clip(1 - y, LOWEST_ERROR, 1) if scale == "accuracy" else y
         style = {"color": SERIES[line.colour % len(SERIES)], "label": line.name or None}
         style |= {"marker": "o", "fillstyle": "none" if line.dashed else "full"} if len(x) == 1 else {}
@@ -127,7 +127,7 @@ def lines_svg(lines: Sequence[Line], x_label: str, y_label: str, scale: Scale = 
 
 
 def boxes_svg(groups: Mapping[str, Sequence[float]], x_label: str) -> str:
-    """Draw a box for each group with a point for each value, as an SVG for the inside of an HTML page."""
+    """Draw a box for each group with a point for each value, as an SVG to embed in an HTML page."""
     figure = new_figure(6.4, 1.1 + 0.55 * len(groups))
     axes = figure.subplots()
     ink = {"color": INK}
@@ -143,7 +143,7 @@ def boxes_svg(groups: Mapping[str, Sequence[float]], x_label: str) -> str:
 
 
 def estimates_svg(points: Mapping[str, tuple[float, Estimate]], x_label: str, y_label: str) -> str:
-    """Draw estimates with their 95 % intervals over a logarithmic x, by name, as an SVG for the inside of an HTML page."""
+    """Draw named estimates with their 95 % intervals over a logarithmic x axis, as an SVG to embed in an HTML page."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
     figure = new_figure(7.2, 4.0)
@@ -165,7 +165,7 @@ def estimates_svg(points: Mapping[str, tuple[float, Estimate]], x_label: str, y_
 
 
 def calibration_svg(calibration: Calibration) -> str:
-    """Draw a reliability diagram, with the 95 % interval of each bin, as an SVG for the inside of an HTML page."""
+    """Draw a reliability diagram, with the 95 % interval of each bin, as an SVG to embed in an HTML page."""
     figure = new_figure(4.4, 3.4)
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], linestyle=":", color=INK, linewidth=1)
@@ -184,7 +184,7 @@ SERIES = ("#2563eb", "#d9480f", "#16803c", "#a21caf", "#a16207", "#0e7490", "#be
 
 
 def set_scale(axes: "Axes", scale: Scale) -> None:
-    """Scale the y axis of what is drawn already."""
+    """Set the scale of the y axis of a finished plot."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     if scale == "linear":
@@ -201,7 +201,7 @@ def set_scale(axes: "Axes", scale: Scale) -> None:
 
 
 def to_svg(figure: "Figure") -> str:
-    """Return the figure, in the project's style, as an SVG for the inside of an HTML page."""
+    """Return the figure, in the project's style, as an SVG to embed in an HTML page."""
     import matplotlib
 
     for axes in figure.axes:
@@ -216,7 +216,7 @@ def to_svg(figure: "Figure") -> str:
 
 
 def _for_page(svg: str) -> str:
-    """Replace what would conflict with the page or another drawing in it: size, styles, fonts, ids and colours."""
+    """Replace what would conflict with the page or with another SVG in it: size, styles, fonts, ids and colours."""
     svg = re.sub(r"<(metadata|style)[ >].*?</\1>", "", svg, flags=re.DOTALL)
     size = r'<svg(.*?) width="([0-9.]+)pt" height="[0-9.]+pt"'
     svg = re.sub(size, r'<svg\1 style="max-width: calc(1.35 * \2px)" fill="currentColor" aria-hidden="true"', svg, count=1)

@@ -1,4 +1,4 @@
-"""Files that are never half written: every artefact goes to a temporary name, is flushed, then renamed."""
+"""Atomic writes: every file is written under a temporary name, flushed, then renamed. Also locks and checksums."""
 
 import dataclasses
 import fcntl
@@ -21,9 +21,9 @@ Record = TypeVar("Record")
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; when the block ends well, it is flushed and renamed to `path`.
+    """Yield a temporary path in the folder of `path`; if the block succeeds, it is flushed and renamed to `path`.
 
-    The temporary file keeps the suffix of `path` (Keras looks at it) and is removed when the block fails.
+    The temporary file has the suffix of `path`, which Keras checks, and is removed if the block fails.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
@@ -53,7 +53,7 @@ def _running(process: int) -> bool:
     except (PermissionError, OverflowError):  # another user's process; not a process id
         return True
     try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"  # ended, but not yet reaped
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"  # Z: a zombie process
     except OSError:  # not Linux
         return True
 
@@ -67,13 +67,13 @@ def _flush_folder(folder: Path) -> None:
 
 
 def lock(file: IO[Any] | int, busy: Callable[[], str] | None = None) -> None:
-    """Hold an open file or folder for this process alone until it is closed; the kernel closes it when the process ends.
+    """Lock an open file or folder exclusively until it is closed; the kernel closes it when the process ends.
 
     Args:
-        busy: returns the message of the error where another process holds it; None waits for that process instead.
+        busy: returns the error message if another process has the lock; None waits for that process instead.
 
     Raises:
-        UserError: another process holds it, and `busy` is given.
+        UserError: another process has the lock, and `busy` is given.
     """
     try:
         fcntl.flock(file, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
@@ -82,7 +82,7 @@ def lock(file: IO[Any] | int, busy: Callable[[], str] | None = None) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8, line ends as given."""
+    """Write `text` as UTF-8 without changing line ends."""
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="")
 
@@ -109,14 +109,14 @@ def read_record(path: Path, kind: type[Record], remedy: str) -> Record:
     """Return the dataclass that `write_record` wrote.
 
     Args:
-        remedy: what the person can do where the file is damaged.
+        remedy: what the user can do if the file is damaged.
 
-    A file without a checksum is taken as it is, if its fields are as they should be.
+    A file without a checksum is accepted if all its fields have the right type.
 
     Raises:
-        DamagedError: the file is missing, doesn't match its checksum, or lacks a field or has one of another type; the message
-            names it.
-        UserError: it can't be read.
+        DamagedError: the file is missing, doesn't match its checksum, or a field is missing or has the wrong type; the
+            message names the field.
+        UserError: the file can't be read.
     """
     import pydantic
 
@@ -136,23 +136,23 @@ def read_record(path: Path, kind: type[Record], remedy: str) -> Record:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
         raise DamagedError(f"{path} is damaged (field {field}: {first['msg']})", remedy) from None
-    except ValueError as error:  # also of JSON and UTF-8
+    except ValueError as error:  # includes errors in JSON and UTF-8
         raise DamagedError(f"{path} is damaged ({first_line(error)})", remedy) from None
 
 
 def _checksum(content: Mapping[str, Any]) -> str:
-    as_read = json.loads(json.dumps(content))  # tuples are lists there, and all keys are strings
+    as_read = json.loads(json.dumps(content))  # turns tuples into lists and keys into strings
     return hashlib.sha256(json.dumps(as_read, sort_keys=True).encode()).hexdigest()
 
 
 def read_npz(path: Path, **expected: str) -> dict[str, np.ndarray]:
-    """Return all arrays of the file; the archive's CRC-32 sums are checked on the way.
+    """Return all arrays of the file; NumPy checks the archive's CRC-32 checksums.
 
     Args:
-        expected: arrays that must be there, as `name="int 1"`: kind (int or float) and number of dimensions.
+        expected: required arrays, such as `name="int 1"`: kind (int or float) and number of dimensions.
 
     Raises:
-        UserError: it is missing, damaged, or lacks an array or has one of another type; the message names it.
+        UserError: the file is missing or damaged, or an array is missing or has the wrong type; the message names the array.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
@@ -179,7 +179,7 @@ def sha256_of(path: Path) -> str:
 
 
 def sha256_of_arrays(*arrays: np.ndarray) -> str:
-    """Return the SHA-256 over dtype, shape and bytes of the arrays, so line ends and packing of their source don't matter."""
+    """Return the SHA-256 over dtype, shape and bytes of the arrays, so the source's line ends and compression don't matter."""
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(f"{array.dtype.str}{array.shape}".encode())

@@ -1,6 +1,6 @@
-"""Calls of the kaggle client: download, upload, score. Every failure is one line without secrets.
+"""Download, upload and scoring with the kaggle client. Every failure is a one-line UserError without secrets.
 
-Importing the client signs in, prints, and waits without a time-out, so it is imported inside `client`, silenced and with
+Importing the client signs in, prints, and may wait forever, so `client` imports it with its output discarded and with
 time-outs.
 """
 
@@ -22,19 +22,19 @@ COMPETITION = "digit-recognizer"
 PAGE = f"https://www.kaggle.com/competitions/{COMPETITION}"
 TOKEN_PAGE = "https://www.kaggle.com/settings/api"
 TIMEOUT = 30.0  # seconds that a request may wait for the server's next byte
-RETRY_DELAYS = (2.0, 8.0)  # seconds before a download is tried again, unless it has hung for as long as TIMEOUT
+RETRY_DELAYS = (2.0, 8.0)  # seconds before a failed download is tried again; one that timed out is not
 
 _BY_HAND = f"or download the zip in a browser from {PAGE}/data and `make data SOURCE=path/to/it.zip`; `make demo` needs neither"
 _UPLOAD_BY_HAND = f"or upload the file in a browser at {PAGE}/submit"
 
 
 class UnreachableError(UserError):
-    """Kaggle gave no usable answer (network, time-out, 429, 5xx): later it may. What was sent may have arrived."""
+    """Kaggle can't be reached for now (network, time-out, 429, 5xx). A file that was sent may have arrived nevertheless."""
 
 
 @dataclass(frozen=True)
 class Scoring:
-    """Kaggle's answer about one submission."""
+    """The state of one submission on Kaggle."""
 
     ref: int
     status: Literal["pending", "complete", "error"]
@@ -46,7 +46,7 @@ def download(folder: Path, on_progress: Callable[[str], None]) -> Path:
     """Download the competition's zip into `folder` and return its path; the caller checks whether it is intact.
 
     Raises:
-        UserError: no or wrong credentials, rules not accepted, no network, a cut download.
+        UserError: no credentials or wrong ones, rules not accepted, no network, or an incomplete download.
     """
     path = folder / f"{COMPETITION}.zip"
     start = time.monotonic()
@@ -69,17 +69,17 @@ def download(folder: Path, on_progress: Callable[[str], None]) -> Path:
 
 
 def submissions_left() -> int | None:
-    """Return how many submissions are left until midnight UTC, or None where Kaggle doesn't tell (before the first one)."""
+    """Return how many submissions are left until midnight UTC, or None if Kaggle doesn't report it (before the first one)."""
     with client("asking for the submissions left") as api:
         limits = api.competition_get_submission_limits(COMPETITION)
     return limits.num_allowed_now if limits.num_total or limits.num_today else None
 
 
 def upload(path: Path, description: str) -> int:
-    """Send a file as a submission and return Kaggle's number for it.
+    """Upload a file as a submission and return Kaggle's number (`ref`) of it.
 
     Raises:
-        UnreachableError: it is not known whether the submission arrived; `find` tells.
+        UnreachableError: it is not known whether the submission arrived; call `find` to check.
         UserError: Kaggle refused it.
     """
     with client(f"submitting {path.name}") as api:
@@ -99,7 +99,7 @@ def scoring(ref: int) -> Scoring:
 
 
 def find(tag: str) -> Scoring | None:
-    """Return the latest submission, of the last 100, with this text in its description, or None."""
+    """Return the latest of the last 100 submissions whose description contains `tag`, or None."""
     with client("looking through your submissions") as api:
         found = api.competition_submissions(COMPETITION, page_size=100) or []
     return next((_scoring(submission) for submission in found if submission and tag in (submission.description or "")), None)
@@ -123,7 +123,7 @@ def _request(kind: type, **values: Any) -> Any:
 
 @contextlib.contextmanager
 def client(doing: str, instead: str = _UPLOAD_BY_HAND) -> Iterator[Any]:
-    """Yield the signed-in KaggleApi: silent, with time-outs, and with UserErrors for whatever it raises in the block."""
+    """Yield the signed-in KaggleApi, without output and with time-outs; whatever it raises in the block becomes a UserError."""
     try:
         with _plain_environment(), _timeouts(), _silence():
             yield _sign_in(instead)
@@ -132,16 +132,16 @@ def client(doing: str, instead: str = _UPLOAD_BY_HAND) -> Iterator[Any]:
         raise
     except Exception as error:
         problem = _explain(error, doing, instead)
-    raise problem  # not `from error`: what the client raises can hold signed addresses and the server's echo
+    raise problem  # not `from error`: the client's errors can contain signed URLs and credentials
 
 
 def _sign_in(instead: str) -> Any:
-    """Return the KaggleApi with whatever credentials it finds.
+    """Return the KaggleApi, signed in with the credentials that it finds.
 
     Raises:
-        UserError: it finds none, or doesn't get in with them; the message names the file at fault.
+        UserError: there are no credentials, or Kaggle doesn't accept them; the message names their file.
     """
-    from kaggle import api  # tries to sign in, and hides it when that fails
+    from kaggle import api  # tries to sign in, and hides the error if that fails
 
     if not api.get_config_value("auth_method"):
         try:
@@ -181,7 +181,7 @@ def _is_token(text: str) -> bool:
 
 
 def _fault_of(kaggle_json: Path) -> str:
-    """Return why the client takes no key from kaggle.json; empty where there is none in it to take."""
+    """Return why the client can't use kaggle.json; empty if the file is missing or without fault."""
     try:
         content = kaggle_json.read_bytes() if kaggle_json.exists() else b""
     except OSError as error:
@@ -199,7 +199,7 @@ def _fault_of(kaggle_json: Path) -> str:
 
 
 def _source() -> str:
-    """Return where the token or key is from that the client signed in with, or tried to."""
+    """Return the file or variable of the token or key that the client used or tried to use."""
     from kagglesdk.kaggle_env import get_access_token_from_env
 
     api = sys.modules["kaggle"].api
@@ -214,7 +214,7 @@ def _source() -> str:
 
 @contextlib.contextmanager
 def _plain_environment() -> Iterator[None]:
-    """Hide VERBOSE, which makes the client print its Authorization header, and empty values, which hide kaggle.json's."""
+    """Hide VERBOSE, which makes the client print its Authorization header, and empty variables, which override kaggle.json."""
     hidden = {name: value for name, value in os.environ.items() if name.startswith("KAGGLE_") and not value}
     hidden |= {name: os.environ[name] for name in ("VERBOSE", "VERBOSE_OUTPUT") if name in os.environ}
     for name in hidden:
@@ -254,12 +254,12 @@ def _explain(error: Exception, doing: str, instead: str) -> UserError:
     import requests
 
     response = getattr(error, "response", None)
-    if response is not None:  # a Response of an error is falsy
+    if response is not None:  # not `if response`: an error's Response is falsy
         return _refusal(response, doing)
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return UserError(f"{doing}: no space left on the disk: make room and run the same command again")
+        return UserError(f"{doing}: the disk is full: free some space and run the same command again")
     if isinstance(error, requests.exceptions.ChunkedEncodingError) or "file size" in str(error):
-        return UnreachableError(f"{doing}: the connection was cut before the end: try again")
+        return UnreachableError(f"{doing}: the connection was closed before the end: try again")
     if isinstance(error, requests.Timeout) or "timed out" in str(error):
         return UnreachableError(f"{doing}: Kaggle gave no answer for {TIMEOUT:.0f} s: try again later")
     if isinstance(error, requests.exceptions.JSONDecodeError | ValueError | KeyError):
@@ -291,12 +291,12 @@ def _refusal(response: Any, doing: str) -> UserError:
     if code == 429:
         return UnreachableError(f"{doing}: too many requests to Kaggle (429){said}: wait some minutes and try again")
     if code >= 500:
-        return UnreachableError(f"{doing}: Kaggle has a problem of its own ({code}){said}: try again later")
+        return UnreachableError(f"{doing}: Kaggle's server failed ({code}){said}: try again later")
     return UserError(f"{doing}: Kaggle refuses ({code}){said}")
 
 
 def mask(text: str) -> str:
-    """Return the server's text on one line, shortened, with the person's secrets replaced by asterisks."""
+    """Return the server's text on one line, shortened, with the user's secrets replaced by asterisks."""
     from kagglesdk.kaggle_env import get_access_token_from_env
 
     known = getattr(getattr(sys.modules.get("kaggle"), "api", None), "config_values", {})  # {}: the import failed

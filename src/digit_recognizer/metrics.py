@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 Z_95 = NormalDist().inv_cdf(0.975)  # all intervals are two-sided, 95 %
-SIGNIFICANT = 0.05  # a more complex choice must be better than the simplest with a smaller p
-SUSPICIOUS_ACCURACY = 0.9985  # about the highest that wrong and ambiguous labels leave within reach on MNIST
+SIGNIFICANT = 0.05  # p-values below this are significant
+SUSPICIOUS_ACCURACY = 0.9985  # about the highest accuracy possible on MNIST with its wrong and ambiguous labels
 
 
 class Estimate(NamedTuple):
@@ -42,12 +42,12 @@ class Calibration(NamedTuple):
 
 
 def predicted_rows(probabilities: np.ndarray) -> np.ndarray:
-    """Return which rows hold a prediction, bool (n,): a row not yet predicted is NaN."""
+    """Return which rows have a prediction, bool (n,); rows without one are NaN."""
     return ~np.isnan(probabilities).any(axis=1)
 
 
 def proportion(successes: float, trials: float) -> Estimate:
-    """Return the share of successes with its Wilson score interval (Wilson, 1927); NaN within 0..1 for no trials."""
+    """Return the share of successes with its Wilson score interval (Wilson, 1927); NaN, from 0 to 1, if there are no trials."""
     if not trials:
         return Estimate(float("nan"), 0.0, 1.0)
     share, spread = successes / trials, Z_95**2 / trials
@@ -62,7 +62,7 @@ def accuracy(labels: np.ndarray, probabilities: np.ndarray) -> Estimate:
 
 
 def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Return the mean negative logarithm (nats) of the label's probability, which counts as at least 1e-7."""
+    """Return the mean negative natural logarithm of the label's probability, clipped at 1e-7."""
     return float(-np.log(np.clip(probabilities[np.arange(len(labels)), labels].astype(np.float64), 1e-7, 1)).mean())
 
 
@@ -93,7 +93,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def calibrated_log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Return the log loss at the best temperature, which label smoothing doesn't raise."""
+    """Return the log loss at the best temperature, so that label smoothing doesn't increase it."""
     return log_loss(labels, apply_temperature(probabilities, best_temperature(labels, probabilities)))
 
 
@@ -106,7 +106,7 @@ def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, classes: int) 
 def class_scores(matrix: np.ndarray) -> list[ClassScores]:
     """Return precision, recall and F1 of each class of a confusion matrix.
 
-    F1 is a rising function of TP / (TP + FP + FN) (Hand, Christen and Kirielle, 2021), whose Wilson interval is carried over.
+    F1 is a rising function of TP / (TP + FP + FN) (Hand, Christen and Kirielle, 2021), so its Wilson interval gives that of F1.
     """
     scores = []
     for hits, true, predicted in zip(matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0), strict=True):
@@ -149,7 +149,7 @@ class Comparison:
 
     @property
     def p_value(self) -> float:
-        """McNemar's two-sided mid-p (Fagerland, Lydersen and Laake, 2013); 1 where the two are never right alone."""
+        """McNemar's two-sided mid-p (Fagerland, Lydersen and Laake, 2013); 1 if both are right on the same images."""
         from scipy.stats import binom
 
         fewer, discordant = min(self.only_first_right, self.only_second_right), self.only_first_right + self.only_second_right
@@ -158,7 +158,7 @@ class Comparison:
 
     @property
     def accuracy_difference(self) -> Estimate:
-        """First less second, with the interval of Bonett and Price (2012) for paired proportions."""
+        """Accuracy of the first minus the second, with Bonett and Price's interval (2012) for paired proportions."""
         first, second = ((wins + 1) / (self.rows + 2) for wins in (self.only_first_right, self.only_second_right))
         half = Z_95 * np.sqrt((first + second - (first - second) ** 2) / (self.rows + 2))
         value = self.images / self.rows if self.rows else float("nan")
@@ -166,7 +166,7 @@ class Comparison:
 
 
 def compare(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> Comparison:
-    """Compare two predictions int (n,) of the same rows."""
+    """Compare two arrays of predictions, int (n,), of the same rows."""
     first_right, second_right = first == labels, second == labels
     return Comparison(
         rows=len(labels),

@@ -1,4 +1,4 @@
-"""Where things lie: a workspace is a folder with input/, runs/, studies/, submissions/ and perhaps pipelines/."""
+"""The workspace: a folder with input/, runs/, studies/, submissions/ and perhaps pipelines/."""
 
 import subprocess
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ PIPELINES = (_PACKAGE if INSTALLED else PROJECT_ROOT) / "pipelines"
 
 @dataclass(frozen=True)
 class Workspace:
-    """The folders that one person's work is kept in. Nothing is created before it is written to."""
+    """The folders of the data and all results. A folder is created when the first file is written to it."""
 
     root: Path
 
     @classmethod
     def default(cls) -> "Workspace":
-        """Return the repository's root, or the current folder where the package is installed without its repository."""
+        """Return the repository's root, or the current folder if the package is installed without its repository."""
         return cls(Path.cwd() if INSTALLED else PROJECT_ROOT)
 
     @property
@@ -39,7 +39,7 @@ class Workspace:
 
     @property
     def pipeline_folders(self) -> list[Path]:
-        """Where pipelines are looked for, first match wins: the workspace's own, then the project's."""
+        """Folders that are searched for pipelines, in this order: the workspace's, then the project's."""
         return list(dict.fromkeys([self.root / "pipelines", PIPELINES]))
 
     def run(self, name: str) -> Path:
@@ -49,7 +49,7 @@ class Workspace:
 def git_commit() -> str:
     """Return this project's commit, with "-dirty" if files were changed since; "unknown" without git or the repository."""
     if INSTALLED:
-        return "unknown"  # the package may lie in somebody else's repository
+        return "unknown"  # the package may be installed inside another repository
     command = ["git", "-C", str(PROJECT_ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, check=False)

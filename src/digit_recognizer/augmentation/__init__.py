@@ -1,7 +1,7 @@
-"""Random changes to training images: one policy (`experiment.Augmentation`), and two engines with the same results.
+"""Augmentation of training images: one policy (`experiment.Augmentation`) and two engines that apply it.
 
 `batched` resamples a whole batch at once with NumPy and OpenCV. `albumentations` transforms image by image, which is several
-times slower, and takes any other transform of that library by name.
+times slower, and also applies other transforms of that library by name.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ Augment = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
 def build(policy: Augmentation, image_shape: tuple[int, int, int]) -> Augment:
-    """Return `augment(images, random)`, from uint8 (n, *image_shape) to new arrays of that shape; all draws are `random`'s."""
+    """Return `augment(images, random)`, which maps uint8 (n, *image_shape) to a new array and draws only from `random`."""
     if not policy.active:
         return lambda images, random: images
     if policy.engine == "albumentations":

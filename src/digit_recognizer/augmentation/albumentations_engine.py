@@ -16,7 +16,7 @@ def build(policy: Augmentation, image_shape: tuple[int, int, int]) -> Augment:
     """Return `augment(images, random)`; see `augmentation.build`.
 
     Raises:
-        UserError: Albumentations has no transform, or no argument, of a name in `policy.transforms`.
+        UserError: `policy.transforms` names a transform or argument that Albumentations doesn't have.
     """
     compose = _compose(policy)
 
@@ -29,14 +29,14 @@ def build(policy: Augmentation, image_shape: tuple[int, int, int]) -> Augment:
 
 
 def _compose(policy: Augmentation) -> Any:
-    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # else it connects to the network at import
+    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # otherwise importing it connects to the network
     import albumentations
 
     transforms = [_affine(albumentations, policy)]
     for name, arguments in policy.transforms:
         try:
             with warnings.catch_warnings():
-                warnings.filterwarnings("error", r"Argument\(s\)")  # it only warns of unknown ones
+                warnings.filterwarnings("error", r"Argument\(s\)")  # Albumentations only warns about unknown arguments
                 transforms.append(_transform_named(albumentations, name)(**arguments))
         except (AttributeError, TypeError, ValueError, UserWarning) as error:
             raise UserError(f"augmentation.transforms: {name}({dict(arguments)}): {first_line(error)}") from error
@@ -44,7 +44,7 @@ def _compose(policy: Augmentation) -> Any:
 
 
 def _transform_named(albumentations: Any, name: str) -> type:
-    """Return a transform's class; the library's functions, which load files, are none."""
+    """Return the transform class of that name; other members, such as functions that load files, are refused."""
     kind = getattr(albumentations, name)
     if not (isinstance(kind, type) and issubclass(kind, albumentations.BasicTransform)):
         raise AttributeError(f"Albumentations has no transform {name}")

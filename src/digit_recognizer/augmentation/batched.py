@@ -9,11 +9,11 @@ import numpy as np
 
 from digit_recognizer.experiment import Augmentation
 
-MAX_HEIGHT = 32_000  # pixels; cv2.remap takes no image of 32,767 rows or more
+MAX_HEIGHT = 32_000  # pixels; cv2.remap refuses images of 32,767 rows or more
 
 
 def augment(images: np.ndarray, policy: Augmentation, random: np.random.Generator) -> np.ndarray:
-    """Return a changed copy of `images`, uint8 (n, height, width, channels), drawn from `random`."""
+    """Return a changed copy of `images`, uint8 (n, height, width, channels); `random` is the source of all draws."""
     count, height, width, _ = images.shape
     matrices = draw_matrices(policy, count, height, width, random)
     displacements = draw_displacements(policy, count, height, width, random) if policy.elastic else None
@@ -42,9 +42,9 @@ def draw_matrices(policy: Augmentation, count: int, height: int, width: int, ran
 
 
 def draw_displacements(policy: Augmentation, count: int, height: int, width: int, random: np.random.Generator) -> np.ndarray:
-    """Return smooth displacements in pixels, float32 (2, count, height, width) for x and y, with deviation `policy.elastic`.
+    """Return smooth x and y displacements in pixels, float32 (2, count, height, width), of standard deviation `policy.elastic`.
 
-    Elastic deformation (Simard et al., 2003) from white noise on a coarse grid, which needs no blur at full size.
+    Elastic deformation (Simard et al., 2003) from white noise on a coarse grid, which is faster than blurring at full size.
     """
     down, across = (_gaussian_basis(side, policy.elastic_smoothing) for side in (height, width))
     noise = random.standard_normal((down.shape[1], 2 * count * across.shape[1]), dtype=np.float32)
@@ -54,7 +54,7 @@ def draw_displacements(policy: Augmentation, count: int, height: int, width: int
 
 
 def _gaussian_basis(side: int, sigma: float) -> np.ndarray:
-    """Return Gaussian weights, float32 (side, knots), whose rows have norm 1, so that smoothed white noise has deviation 1."""
+    """Return Gaussian weights, float32 (side, knots), with rows of norm 1, so that smoothed white noise has unit variance."""
     knots = np.arange(-2 * sigma, side - 1 + 2 * sigma + 1e-6, sigma / 1.5)
     weights = np.exp(-((np.arange(side)[:, None] - knots) ** 2) / (2 * (sigma / 1.5) ** 2))
     return (weights / np.linalg.norm(weights, axis=1, keepdims=True)).astype(np.float32)

@@ -1,1 +1,1 @@
-"""input/: bringing the data there, reading it, folds, and digit images from files."""
+"""The data in input/: fetching and reading it, cross-validation folds, and image files to classify."""

@@ -1,7 +1,7 @@
 """CSV files in the competition's format, read strictly (every cell is checked) and written exactly.
 
 train.csv is `label,pixel0,...`, test.csv is `pixel0,...`, sample submission, submissions and test labels are `ImageId,Label`.
-Pixels run row by row, channels last. In `label` stands the number of the class, in `Label` its name: for digits the same.
+Pixels are in row-major order, channels last. `label` is the number of the class, `Label` its name; for digits both are equal.
 """
 
 import csv
@@ -23,13 +23,13 @@ def read_train(path: Path, image_shape: tuple[int, int, int], classes: tuple[str
     """Return images uint8 (n, height, width, channels) and labels int64 (n,).
 
     Raises:
-        UserError: anything in the file that is not as it should be, with row and column.
+        UserError: the file is missing, or a header, cell or label is wrong; the message names row and column.
     """
     table = _read_table(path, ["label", *_pixel_columns(image_shape)])
     labels = table[:, 0].astype(np.int64)
     wrong = np.flatnonzero(labels >= len(classes))
     if len(wrong):
-        _fail(path, wrong[0], "label", f"{labels[wrong[0]]} is no label: they go from 0 to {len(classes) - 1}")
+        _fail(path, wrong[0], "label", f"{labels[wrong[0]]} is not a label: labels are 0 to {len(classes) - 1}")
     missing = [name for label, name in enumerate(classes) if label not in labels]
     if missing:
         raise UserError(f"{path}: no row has the label {missing[0]}; each of the {len(classes)} classes must occur")
@@ -45,21 +45,21 @@ def read_labels(path: Path, classes: tuple[str, ...], rows: int) -> np.ndarray:
     """Return the labels of an `ImageId,Label` file with ids 1..rows in order, as class numbers int64 (rows,).
 
     Raises:
-        UserError: another header, number of rows, id or label than that.
+        UserError: the header, the number of rows, an id or a label is wrong.
     """
     numbers = {name: number for number, name in enumerate(classes)}
     header, *lines = _text(path).splitlines()
     if header != LABEL_HEADER:
         raise UserError(f"{path}, line 1: the header must be {LABEL_HEADER}, not {_short(header)}")
     if len(lines) != rows:
-        raise UserError(f"{path}: {len(lines)} rows, but test.csv has {rows}: there must be one for each")
+        raise UserError(f"{path}: {len(lines)} rows, but test.csv has {rows}: there must be one row per image")
     labels = np.empty(rows, dtype=np.int64)
     for row, line in enumerate(lines):
         image_id, comma, name = line.partition(",")
         if not comma or image_id != str(row + 1):
-            _fail(path, row, "ImageId", f"must be {row + 1}, not {_short(image_id)} (ids go from 1 to {rows}, in order)")
+            _fail(path, row, "ImageId", f"must be {row + 1}, not {_short(image_id)} (ids are 1 to {rows}, in order)")
         if name not in numbers:
-            _fail(path, row, "Label", f"{_short(name)} is no class; they are {_listed(classes)}")
+            _fail(path, row, "Label", f"{_short(name)} is not a class; the classes are {_listed(classes)}")
         labels[row] = numbers[name]
     return labels
 
@@ -82,7 +82,7 @@ def write_labels(path: Path, labels: np.ndarray, classes: tuple[str, ...]) -> No
 
 
 def write_test_files(path: Path, names: Sequence[str]) -> None:
-    """Write which image file each row of test.csv is, as `ImageId,file` with ids from 1."""
+    """Write the file name of each image of test.csv, as `ImageId,file` with ids from 1."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([("ImageId", "file"), *enumerate(map(printable, names), start=1)])
     files.write_text(path, text.getvalue())
@@ -101,7 +101,7 @@ def _write_table(path: Path, columns: list[str], table: np.ndarray) -> None:
 
 
 def _read_table(path: Path, columns: list[str]) -> np.ndarray:
-    """Return all cells, uint8 (rows, columns): pandas at its fastest, after a check that nothing but whole numbers is there."""
+    """Return all cells, uint8 (rows, columns), read with pandas after a check that all cells are whole numbers."""
     import pandas as pd
 
     content = _content(path)
@@ -111,7 +111,7 @@ def _read_table(path: Path, columns: list[str]) -> np.ndarray:
         raise UserError(f"{path}: there is a header but no row")
     try:
         if content[end:].translate(None, b"0123456789,\r\n"):
-            raise ValueError("characters that are no digits")
+            raise ValueError("characters other than digits")
         table = pd.read_csv(
             io.BytesIO(content), dtype=np.uint8, na_filter=False, skip_blank_lines=False, quoting=3, encoding="ascii"
         ).to_numpy()
@@ -129,7 +129,7 @@ def _find_fault(path: Path, body: bytes, columns: list[str]) -> None:
         cells = line.split(",")
         for column, cell in zip(columns, cells, strict=False):
             if not re.fullmatch("[0-9]+", cell) or int(cell[:20]) > 255:
-                _fail(path, row, column, f"{_short(cell) if cell else 'nothing'} is no whole number from 0 to 255")
+                _fail(path, row, column, f"{_short(cell) if cell else 'an empty cell'} is not a whole number from 0 to 255")
         if len(cells) != len(columns):
             _fail(
                 path, row, columns[min(len(cells), len(columns) - 1)], f"{len(cells)} cells, but there must be {len(columns)}"
@@ -145,7 +145,7 @@ def _check_header(path: Path, line: bytes, columns: list[str]) -> None:
         raise UserError(f"{path} is a web page (HTML), not a CSV file: download the data itself, signed in to Kaggle")
     for character, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
         if text.count(character) >= len(columns) - 1 > 0:
-            raise UserError(f"{path}, line 1: the cells are separated by {name}, but must be by commas")
+            raise UserError(f"{path}, line 1: the cells are separated by {name} instead of commas")
     if '"' in text:
         raise UserError(f"{path}, line 1: the header is in quotation marks; it must be {_short(','.join(columns))}")
     if len(names) != len(columns):
@@ -179,7 +179,7 @@ def _content(path: Path) -> bytes:
     if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in content[:1000]:
         raise UserError(f"{path} is not plain text (binary, or UTF-16 as Excel saves it)")
     if content.startswith(b"\xef\xbb\xbf"):
-        raise UserError(f"{path} begins with a byte order mark, so another program has saved it")
+        raise UserError(f"{path} begins with a byte order mark, so another program has changed it")
     return content
 
 

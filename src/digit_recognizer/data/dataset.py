@@ -1,4 +1,4 @@
-"""input/ -> Dataset: the images and labels in memory, with where they came from."""
+"""Loading input/ as a Dataset: images, labels and their source."""
 
 import json
 from dataclasses import dataclass
@@ -54,24 +54,24 @@ class FileRecord:
 
 @dataclass(frozen=True)
 class DatasetRecord:
-    """dataset.json: what `input/` holds."""
+    """dataset.json: the content of `input/`."""
 
     source: str
     competition: bool
-    contains_competition_test: bool  # in other data than the competition's
+    contains_competition_test: bool  # although `competition` is False
     classes: tuple[str, ...]
     image_shape: tuple[int, int, int]
     sha256: str  # as `Dataset.sha256`
     files: dict[str, FileRecord]
     time: str  # ISO 8601, UTC
-    notes: tuple[str, ...] = ()  # what was read and left out
+    notes: tuple[str, ...] = ()  # such as files that were ignored
 
 
 def load_dataset(workspace: Workspace) -> Dataset:
-    """Return the data of `input/`: from the cache while size and time of its files are unchanged, else read and checked.
+    """Return the data of `input/`, from the cache if its files have the same size and time, else from the checked CSV files.
 
     Raises:
-        UserError: there is none, or it is not as `make data` left it.
+        UserError: there is no data, or a file has changed since `make data`.
     """
     folder, record = workspace.input, read_record(workspace)
     stamps = _stamps(folder)
@@ -93,10 +93,10 @@ def load_dataset(workspace: Workspace) -> Dataset:
 
 
 def load_test_labels(workspace: Workspace) -> np.ndarray | None:
-    """Return the public labels of the test images, int64 (m,), or None where there are none.
+    """Return the public labels of the test images, int64 (m,), or None if there are none.
 
     Raises:
-        UserError: the file is not as `make data` left it.
+        UserError: the file has changed since `make data`.
     """
     record = read_record(workspace)
     if TEST_LABELS not in record.files:
@@ -132,7 +132,7 @@ def read_record(workspace: Workspace) -> DatasetRecord:
         raise UserError(f"{workspace.input} has no data yet: run `make data` (or `make demo`, which needs no account)")
     record = files.read_record(path, DatasetRecord, MAKE_DATA)
     if missing := set(FILES) - set(record.files):
-        raise DamagedError(f"{path} is damaged (files has no {min(missing)})", MAKE_DATA)
+        raise DamagedError(f"{path} is damaged ({min(missing)} is not among its files)", MAKE_DATA)
     return record
 
 
@@ -140,7 +140,7 @@ def verify_files(workspace: Workspace) -> None:
     """Hash all files of `input/` again and compare with dataset.json.
 
     Raises:
-        UserError: one is missing or has changed.
+        UserError: a file is missing or has changed.
     """
     for name, known in read_record(workspace).files.items():
         if name in ALL_FILES:
@@ -151,15 +151,15 @@ def _verify_file(path: Path, known: FileRecord) -> None:
     try:
         intact = path.stat().st_size == known.bytes and files.sha256_of(path) == known.sha256
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: run `make data`, which brings it back") from None
+        raise UserError(f"{path} is missing: run `make data`, which restores it") from None
     except OSError as error:
         raise UserError(f"{path} can't be read: {error.strerror}") from error
     if not intact:
-        raise UserError(f"{path} has changed since `make data`: run `make data`, which brings it back")
+        raise UserError(f"{path} has changed since `make data`: run `make data`, which restores it")
 
 
 def _stamps(folder: Path) -> np.ndarray:
-    """What tells that a file is unchanged without reading it: size and time of modification."""
+    """Return size and modification time of each file, int64, by which an unchanged file is recognised without reading it."""
     stamps = {}
     for name in (*ALL_FILES, RECORD):
         if (folder / name).exists():
@@ -172,12 +172,12 @@ def _read_cache(folder: Path, stamps: np.ndarray) -> dict[str, np.ndarray] | Non
     try:
         arrays = files.read_npz(folder / _CACHE)
         return arrays if str(arrays["stamps"]) == str(stamps) else None
-    except (UserError, KeyError):  # missing, damaged or of another version: it is made again
+    except (UserError, KeyError):  # missing, damaged or of another version: the cache is written again
         return None
 
 
 def _write_cache(folder: Path, stamps: np.ndarray, arrays: dict[str, np.ndarray]) -> None:
     try:
         files.write_npz(folder / _CACHE, stamps=stamps, **arrays)
-    except OSError:  # a read-only or full disk: reading the CSV files each time works as well
+    except OSError:  # a read-only or full disk: the CSV files are read each time instead
         return

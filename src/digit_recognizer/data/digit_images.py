@@ -1,7 +1,8 @@
-"""Image files and CSVs of pixels -> images as a model takes them, prepared the way MNIST was; and a table of its answers.
+"""Read image files and CSV files of pixels, prepare them as MNIST's images were, and list a model's predictions for them.
 
-MNIST's way (LeCun, Cortes and Burges, http://yann.lecun.com/exdb/mnist/): the digit is scaled, antialiased, until its longest
-side has 20 pixels, then placed in 28x28 with its centre of mass in the middle. `drawing/scripts/prepare.js` does the same.
+MNIST's method (LeCun, Cortes and Burges, http://yann.lecun.com/exdb/mnist/): the digit is scaled with antialiasing so that its
+longest side has 20 pixels, then placed in 28x28 with its centre of mass in the middle. `drawing/scripts/prepare.js` implements
+the same in JavaScript.
 """
 
 from collections.abc import Sequence
@@ -20,17 +21,17 @@ if TYPE_CHECKING:
     import pandas as pd
     from PIL.Image import Image
 
-LARGEST_SIDE = 512  # pixels: larger images are reduced to this first, which also averages noise away
-FAINT, SOLID = 0.25, 0.75  # contrast with the paper up to which a pixel is paper, and from which it is ink through and through
-TIE = 1e-4  # what lies this near to a half is rounded up, so that float errors can't make the drawing page differ
-LEAST_CONTRAST = 16  # grey levels between paper and ink, below which an image is taken for blank
+LARGEST_SIDE = 512  # pixels: larger images are first reduced to this, which also reduces noise
+FAINT, SOLID = 0.25, 0.75  # contrast to the paper: up to FAINT a pixel has no ink, from SOLID on it is all ink
+TIE = 1e-4  # values this near to a half are rounded up, so that float errors don't make the drawing page differ
+LEAST_CONTRAST = 16  # grey levels; an image with less contrast is treated as blank
 
 UNSURE = 0.7  # an image whose highest probability is lower is flagged
-INK = (0.01, 0.45)  # mean brightness, 0..1, outside which no digit lies: the competition's 70,000 have 0.025 to 0.40
+INK = (0.01, 0.45)  # mean brightness, 0..1, of an image that may be a digit: the competition's 70,000 have 0.025 to 0.40
 
 
 class ImageFiles(NamedTuple):
-    """What was read: names, images uint8 (n, height, width, channels), and a line for each file with a problem."""
+    """The images that were read, uint8 (n, height, width, channels), their names, and one line per file with a problem."""
 
     names: list[str]
     images: np.ndarray
@@ -38,7 +39,7 @@ class ImageFiles(NamedTuple):
 
 
 def are_digits(classes: Sequence[str], image_shape: Sequence[int]) -> bool:
-    """Whether data of such classes and (height, width, channels) are MNIST's kind, for which images are to be prepared."""
+    """Return whether these classes and this (height, width, channels) are MNIST's, so that images have to be prepared."""
     return tuple(classes) == DIGITS and tuple(image_shape) == DIGIT_SHAPE
 
 
@@ -49,10 +50,11 @@ def read_images(paths: Sequence[Path], image_shape: tuple[int, int, int], prepar
         paths: files and folders. A row of a CSV is named `file.csv:row`, its first `file.csv:1`, which is ImageId 1. Files that
             have the same name in different folders are named with their folders.
         image_shape: (height, width, channels) that the model takes, square.
-        prepare: bring images to MNIST's form, see `prepare_digit`; else they are only scaled. Rows of a CSV are never prepared.
+        prepare: convert images to MNIST's form, see `prepare_digit`; otherwise only scale them. Rows of a CSV are never
+            prepared.
 
     Raises:
-        UserError: not a single image could be read.
+        UserError: none of the images could be read.
     """
     files, images, problems = [], [], []
     for path in paths:
@@ -68,13 +70,13 @@ def read_images(paths: Sequence[Path], image_shape: tuple[int, int, int], prepar
         more = f" (and {len(problems) - 1} more that can't be read)" if len(problems) > 1 else ""
         raise UserError(f"{problems[0]}{more}" if problems else "no images were named: give files or folders")
     names = [file.name for file in files]
-    if len(set(names)) < len(names):  # two folders' 1.png
+    if len(set(names)) < len(names):  # such as 1.png in two folders
         names = [file.path for file in files]
     return ImageFiles([printable(name) for name in names], np.stack(images), problems)
 
 
 class _File(NamedTuple):
-    name: str  # within the path that the person named
+    name: str  # relative to the path that the user gave
     path: str
 
 
@@ -114,7 +116,7 @@ def _read_folder(folder: Path, image_shape: tuple[int, int, int], prepare: bool)
     if left_out:
         found.problems.append(f"{printable(str(folder))}: left out {listed(left_out)}, which Pillow can't read as images")
     elif not found.files and not found.problems:
-        raise UserError(f"{printable(str(folder))}: holds no images")
+        raise UserError(f"{printable(str(folder))}: contains no images")
     return found
 
 
@@ -132,14 +134,14 @@ def _as_input(image: "Image", image_shape: tuple[int, int, int], prepare: bool) 
 def prepare_digit(grey: np.ndarray, side: int) -> np.ndarray:
     """Return one digit as MNIST has it, light on black, uint8 (side, side), from grey uint8 (height, width) of any size.
 
-    What has MNIST's form already, as the competition's rows have, is returned as it is. An image without ink comes out black.
+    An image in MNIST's form, such as the competition's, is returned unchanged. An image without ink becomes black.
     """
     light = 255 - grey if not _paper_is_dark(grey) else grey
     return light if light.shape == (side, side) and _has_mnist_form(light) else place(_ink(light), side)
 
 
 def _has_mnist_form(light: np.ndarray) -> bool:
-    """Whether a full-contrast digit fills the box and lies in the middle: so do all the competition's rows, also as JPEG."""
+    """Return whether the digit has full contrast, fills the box and is centred, as all competition images, even as JPEG."""
     ink = np.where(light > FAINT * 255, light, 0)
     if light.max() < SOLID * 255 or np.median(_border(ink)) > 0:
         return False
@@ -148,7 +150,7 @@ def _has_mnist_form(light: np.ndarray) -> bool:
 
 
 def _paper_is_dark(grey: np.ndarray) -> bool:
-    """Whether the middle of the border's values lies below the middle between the darkest and the lightest pixel."""
+    """Return whether the border's median is below the mean of the darkest and the lightest pixel."""
     return float(np.median(_border(grey))) < (float(grey.min()) + float(grey.max())) / 2
 
 
@@ -157,10 +159,10 @@ def _border(image: np.ndarray) -> np.ndarray:
 
 
 def _ink(light: np.ndarray) -> np.ndarray:
-    """Return how much ink is on each pixel, 0..1, float64 (height, width), at most LARGEST_SIDE pixels a side.
+    """Return the amount of ink in each pixel, 0..1, float64 (height, width), with sides of at most LARGEST_SIDE pixels.
 
-    Shadows go, as contrast is taken to the paper round about (a grey opening over half the image); noise, stains and
-    dust go, as a patch of ink counts only if it is dark somewhere and has a hundredth of the largest one's area.
+    Contrast is measured against the surrounding paper (a grey opening over half the image), which removes shadows. A patch of
+    ink counts only if it has a dark pixel and a hundredth of the largest patch's area, which removes noise, stains and dust.
     """
     from PIL import Image
     from scipy import ndimage
@@ -171,7 +173,7 @@ def _ink(light: np.ndarray) -> np.ndarray:
         light = np.asarray(image)
     light = light.astype(np.float64)
     margin = max(1, max(light.shape) // 4)
-    around = np.pad(light, margin, mode="reflect", reflect_type="odd")  # so that shadows go on beyond the border
+    around = np.pad(light, margin, mode="reflect", reflect_type="odd")  # extends shadows beyond the border
     paper = ndimage.grey_opening(around, size=2 * margin + 1)[margin:-margin, margin:-margin]
     contrast = light - paper
     contrast -= np.median(_border(contrast))
@@ -227,13 +229,13 @@ def _rounded(value: float) -> int:
 def prediction_table(
     names: Sequence[str], images: np.ndarray, probabilities: np.ndarray, classes: tuple[str, ...]
 ) -> "pd.DataFrame":
-    """Return a row an image: file, digit, probability, runner_up, flag, then the probability of each class under its name.
+    """Return one row per image: file, digit, probability, runner_up, flag, then a column with the probability of each class.
 
-    The flag says "looks unlike any digit" where the model is unsure, or where an image is emptier or fuller than any digit.
-    A network that is sure of a drawing that is no digit is not found out.
+    The flag is "looks unlike any digit" if the model is unsure, or if the image is darker or brighter than any digit.
+    An image of something else for which the model predicts a digit with confidence is not flagged.
 
     Args:
-        images: uint8 (n, height, width, channels) as the model took them.
+        images: uint8 (n, height, width, channels) as given to the model.
         probabilities: float32 (n, len(classes)).
     """
     import pandas as pd

@@ -1,4 +1,4 @@
-"""A table of labels to check -> the training rows to leave out."""
+"""Reading which training rows to leave out from a table of checked labels."""
 
 from pathlib import Path
 
@@ -10,12 +10,12 @@ WRONG = "wrong"  # the mark of a row to leave out
 
 
 def read_dropped_rows(path: Path) -> tuple[int, ...]:
-    """Return the rows of a CSV file with a column `row`: those marked `wrong` where there is a column `mark`, else all.
+    """Return the rows of a CSV file with a column `row`: those marked `wrong` if there is a column `mark`, else all.
 
-    A run's labels.csv and the marked file that its report saves are such files.
+    A run's labels.csv has this form, and so has the file of marks that its report saves.
 
     Raises:
-        UserError: no such file, or not such a table.
+        UserError: the file is missing, has no column `row` of whole numbers, or no row is marked.
     """
     if not path.is_file():
         raise UserError(f"drop_rows={path}: there is no such file; a report writes runs/<run>/labels.csv")

@@ -1,4 +1,4 @@
-"""Dataset -> stratified folds: the same for every pipeline with the same dataset, fold count and seed."""
+"""Stratified folds, the same for all pipelines with the same dataset, number of folds and seed."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from digit_recognizer.errors import UserError, first_line
 
 
 def stratified_folds(labels: np.ndarray, folds: int, seed: int) -> np.ndarray:
-    """Return for each row the fold that it validates, int8 (n,), each class spread evenly (scikit-learn's StratifiedKFold).
+    """Return the validation fold of each row, int8 (n,), with each class spread evenly (scikit-learn's StratifiedKFold).
 
     Raises:
         UserError: a class has fewer rows than there are folds.
@@ -31,22 +31,22 @@ def stratified_folds(labels: np.ndarray, folds: int, seed: int) -> np.ndarray:
 
 
 def copies_across_folds(images: np.ndarray, assigned: np.ndarray) -> np.ndarray:
-    """Return the rows, int64 (k,), of which an exact copy lies in another fold: a model is validated on what it trained on."""
+    """Return the rows, int64 (k,), that have an exact copy in another fold, so that validation uses training images."""
     table = pd.DataFrame({"image": [image.tobytes() for image in images], "fold": assigned})
     return np.flatnonzero(table.groupby("image", sort=False)["fold"].transform("nunique") > 1)
 
 
 def save_folds(path: Path, assigned: np.ndarray) -> None:
-    """Write `row,fold`, a line a training row."""
+    """Write `row,fold`, one line per training row."""
     table = pd.DataFrame({"row": np.arange(len(assigned)), "fold": assigned})
     files.write_text(path, table.to_csv(index=False, lineterminator="\n"))
 
 
 def load_folds(path: Path) -> np.ndarray:
-    """Return for each row its fold, int8 (n,).
+    """Return the fold of each row, int8 (n,).
 
     Raises:
-        UserError: the file is missing or not as `save_folds` wrote it.
+        UserError: the file is missing or damaged.
     """
     try:
         table = pd.read_csv(path)

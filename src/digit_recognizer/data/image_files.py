@@ -1,4 +1,4 @@
-"""Image files of any format that Pillow reads: finding them, opening one as 8 bits, in the order of their numbers."""
+"""Image files of any format that Pillow reads: finding them, in natural order, and reading them with 8 bits per channel."""
 
 import contextlib
 import glob
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 HEIF_SUFFIXES = {".heic", ".heif"}
-NAMED = 3  # files that a message names before it only counts them
+NAMED = 3  # files that a message lists; it only counts the others
 
 
 class NotAnImageError(UserError):
-    """A file that is no image: an error where it was named, left out where it was found in a folder."""
+    """A file that is not an image: an error if the user named it, ignored if it was found in a folder."""
 
 
 class Picture(NamedTuple):
     """An opened image file."""
 
-    image: "Image"  # mode RGB, turned as its EXIF orientation says, without transparency
-    notes: list[str]  # what else the person should know
+    image: "Image"  # mode RGB, rotated by its EXIF orientation, without transparency
+    notes: list[str]  # warnings about the file
 
 
 def natural_key(name: str) -> list[str | int]:
@@ -38,7 +38,7 @@ def natural_key(name: str) -> list[str | int]:
 
 
 def printable(name: str) -> str:
-    """Return a file name as text that any UTF-8 file can hold; bytes that are no UTF-8 become `\\xe4`."""
+    """Return a file name as text that can be written as UTF-8; bytes that are not UTF-8 become `\\xe4`."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
@@ -49,7 +49,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 def expand_paths(text: str) -> list[Path]:
-    """Return the paths that `text` names: a path, several with spaces between or within them, quoted ones, patterns (*.jpg).
+    """Return the paths in `text`: one path or several, separated by spaces, possibly with spaces in them, quotes or wildcards.
 
     Raises:
         UserError: a pattern that matches nothing.
@@ -80,7 +80,7 @@ def _matches(pattern: str) -> list[Path]:
 
 
 def files_below(folder: Path) -> list[Path]:
-    """Return all files in a folder and its folders, in natural order, but hidden ones and those that systems leave."""
+    """Return all files in a folder and its subfolders, in natural order, without hidden files and those of the system."""
     found = [
         Path(parent, name)
         for parent, _, names in os.walk(folder)
@@ -110,7 +110,8 @@ def read_image(path: Path) -> Picture:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
-                frames = getattr(image, "n_frames", 1) if image.format != "MPO" else 1  # a phone's photo with its depth map
+                # The second frame of MPO, a phone's photo, is a depth map.
+                frames = getattr(image, "n_frames", 1) if image.format != "MPO" else 1
                 notes = [f"{name}: only the first of its {frames} frames is read"] if frames > 1 else []
                 return Picture(_as_rgb(ImageOps.exif_transpose(image)), notes)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
@@ -139,11 +140,12 @@ def _unidentified(path: Path) -> UserError:
         return UserError(f"{name} is a HEIC image: install pillow-heif (pip install pillow-heif), or save it as JPEG or PNG")
     if suffix in Image.registered_extensions():
         return UserError(f"{name} can't be read as an image: it is damaged or something else; save it again as PNG")
-    return NotAnImageError(f"{name} is no image that Pillow can read: save it as PNG or JPEG")
+    return NotAnImageError(f"{name} is not an image that Pillow can read: save it as PNG or JPEG")
 
 
 def _as_rgb(image: "Image") -> "Image":
-    """Return the image with 8 bits; a transparent one is laid on its paper's colour, or if it is ink only, on the contrary."""
+    """Return the image as 8-bit RGB. Transparent pixels get the median colour of the opaque ones if these are the majority, so
+    that they are paper; otherwise the opaque pixels are ink, on white if they are dark and on black if they are light."""
     from PIL import Image
 
     if image.mode.startswith(("I", "F")):
@@ -161,7 +163,7 @@ def _as_rgb(image: "Image") -> "Image":
 
 
 def _in_8_bits(grey: np.ndarray) -> np.ndarray:
-    """Return grey values of more than 8 bits as uint8. A camera's 10, 12 or 14 bits in 16 are told by the largest value."""
+    """Return grey values of more than 8 bits as uint8; the largest value shows whether 10, 12, 14 or 16 bits are used."""
     largest = float(grey.max(initial=0))
     if grey.dtype.kind == "f":
         white = 1.0 if largest <= 1 else 255.0 if largest <= 255 else largest

@@ -11,8 +11,8 @@ def build_model(
 ) -> Any:
     """Return the uncompiled `keras.Model` from pixels 0..255 (batch, *image_shape) to float32 probabilities (batch, classes).
 
-    Its first layer scales the pixels, so that a saved model can be used alone. `pixel_mean` and `pixel_sd` (0..255) are those
-    of the training rows.
+    Its first layer scales the pixels, so that a saved model needs no preprocessing. `pixel_mean` and `pixel_sd` (0..255) are
+    those of the training rows.
 
     Raises:
         UserError: the network's output is not (batch, classes).
@@ -25,12 +25,12 @@ def build_model(
     scaled = keras.layers.Rescaling(1 / divisor, -offset / divisor, name="scaling")(inputs)
     outputs = experiment.network(scaled, classes, **experiment.network_options)
     if tuple(outputs.shape) != (None, classes):
-        raise UserError(f"network: its output has the shape {tuple(outputs.shape)}, but the data need (None, {classes})")
+        raise UserError(f"network: its output has the shape {tuple(outputs.shape)}, but must have (None, {classes})")
     return keras.Model(inputs, _in_float32(outputs))
 
 
 def _in_float32(outputs: Any) -> Any:
-    """Return the outputs with their layer computing in float32 under mixed precision too: half precision has three digits."""
+    """Return the outputs, computed in float32 even under mixed precision, because float16 has only three digits."""
     import keras
 
     from digit_recognizer.models.keras_internals import producing_layer

@@ -1,4 +1,4 @@
-"""The only module that uses private members of Keras; tests/test_keras_internals.py tells which version they hold for."""
+"""The only module that uses private members of Keras; tests/test_keras_internals.py states the tested Keras version."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import keras
 
 
 def producing_layer(outputs: Any) -> Any:
-    """Return the layer or operation that a symbolic tensor comes from."""
+    """Return the layer or operation that computes a symbolic tensor."""
     return outputs._keras_history.operation
 
 

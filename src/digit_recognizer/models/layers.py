@@ -1,4 +1,4 @@
-"""Keras layers of this project's own, and what a model becomes without them. Imported only where Keras is."""
+"""Custom Keras layers, and the conversion of a model to Keras's own layers. Imports Keras."""
 
 import math
 from typing import Any
@@ -6,15 +6,15 @@ from typing import Any
 import keras
 from keras import ops
 
-RELU_GAIN = math.sqrt(2 / (1 - 1 / math.pi))  # a ReLU of unit normal values times this has deviation 1
+RELU_GAIN = math.sqrt(2 / (1 - 1 / math.pi))  # ReLU(x) times this has standard deviation 1 for standard normal x
 
 
 @keras.saving.register_keras_serializable("digit_recognizer")
 class StandardizedConv2D(keras.layers.Conv2D):
     """A convolution whose kernel is standardised filter by filter (scaled weight standardisation, Brock et al., 2021).
 
-    It keeps the deviation of what a ReLU before it passes on, so that a network trains without batch normalisation, whose
-    passes over all maps cost a CPU more time than they take arithmetic. Each filter has a gain and a bias to learn.
+    It preserves the standard deviation of the preceding ReLU's output, so that a network trains without batch normalisation,
+    which is slow on a CPU because it is bound by memory. Each filter has a trainable gain and bias.
     """
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -23,25 +23,25 @@ class StandardizedConv2D(keras.layers.Conv2D):
         self.gain = self.add_weight(name="gain", shape=(self.filters,), initializer="ones")
 
     def add_weight(self, *arguments: Any, **options: Any) -> keras.Variable:
-        """Add a variable that stays float32 under mixed precision, since rounding it would spoil the statistics."""
+        """Add a variable that stays float32 under mixed precision, since rounding would make the statistics inaccurate."""
         return super().add_weight(*arguments, **options, autocast=False)
 
     def standardized_kernel(self) -> Any:
-        """Return the kernel that convolves, float32 (height, width, channels, filters)."""
+        """Return the standardised kernel, float32 (height, width, channels, filters)."""
         centred = self.kernel - ops.mean(self.kernel, axis=(0, 1, 2), keepdims=True)
         power = ops.sum(ops.square(centred), axis=(0, 1, 2), keepdims=True)
         return centred * (RELU_GAIN * self.gain * ops.rsqrt(power + 1e-4))
 
     def call(self, inputs: Any) -> Any:
-        """Convolve maps (batch, height, width, channels)."""
+        """Convolve feature maps (batch, height, width, channels)."""
         kernel, bias = (ops.cast(array, inputs.dtype) for array in (self.standardized_kernel(), self.bias))
         return self.activation(ops.conv(inputs, kernel, strides=self.strides, padding=self.padding) + bias)
 
 
 def plain(model: keras.Model) -> keras.Model:
-    """Return an uncompiled model that predicts the same, of Keras's own layers, so that Keras alone can load what is saved.
+    """Return an uncompiled model of Keras's own layers with the same predictions, which Keras can load without this package.
 
-    Layers that Keras has are shared, unless the model has others; `update_plain` takes over weights that have changed since.
+    A model without custom layers is not copied: both models share their layers. `update_plain` copies changed weights.
     """
 
     def copied(layer: keras.layers.Layer) -> keras.layers.Layer:
@@ -57,7 +57,7 @@ def plain(model: keras.Model) -> keras.Model:
 
 
 def update_plain(copy: keras.Model, model: keras.Model) -> None:
-    """Give the model that `plain(model)` returned the present weights of `model`."""
+    """Copy the present weights of `model` to `copy`, the result of `plain(model)`."""
     for layer, copied_layer in zip(model.layers, copy.layers, strict=True):
         weights = layer.get_weights()
         if isinstance(layer, StandardizedConv2D):

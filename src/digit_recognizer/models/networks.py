@@ -1,7 +1,7 @@
 """Network builders: `network(x, classes, **options)` from scaled images to softmax probabilities.
 
-`x` is a Keras tensor (batch, height, width, channels), the result (batch, classes). A pipeline names one of these or brings
-its own.
+`x` is a Keras tensor (batch, height, width, channels), the result (batch, classes). A pipeline uses one of these or
+defines its own.
 """
 
 from typing import Any
@@ -34,7 +34,7 @@ def tutorial_cnn(x: Any, classes: int, *, batch_normalization: bool = False, dee
 
 
 def mlp(x: Any, classes: int, *, hidden: tuple[int, ...] = (256,), dropout: float = 0.0) -> Any:
-    """Dense ReLU layers, all weights drawn from a normal distribution of deviation 0.05."""
+    """Dense ReLU layers, all weights drawn from a normal distribution with standard deviation 0.05."""
     from keras import initializers, layers
 
     x = layers.Flatten()(x)
@@ -110,7 +110,7 @@ def deotte_cnn(x: Any, classes: int) -> Any:
 
 
 def all_convolutional(x: Any, classes: int, *, kernel: int, widths: tuple[int, ...]) -> Any:
-    """Unpadded convolutions that shrink the map step by step, without pooling or stride (An et al., arXiv 2008.10400)."""
+    """Unpadded convolutions that each shrink the feature map, without pooling or strides (An et al., arXiv 2008.10400)."""
     from keras import layers
 
     for filters in widths:
@@ -130,10 +130,10 @@ def strided_cnn(
     extra_layers: int = 0,
     dropout: float = 0.1,
 ) -> Any:
-    """Stages of 3x3 convolutions, each after the first begun by a strided one, then the mean over the map.
+    """Stages of 3x3 convolutions, each but the first starting with a strided one, then global average pooling.
 
-    `border` pixels at each side are left out, which spares the time for what is nearly always empty. `normalize="maps"` is
-    batch normalisation, `"weights"` standardises the kernels instead, which spares passes over the maps.
+    `border` pixels are cropped from each side, since they are nearly always empty. `normalize="maps"` is batch normalisation;
+    `"weights"` standardises the kernels instead, which is faster on a CPU.
     `width` scales the numbers of filters in `stages`; `extra_layers` more convolutions end each stage.
     """
     from keras import layers

@@ -21,7 +21,7 @@ def load_model(path: Path) -> Any:
     """Return a trained model, loaded in Keras's safe mode.
 
     Raises:
-        UserError: it can't be loaded.
+        UserError: the file is missing or damaged.
     """
     import keras
 

@@ -252,7 +252,7 @@ def _unpack(folder: Path, result: SessionResult) -> None:
     """Check and unpack the archive; only files of runs are taken."""
     archive = folder / ARCHIVE
     if not archive.exists() or files.sha256_of(archive) != result.sha256:
-        raise UserError(f"the notebook's output {ARCHIVE} is cut or damaged: run the same command again to download it again")
+        raise UserError(f"the notebook's output {ARCHIVE} is incomplete or damaged: run the same command to download it again")
     with zipfile.ZipFile(archive) as opened:
         for entry in opened.infolist():
             if re.fullmatch(r"runs/[^/]+(/[^/]+)*", entry.filename) and not {"..", "."} & set(entry.filename.split("/")):

@@ -1,9 +1,9 @@
 """The states of a study's trials: which count, which are resumed. No trial is lost, and none counts twice.
 
-- A trial that is interrupted (Ctrl-C, deadline, full disk) is set to WAITING with its parameters. Whoever takes it resumes its
-  training.
-- So is a trial whose process was killed: in a journal at the next command, on a server when its heartbeats are missing,
-  then as a copy with a new number (Optuna's RetryHeartbeatStaleTrialCallback).
+- A trial that is interrupted (Ctrl-C, deadline, full disk) is set to WAITING with its parameters. The process that starts it
+  next resumes its training.
+- A trial whose process was killed is requeued too: in a journal when the next command starts, on a server when its
+  heartbeats are missing, as a copy with a new number (Optuna's RetryHeartbeatStaleTrialCallback).
 - A trial that failed by itself has a reason and is not repeated.
 
 The rules use the trials alone, so they hold for several machines too.

@@ -1,4 +1,4 @@
-"""Bringing data to `input/`: from Kaggle, a file, a folder, or a data set that a library holds."""
+"""Sources of the data in `input/`: Kaggle, a file, a folder, or a dataset of scikit-learn or Keras."""
 
 from digit_recognizer.data.sources.arrays import ImageArrays
 from digit_recognizer.data.sources.fetching import FetchReport, fetch, place

@@ -1,4 +1,4 @@
-"""Kaggle's zip, as the client or a browser downloads it -> its three CSV files."""
+"""Unpacking the three CSV files from Kaggle's zip."""
 
 import shutil
 import zipfile
@@ -17,7 +17,7 @@ def extract(path: Path, folder: Path) -> None:
     """Unpack train.csv, test.csv and sample_submission.csv from the zip at `path` into `folder`; nothing else is unpacked.
 
     Raises:
-        UserError: it is no zip, cut, damaged, encrypted, or doesn't hold just these files at a sane size.
+        UserError: the file is not an intact, unencrypted zip, or one of the three files in it is missing or too large.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -27,7 +27,7 @@ def extract(path: Path, folder: Path) -> None:
     except zipfile.BadZipFile as error:
         raise UserError(f"{path} is {_nature(path)}: {_AGAIN}") from error
     except (zlib.error, EOFError, NotImplementedError) as error:
-        raise UserError(f"{path} is cut or damaged ({first_line(error)}): {_AGAIN}") from error
+        raise UserError(f"{path} is incomplete or damaged ({first_line(error)}): {_AGAIN}") from error
 
 
 def _member(archive: zipfile.ZipFile, path: Path, name: str) -> zipfile.ZipInfo:
@@ -53,4 +53,4 @@ def _nature(path: Path) -> str:
         return "empty"
     if start.startswith((b"<!doctype", b"<html", b"<?xml")):
         return "a web page (HTML), not a zip"
-    return "a zip that is cut or damaged" if start.startswith(b"pk") else "not a zip, nor anything else that SOURCE can be"
+    return "an incomplete or damaged zip" if start.startswith(b"pk") else "not a zip or any other kind of SOURCE"

@@ -1,4 +1,4 @@
-"""Images that come as arrays: checked, and written in the competition's format; the .npz and IDX files that hold such."""
+"""Arrays of images, from .npz or IDX files among others: checking them and writing them in the competition's format."""
 
 import gzip
 import struct
@@ -18,44 +18,44 @@ _LIMIT = 4 << 30  # bytes of an array
 
 @dataclass(frozen=True)
 class ImageArrays:
-    """Images uint8 (n, side, side, channels), class numbers (n,); the same for test, whose labels may be unknown."""
+    """Images uint8 (n, side, side, channels), class numbers (n,); the same for the test set, whose labels may be unknown."""
 
     images: np.ndarray
     labels: np.ndarray
     test_images: np.ndarray
     test_labels: np.ndarray | None
     classes: tuple[str, ...]
-    test_files: list[str] | None = None  # the image file of each test image, where they come from files
-    notes: list[str] = field(default_factory=list)  # what the person should know of the reading
+    test_files: list[str] | None = None  # the file of each test image, if they were read from image files
+    notes: list[str] = field(default_factory=list)  # such as files that were ignored
 
     def check(self, source: str) -> None:
-        """Raise UserError unless shapes, types and labels are what the pipelines can take."""
+        """Raise UserError if a shape, dtype or label is not supported."""
         for name, images in (("training", self.images), ("test", self.test_images)):
             if images.dtype != np.uint8:
                 raise UserError(f"{source}: the {name} images are {images.dtype}, but must be uint8 (0..255)")
             if images.ndim != 4 or images.shape[1] != images.shape[2] or images.shape[1] < 16 or images.shape[3] not in (1, 3):
                 shape = "x".join(map(str, images.shape[1:]))
                 raise UserError(
-                    f"{source}: the {name} images are {shape}, but must be square, from 16x16 on, with 1 or 3 channels"
+                    f"{source}: the {name} images are {shape}, but must be square, at least 16x16, with 1 or 3 channels"
                 )
             if not len(images):
                 raise UserError(f"{source}: there are no {name} images")
         if self.images.shape[1:] != self.test_images.shape[1:]:
             raise UserError(f"{source}: training and test images have different shapes")
         if not 2 <= len(self.classes) <= 100:
-            raise UserError(f"{source}: {len(self.classes)} classes, but there must be from 2 to 100")
+            raise UserError(f"{source}: {len(self.classes)} classes, but there must be 2 to 100")
         self._check_labels(source, "training", self.labels, len(self.images))
         if self.test_labels is not None:
             self._check_labels(source, "test", self.test_labels, len(self.test_images))
 
     def _check_labels(self, source: str, name: str, labels: np.ndarray, rows: int) -> None:
         if labels.shape != (rows,) or not np.issubdtype(labels.dtype, np.integer):
-            raise UserError(f"{source}: {rows} {name} images need as many whole numbers as labels, not {labels.shape}")
+            raise UserError(f"{source}: {rows} {name} images need as many whole-number labels, not {labels.shape}")
         if labels.min() < 0 or labels.max() >= len(self.classes):
             raise UserError(f"{source}: the {name} labels must go from 0 to {len(self.classes) - 1}")
 
     def write(self, folder: Path) -> None:
-        """Write train.csv, test.csv, sample_submission.csv and, where they are known, test_labels.csv and test_files.csv."""
+        """Write train.csv, test.csv, sample_submission.csv and, if known, test_labels.csv and test_files.csv."""
         train, test, sample = (folder / name for name in dataset.FILES)
         csv_format.write_train(train, self.images, self.labels)
         csv_format.write_test(test, self.test_images)
@@ -67,7 +67,7 @@ class ImageArrays:
 
 
 def from_parts(parts: dict[str, np.ndarray], source: str) -> ImageArrays:
-    """Return images (n, h, w) or (n, h, w, c) and whole-number labels as ImageArrays; the classes are the labels' numbers."""
+    """Return images (n, h, w) or (n, h, w, c) and whole-number labels as ImageArrays; a class is named by its number."""
     labels = parts["labels"]
     if not labels.size or not np.issubdtype(labels.dtype, np.integer):
         raise UserError(f"{source}: the labels must be whole numbers, and there must be some")
@@ -85,7 +85,7 @@ def _with_channel(images: np.ndarray) -> np.ndarray:
 
 
 def load_npz(path: Path) -> ImageArrays:
-    """Read an .npz as Keras keeps it: x_train, y_train, x_test and perhaps y_test."""
+    """Read an .npz in Keras's format: x_train, y_train, x_test and perhaps y_test."""
     archive = files.read_npz(path)
     names = {"images": "x_train", "labels": "y_train", "test_images": "x_test", "test_labels": "y_test"}
     missing = [name for name in list(names.values())[:3] if name not in archive]
@@ -123,15 +123,15 @@ def _read_idx(path: Path, dimensions: int) -> np.ndarray:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             magic, *shape = struct.unpack(f">{1 + dimensions}I", file.read(4 + 4 * dimensions))
             if magic != 0x0800 + dimensions:
-                raise UserError(f"{path} is no IDX file of {dimensions} dimensions and unsigned bytes")
+                raise UserError(f"{path} is not an IDX file of unsigned bytes with {dimensions} dimensions")
             size = int(np.prod(shape, dtype=object))
             if size > _LIMIT:
-                raise UserError(f"{path} states {size:,} bytes: too many to be true")
+                raise UserError(f"{path} is damaged: its header states {size:,} bytes")
             content = file.read(size + 1)
     except (struct.error, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"{path} is cut or damaged ({first_line(error)})") from error
+        raise UserError(f"{path} is incomplete or damaged ({first_line(error)})") from error
     if len(content) != size:
         raise UserError(
-            f"{path} is cut or damaged: it states {size:,} bytes but holds {'more' if len(content) > size else 'less'}"
+            f"{path} is damaged: its header states {size:,} bytes but it has {'more' if len(content) > size else 'less'}"
         )
     return np.frombuffer(content, dtype=np.uint8).reshape(shape)

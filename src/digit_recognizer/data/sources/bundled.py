@@ -1,4 +1,4 @@
-"""The digits that come with scikit-learn, in MNIST's style: data for the demo and the tests, offline."""
+"""scikit-learn's digits in MNIST's form, for the demo and the tests; needs no network."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ TEST_ROWS = 360
 
 
 def load() -> ImageArrays:
-    """Return scikit-learn's `load_digits` (1,797 of 8x8), split 1,437/360, stratified, seed 0, in 28x28 as MNIST is."""
+    """Return scikit-learn's `load_digits` (1,797 of 8x8), split 1,437/360, stratified, seed 0, scaled to 28x28 as MNIST."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 

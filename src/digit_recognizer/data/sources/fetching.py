@@ -1,4 +1,4 @@
-"""`make data`: any source -> the files of `input/`, complete and checked, or left as they were."""
+"""`make data`: fetch and check the data of any source; if that fails, `input/` is unchanged."""
 
 import hashlib
 import os
@@ -19,10 +19,10 @@ from digit_recognizer.data.sources.arrays import ImageArrays
 from digit_recognizer.errors import UserError
 from digit_recognizer.workspace import Workspace
 
-_INCOMING = ".incoming"  # a complete set of files on its way to `input/`
-_CSV_LIMIT = 4 << 30  # bytes of a file that is copied
+_INCOMING = ".incoming"  # a complete set of files that is not yet moved to `input/`
+_CSV_LIMIT = 4 << 30  # bytes; a larger CSV file is refused
 
-# SHA-256 (first 16 digits) of some images of the competition's test set: whatever contains one is made of MNIST.
+# SHA-256 (first 16 digits) of some images of the competition's test set: data that contains one was made from MNIST.
 _TEST_IMAGES = {"13bdd4c594399df2", "8d1d1ae9a7a73ad0", "1372c46d861aea4f", "44cdc8bc67a9fff7", "9368bf29ab5e8238"}
 
 Say = Callable[[str], None]
@@ -31,19 +31,19 @@ Reader = Callable[[Path], ImageArrays | None]  # fills a folder with the competi
 
 @dataclass(frozen=True)
 class FetchReport:
-    """What lies in `input/`, and whether it was fetched now or was there already."""
+    """The data in `input/`, and whether it was fetched now or was there before."""
 
     fetched: bool
     record: DatasetRecord
 
     @property
     def summary(self) -> str:
-        """One line for the person."""
+        """Number and shape of the images, classes and source, in one line."""
         record = self.record
         rows = {name: item.rows for name, item in record.files.items()}
         height, width, channels = record.image_shape
         return (
-            f"{'Fetched' if self.fetched else 'There already, intact'}: "
+            f"{'Fetched' if self.fetched else 'Already there, intact'}: "
             f"{rows['train.csv']:,} training and {rows['test.csv']:,} test "
             f"images, {height}x{width}x{channels}, {len(record.classes)} classes, from {record.source}"
             f"{' (the competition)' if record.competition else ''}"
@@ -51,28 +51,29 @@ class FetchReport:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was read and left out, a line each."""
+        """One line about each special case, such as files that were ignored."""
         return self.record.notes if self.fetched else ()
 
     @property
     def warning(self) -> str | None:
-        """What the person should know about this data."""
+        """Why predictions of models trained on this data can't be submitted; None if they can."""
         if self.record.contains_competition_test:
-            return "this data contains images of the competition's test set: what is trained on it can't be submitted"
+            return "this data contains the competition's test images, so predictions of models trained on it can't be submitted"
         if not self.record.competition and dataset.TEST_LABELS not in self.record.files:
-            return "these are not the competition's files, whatever their names: what is trained on them can't be submitted"
+            return "these are not the competition's files, so predictions of models trained on them can't be submitted"
         return None
 
 
 def fetch(source: str | None, workspace: Workspace, *, force: bool = False, on_progress: Say | None = None) -> FetchReport:
-    """Bring the data of `source` to `input/`, unless it is there and intact.
+    """Write the data of `source` to `input/`, unless it is there and intact.
 
     `source` is kaggle, bundled, mnist, fashion_mnist or a path: a zip or folder with the competition's CSV files, an .npz with
-    x_train, y_train and x_test, IDX files, or images in train/<class>/ (and test/). None means what is there, else kaggle.
+    x_train, y_train and x_test, IDX files, or images in train/<class>/ (and test/). None means the source
+    of the present data, else kaggle.
 
     Raises:
-        UserError: the source can't be had or is faulty, or `input/` holds other data and `force` is not set; `input/` is then
-            as it was.
+        UserError: the source is missing or wrong, or `input/` has data of another source and `force` is not set; `input/`
+            is then unchanged.
     """
     say = on_progress or (lambda text: None)
     with _changing(workspace.input):
@@ -89,7 +90,7 @@ def place(images: ImageArrays, source: str, workspace: Workspace) -> FetchReport
     """Write `images` to `input/` as the data of `source`, unless that is there and intact.
 
     Raises:
-        UserError: `input/` holds other data, or can't be written; it is then as it was.
+        UserError: `input/` has data of another source, or can't be written; it is then unchanged.
     """
     with _changing(workspace.input):
         record = _record_or_none(workspace)
@@ -102,7 +103,7 @@ def place(images: ImageArrays, source: str, workspace: Workspace) -> FetchReport
 
 @contextmanager
 def _changing(folder: Path) -> Iterator[None]:
-    """Hold `input/` for this process alone and finish an installation that was cut short."""
+    """Lock `input/` for this process and finish an interrupted installation."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder):
@@ -114,7 +115,7 @@ def _changing(folder: Path) -> Iterator[None]:
 
 
 def _replace(folder: Path, source: str, read: Reader, say: Say) -> DatasetRecord:
-    """Replace the files of `input/` by those that `read` gives, all at once; return their record."""
+    """Replace the files of `input/` with those of `read`, all or none; return their record."""
     _discard_cut_attempts(folder)
     with tempfile.TemporaryDirectory(prefix=".fetching-", dir=folder, ignore_cleanup_errors=True) as staging:
         record = _stage(source, read, Path(staging) / "files", say)
@@ -125,10 +126,10 @@ def _replace(folder: Path, source: str, read: Reader, say: Say) -> DatasetRecord
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Hold the folder for this process alone; the kernel lets go of it when the process ends, however that ends."""
+    """Lock the folder for this process; the kernel releases the lock when the process ends."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        files.lock(descriptor, lambda: f"another `make data` is at work in {folder}: wait for it")
+        files.lock(descriptor, lambda: f"another `make data` is running in {folder}: wait until it ends")
         yield
     finally:
         os.close(descriptor)
@@ -147,13 +148,13 @@ def _refuse_other_data(source: str, record: DatasetRecord | None, folder: Path) 
         there = [name for name in dataset.FILES if (folder / name).exists()]
         if there and source != str(folder.resolve()):
             raise UserError(
-                f"{folder} holds {there[0]} from elsewhere: `make data` alone checks and takes what is there, "
+                f"{folder} holds {there[0]} from elsewhere: `make data` checks and uses it, "
                 f"and `make data SOURCE={source} FORCE=1` replaces it"
             )
     elif source != record.source and not (source == "kaggle" and record.competition):
         raise UserError(
             f"{folder} holds data from {record.source}: `make data SOURCE={source} FORCE=1` replaces it "
-            "(runs that were trained on it stay, but can't be continued)"
+            "(runs trained on it are kept, but can't be resumed)"
         )
 
 
@@ -178,9 +179,9 @@ def _reader(source: str, say: Say) -> Reader:
 
 
 def _stage(source: str, read_source: Reader, staging: Path, say: Say) -> DatasetRecord:
-    """Bring all files of `source` to the folder `staging`, check them and return their record, which lies there too."""
+    """Write all files of `source` and their record to the folder `staging`, check them, and return the record."""
     staging.mkdir()
-    say(f"taking the data from {source}")
+    say(f"reading the data from {source}")
     found = read_source(staging)
     classes, image_shape = dataset.DIGITS, dataset.DIGIT_SHAPE
     if found is not None:
@@ -190,8 +191,8 @@ def _stage(source: str, read_source: Reader, staging: Path, say: Say) -> Dataset
     say("checking every cell")
     try:
         read = dataset.read_arrays(staging, classes, image_shape)
-    except UserError as error:  # the person knows the source, not the folder on the way
-        raise UserError(f"{str(error).replace(f'{staging}/', f'{source}: ')}; mend it or download it again") from error
+    except UserError as error:  # name the source, not the temporary folder
+        raise UserError(f"{str(error).replace(f'{staging}/', f'{source}: ')}; correct it or download it again") from error
     notes = (*_location_note(source), *(found.notes if found else []))
     record = _describe(staging, read, classes, source, notes)
     files.write_record(staging / dataset.RECORD, record)
@@ -201,7 +202,7 @@ def _stage(source: str, read_source: Reader, staging: Path, say: Say) -> Dataset
 def _describe(
     folder: Path, read: dict[str, Any], classes: tuple[str, ...], source: str, notes: tuple[str, ...]
 ) -> DatasetRecord:
-    """Return the content of dataset.json for the files of a folder and what `dataset.read_arrays` read from them."""
+    """Return the record for the files of a folder and the arrays that `dataset.read_arrays` read from them."""
     competition = str(read["sha256"]) == dataset.COMPETITION_SHA256
     return DatasetRecord(
         source=source,
@@ -230,7 +231,7 @@ def _contains_competition_test(read: dict[str, Any]) -> bool:
 
 
 def _install(folder: Path) -> None:
-    """Move the complete set of files in; when this was cut short, the next call finishes it."""
+    """Move the complete set of files into `folder`; if this is interrupted, the next call finishes it."""
     incoming = folder / _INCOMING
     if (incoming / dataset.RECORD).exists():
         for name in dataset.ALL_FILES:
@@ -255,7 +256,7 @@ def _from_kaggle(staging: Path, say: Say) -> None:
         archive = kaggle_client.download(Path(download), say)
         try:
             archives.extract(archive, staging)
-        except UserError as error:  # the file is gone when the person reads this
+        except UserError as error:  # name the download, since its temporary file is deleted
             raise UserError(str(error).replace(str(archive), "kaggle: the download")) from error
 
 
@@ -293,7 +294,7 @@ def _from_folder(folder: Path, staging: Path) -> ImageArrays | None:
 
 
 def _located(path: Path) -> Path:
-    """Return where the data of a path lies: the competition's files may be in folders below it, as in /kaggle/input."""
+    """Return the folder or file of the data below a path: /kaggle/input has the competition's files in a subfolder."""
     if (
         not path.is_dir()
         or (path / "train").is_dir()
@@ -310,22 +311,22 @@ def _location_note(source: str) -> list[str]:
 
 
 def _competition_files_below(folder: Path) -> Path | None:
-    """Return the only folder or zip below `folder`, at any depth, that holds the competition's files, or None.
+    """Return the only folder or zip below `folder`, at any depth, with the competition's files, or None.
 
     Raises:
-        UserError: there are several.
+        UserError: there are several such folders or zips.
     """
     found = [Path(parent) for parent, _, names in os.walk(folder) if set(dataset.FILES) <= set(names)]
     found = found or [Path(parent, archives.NAME) for parent, _, names in os.walk(folder) if archives.NAME in names]
     if len(found) > 1:
-        raise UserError(f"{folder} holds the competition's files twice: choose SOURCE={found[0]} or SOURCE={found[1]}")
+        raise UserError(f"{folder} has the competition's files twice: choose SOURCE={found[0]} or SOURCE={found[1]}")
     return found[0] if found else None
 
 
 def _copy(folder: Path, staging: Path) -> None:
     for name in dataset.FILES:
         if not (folder / name).is_file():
-            raise UserError(f"{folder} has no {name}: the source needs {', '.join(dataset.FILES)}")
+            raise UserError(f"{folder} has no {name}: a source folder needs {', '.join(dataset.FILES)}")
         if (folder / name).stat().st_size > _CSV_LIMIT:
             raise UserError(f"{folder / name} is larger than {_CSV_LIMIT >> 30} GB: this is not the competition's file")
         shutil.copyfile(folder / name, staging / name)

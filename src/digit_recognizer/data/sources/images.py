@@ -1,4 +1,4 @@
-"""A tree of image files, `train/<class>/` with or without `test/` -> ImageArrays."""
+"""Reading a folder of image files, `train/<class>/` with or without `test/`."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from digit_recognizer.errors import UserError
 
 
 class _Images(NamedTuple):
-    """Images of some folders, one after another."""
+    """Images of one or more folders."""
 
     images: list[np.ndarray]  # uint8 (height, width, 3)
     files: list[Path]
@@ -20,13 +20,13 @@ class _Images(NamedTuple):
 
 
 def load(folder: Path) -> ImageArrays:
-    """Read all images of the tree, whatever Pillow reads; they get 3 channels if any of them has colour, else 1.
+    """Read all images of the folder in any format that Pillow reads, with 3 channels if any of them has colour, else 1.
 
-    `test/` may have a folder for each class, then the labels are known, or hold the images itself. Without `test/` a fifth of
-    the training images is held back, stratified, seed 0. Classes and files are in natural order: img_2 before img_10.
+    `test/` may have a folder for each class, so that labels are known, or contain the images directly. Without `test/` a
+    fifth of the training images is held back, stratified, seed 0. Classes and files are in natural order: img_2 before img_10.
 
     Raises:
-        UserError: an image is damaged or of another size than the others; a class has no images.
+        UserError: an image is damaged, two images differ in size, or a class has no images.
     """
     classes = sorted(_folders(folder / "train"), key=natural_key)
     _check_classes(folder / "train", classes)
@@ -51,21 +51,21 @@ def load(folder: Path) -> ImageArrays:
 
 def _check_classes(folder: Path, classes: list[str]) -> None:
     if len(classes) < 2:
-        raise UserError(f"{folder}: need a folder of images for each class, and at least two")
+        raise UserError(f"{folder}: there must be a folder of images for each class, at least two")
     bad = [name for name in classes if any(character in name for character in ",\r\n")]
     if bad:
         raise UserError(f"{folder / bad[0]}: the name of a class can't have a comma or a line break")
 
 
 def _hold_back(folder: Path, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows to train on and the fifth that is held back as the test set, int64."""
+    """Return the rows of the training set and of the test set (a fifth), int64."""
     from sklearn.model_selection import train_test_split
 
     try:
         kept, held_back = train_test_split(np.arange(len(labels)), test_size=0.2, stratify=labels, random_state=0)
     except ValueError as error:
         raise UserError(
-            f"{folder}: too few images to hold a fifth of them back for the test: add a test folder, or images "
+            f"{folder}: too few images to split off a fifth as the test set: add a test folder, or images "
             f"(the smallest class has {np.bincount(labels).min()})"
         ) from error
     return kept, held_back
@@ -90,10 +90,10 @@ def _labelled(folder: Path, names: list[str], classes: list[str]) -> _Images:
 
 
 def _read(folder: Path, label: int) -> _Images:
-    """Read the images of a folder, not of those in it.
+    """Read the images of a folder without its subfolders.
 
     Raises:
-        UserError: an image is damaged, or there is none.
+        UserError: an image is damaged, or the folder has none.
     """
     found = _Images([], [], [], [])
     files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
@@ -106,12 +106,12 @@ def _read(folder: Path, label: int) -> _Images:
         found.files.append(path)
         found.labels.append(label)
     if not found.images:
-        raise UserError(f"{printable(str(folder))}: holds no images")
+        raise UserError(f"{printable(str(folder))}: contains no images")
     return found
 
 
 def _folders(folder: Path) -> list[str]:
-    """Return the names of its folders, without those that systems and notebooks leave (.ipynb_checkpoints, __MACOSX)."""
+    """Return the names of the subfolders, without those of operating systems and notebooks (.ipynb_checkpoints, __MACOSX)."""
     return [entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith((".", "__"))]
 
 

@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST as Keras downloads them."""
+"""MNIST and Fashion-MNIST, downloaded by Keras."""
 
 import contextlib
 import io
@@ -12,11 +12,11 @@ from digit_recognizer.data.sources.arrays import ImageArrays, from_parts
 from digit_recognizer.errors import UserError, first_line
 
 _CLOTHES = ("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
-_TIMEOUT = 30.0  # seconds without a byte
+_TIMEOUT = 30.0  # seconds without data
 
 
 def load(name: Literal["mnist", "fashion_mnist"]) -> ImageArrays:
-    """Return 60,000 training and 10,000 test images, 28x28x1, with labels; Keras keeps the download and checks its hash.
+    """Return 60,000 training and 10,000 test images, 28x28x1, with labels; Keras caches the download and checks its hash.
 
     Raises:
         UserError: the download failed.
