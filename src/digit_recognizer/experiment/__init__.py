@@ -1,4 +1,4 @@
-"""An experiment: every setting of a pipeline, and the loading of pipelines."""
+"""The settings of an experiment, changes to them, and the loading of pipelines."""
 
 from digit_recognizer.experiment.changes import differences, merged, override, parse_settings, settings_json
 from digit_recognizer.experiment.pipelines import Pipeline, available, load, summary_of

@@ -16,7 +16,7 @@ def override(experiment: Experiment, changes: Mapping[str, Any]) -> Experiment:
     """Return the experiment with fields replaced; a nested field has a dotted name: `{"augmentation.rotation": 15}`.
 
     Raises:
-        UserError: there is no such setting, or the value is impossible.
+        UserError: there is no setting of that name, or the value is invalid.
     """
     nested: dict[str, Any] = {}
     for name, value in changes.items():
@@ -31,7 +31,7 @@ def override(experiment: Experiment, changes: Mapping[str, Any]) -> Experiment:
 
 
 def merged(first: Mapping[str, Any], then: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the changes with which one `override` gives the same as one with `first` and another with `then`."""
+    """Return changes that in one `override` have the effect of `first` followed by `then`."""
     changes = dict(first)
     for name, value in then.items():
         outer, _, inner = name.partition(".")
@@ -90,11 +90,11 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str =
 
 
 class _Group(dict):
-    """Changes to the fields of a nested dataclass; a plain dict is a value."""
+    """Changes to the fields of a nested dataclass, as opposed to a plain dict, which is the value of a setting."""
 
 
 def _replace(part: Any, changes: dict[str, Any], prefix: str) -> Any:
-    """Return `part` with all changes made at once, because some are only possible together."""
+    """Return `part` with all changes made at once, because some are only valid together."""
     if isinstance(part, Mapping):
         return {**part, **changes}
     if not dataclasses.is_dataclass(part):
@@ -116,7 +116,7 @@ def _replace(part: Any, changes: dict[str, Any], prefix: str) -> Any:
 
 
 def _similar(name: str, part: Any) -> str | None:
-    """Return the dotted name of the field that `name` is probably meant to be; None if no name is similar."""
+    """Return the dotted name of the field that is most similar to `name`, or None."""
     dotted = {item.name: item.name for item in dataclasses.fields(part)}
     for outer in list(dotted):
         inner = getattr(part, outer)

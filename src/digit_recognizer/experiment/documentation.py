@@ -1,4 +1,4 @@
-"""The settings of an experiment as a list for people: type, default, value and meaning, read from the dataclasses' source."""
+"""The list of all settings of an experiment with type, default, value and meaning, read from the dataclasses' source."""
 
 import ast
 import dataclasses
@@ -42,7 +42,7 @@ def _described(kind: type, values: Mapping[str, Any], prefix: str) -> Iterator[S
 
 @functools.cache
 def comments(kind: type) -> Mapping[str, str]:
-    """Return the comment of each field of a dataclass: that behind it, else the one in the lines above."""
+    """Return the comment of each field of a dataclass: the one at the end of its line, else the one in the lines above."""
     lines, _ = inspect.getsourcelines(kind)
     body = ast.parse(inspect.cleandoc("".join(lines))).body[0].body
     found = {}

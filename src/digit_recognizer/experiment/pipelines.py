@@ -31,7 +31,7 @@ class Pipeline:
     sha256: str  # of the file
     description: str  # the file's docstring
     experiment: Experiment
-    changes: Mapping[str, Any] = field(default_factory=dict)  # what `experiment` overrides of the file's settings
+    changes: Mapping[str, Any] = field(default_factory=dict)  # the settings of the file that `experiment` overrides
     suggest: Callable[[Any], dict[str, Any]] | None = None
     # Length of training as a multiple of the experiment's own -> (out-of-fold accuracy measured with it, number of images).
     curve: Mapping[float, tuple[float, int]] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class Pipeline:
         """Return the pipeline with more settings changed.
 
         Raises:
-            UserError: there is no such setting, or the value is impossible.
+            UserError: there is no setting of that name, or the value is invalid.
         """
         experiment, together = override(self.experiment, changes), merged(self.changes, changes)
         return dataclasses.replace(self, experiment=experiment, changes=together)
@@ -65,15 +65,15 @@ def load(reference: str, workspace: Workspace | None = None, changes: Mapping[st
     """Load a pipeline by its name or the path of its Python file, with some settings changed.
 
     Raises:
-        UserError: there is no pipeline of that name (the message lists all names), the file is no pipeline, or a setting is
-            impossible.
+        UserError: there is no pipeline of that name (the message lists all names), the file is not a pipeline, or a setting
+            is invalid.
     """
     workspace = workspace or Workspace.default()
     file = _find(reference, workspace)
     module = _import(file)
     experiment = getattr(module, "EXPERIMENT", None)
     if not isinstance(experiment, Experiment):
-        raise UserError(f"{file} is no pipeline: it must define EXPERIMENT = Experiment(...), as pipelines/smoke.py does")
+        raise UserError(f"{file} is not a pipeline: it must define EXPERIMENT = Experiment(...), as pipelines/smoke.py does")
     return Pipeline(
         name=file.stem,
         file=file,
@@ -128,7 +128,7 @@ def _import(file: Path) -> types.ModuleType:
 
 
 def _import_keras_quietly(file: Path) -> None:
-    """Import Keras without its backend's messages, if the file imports it or TensorFlow when it is loaded."""
+    """Import Keras without its backend's messages, if the pipeline file imports Keras or TensorFlow."""
     if re.search(r"^(import|from) (keras|tensorflow)\b", file.read_text(encoding="utf-8"), re.M):
         with contextlib.suppress(ImportError), backend.without_messages():
             import keras  # noqa: F401

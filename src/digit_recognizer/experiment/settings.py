@@ -1,6 +1,6 @@
-"""Every setting of a pipeline: frozen dataclasses that refuse impossible values.
+"""Every setting of a pipeline: frozen dataclasses that reject invalid values.
 
-The comment behind or above each field is what `digit-recognizer settings` shows for it.
+`digit-recognizer settings` shows the comment at the end of a field's line or above it.
 """
 
 from collections.abc import Callable, Mapping
@@ -43,7 +43,7 @@ class Augmentation:
 
     @property
     def active(self) -> bool:
-        """Whether it changes images at all."""
+        """Whether any augmentation is turned on."""
         return any((self.rotation, self.zoom, self.shear, self.shift, self.elastic)) or bool(self.transforms)
 
 
@@ -110,7 +110,7 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Experiment:
-    """All settings of a pipeline. `override` changes some of them; an impossible value is refused with the field's name.
+    """All settings of a pipeline. `override` changes some of them; an invalid value raises an error with the field's name.
 
     `network(x, classes, **network_options)` takes scaled images as a Keras tensor (batch, height, width, channels) and returns
     softmax probabilities (batch, classes); see models/networks.py.
@@ -123,12 +123,12 @@ class Experiment:
 
     folds: int = 5  # of the stratified cross-validation
     fold_seed: int = 0  # which rows are in which fold
-    seeds: tuple[int, ...] = (0,)  # one model for each seed and fold
+    seeds: tuple[int, ...] = (0,)  # one model per seed and fold
     # Rows of train.csv that no model is trained on, such as wrong labels; SET=drop_rows=labels.csv takes those of a file.
     drop_rows: tuple[int, ...] = ()
 
     epochs: int = 10  # passes over the training rows
-    steps_per_epoch: int = 0  # batches in an epoch; 0: as many as the training rows give
+    steps_per_epoch: int = 0  # batches in an epoch; 0: all training rows once
     validate_every: int = 1  # epochs between validations, counted back from the last epoch
     measure_every: int = 0  # steps between measurements of the accuracy on 1,000 validation images (steps.csv); 0: never
     batch_size: int = 64  # images in a step
@@ -143,15 +143,15 @@ class Experiment:
     ema: float = 0.0  # momentum of the moving average of the weights, which then validates and predicts; 0: none
     augmentation: Augmentation = Augmentation()
 
-    keep: Literal["last", "best_val_loss", "best_val_accuracy"] = "last"  # the epoch whose weights predict
+    keep: Literal["last", "best_val_loss", "best_val_accuracy"] = "last"  # the epoch whose weights are used for predictions
     early_stopping: EarlyStopping | None = None  # when training stops before the last epoch
     reduce_lr_on_plateau: ReduceLROnPlateau | None = None  # when the learning rate is reduced
     checkpoint: Checkpoint | None = None  # which models are saved beside the one that predicts
 
     # auto: bfloat16 or float16 in mixed precision where the device computes faster with it, else float32.
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
-    deterministic: bool = False  # same bytes in each training on a GPU too, which takes longer
-    threads: int = 1  # CPU threads for each model; another number gives other bytes
+    deterministic: bool = False  # the same bytes in each training on a GPU too; slower
+    threads: int = 1  # CPU threads for each model; another number changes the bytes of the results
 
     members: tuple[str, ...] = ()  # other pipelines, instead of a network: `train` trains them, `ensemble` blends them
     published: str = ""  # accuracy stated by the source, shown beside the measured one

@@ -12,7 +12,7 @@ def hints(kind: type) -> dict[str, Any]:
 
 
 def check_types(part: Any) -> None:
-    """Raise ValueError if a field of the dataclass `part` is not of its type; an int in a float field becomes a float."""
+    """Raise ValueError if a field of the dataclass `part` has the wrong type; convert an int in a float field to float."""
     for name, hint in hints(type(part)).items():
         value = getattr(part, name)
         if hint is float and isinstance(value, int) and not isinstance(value, bool):

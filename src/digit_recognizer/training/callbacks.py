@@ -19,12 +19,12 @@ from digit_recognizer.training.checkpoint import Progress, TrainingState
 from digit_recognizer.training.events import EpochEnded, OnEvent, StepEnded
 from digit_recognizer.training.sampler import Sampler
 
-# What Keras's own callbacks reset when training begins, so that it has to be restored when training is resumed.
+# Attributes of Keras's callbacks that are reset when training begins, so that a resumed training has to restore them.
 COUNTERS = ("wait", "best", "best_epoch", "stopped_epoch", "cooldown_counter")
 
 
 class SeedEpochs(keras.callbacks.Callback):
-    """Seeds all random layers (dropout) in each epoch, so that their draws are a function of (seed, fold, epoch)."""
+    """Seeds all random layers (dropout) in each epoch, so that they depend only on (seed, fold, epoch)."""
 
     def __init__(self, key: tuple[int, int]) -> None:
         super().__init__()
@@ -46,9 +46,9 @@ class StopOnNaN(keras.callbacks.Callback):
 
 
 class SaveBest(keras.callbacks.Callback):
-    """Saves the validated weights of each epoch in which `monitor` improved; no file is ever half written.
+    """Saves the validated weights of each epoch in which `monitor` improved; files are written atomically.
 
-    The file's name may contain `{epoch:03d}`, so that each of these epochs has a file.
+    The file's name may contain `{epoch:03d}`, to write one file per epoch.
     """
 
     def __init__(self, path: Path, monitor: str) -> None:
@@ -108,7 +108,7 @@ class StepTimer(keras.callbacks.Callback):
 
 
 class StepAccuracy(keras.callbacks.Callback):
-    """Measures the accuracy on the first 1,000 validation images every few steps, into `progress.steps`."""
+    """Measures the accuracy on the first 1,000 validation images every few steps and appends it to `progress.steps`."""
 
     def __init__(self, every: int, images: np.ndarray, labels: np.ndarray, progress: Progress) -> None:
         super().__init__()
@@ -142,7 +142,7 @@ class HardExamples(keras.callbacks.Callback):
 
 
 class Recorder(keras.callbacks.Callback):
-    """Keeps the history and the weights that predict, writes the checkpoint, and restores one when training begins.
+    """Keeps the history and the weights for predictions, writes the checkpoint, and restores it when training begins.
 
     It must be the last callback: at the end of an epoch it saves the counters of the others, and at the beginning of training
     it restores what Keras's own callbacks have just reset.
@@ -195,7 +195,7 @@ class Recorder(keras.callbacks.Callback):
         self.on_event(EpochEnded(self.member, **row))
 
     def _keep(self, row: dict[str, float]) -> None:
-        """Keep this epoch's weights for predictions if it is the best one so far, or if the last one is to be kept."""
+        """Keep this epoch's weights for predictions if it is the best epoch so far, or if `keep` is "last"."""
         if self.monitor and not improves(self.monitor, row[self.monitor], self.progress.best):
             return
         self.progress.best = row[self.monitor] if self.monitor else None
@@ -221,7 +221,7 @@ def assign(variables: list[Any], arrays: list[np.ndarray]) -> None:
 
 @contextlib.contextmanager
 def prediction_weights_set(model: keras.Model) -> Iterator[None]:
-    """Replace the weights by their moving averages where there are any, as if training ended now, until the block ends."""
+    """Replace the weights by their moving averages, if there are any, during the block, as at the end of training."""
     raw = values(model.variables)
     assign(model.variables, values(keras_internals.averaged_variables(model)))
     try:

@@ -16,14 +16,14 @@ from digit_recognizer.errors import UserError, first_line
 
 @dataclass
 class Progress:
-    """The part of the training state that is no array."""
+    """The part of the training state that is not arrays."""
 
     steps_per_epoch: int  # as in `Experiment`
     epochs_done: int = 0
     history: list[dict[str, float]] = field(default_factory=list)  # a row for each epoch
     steps: list[dict[str, float]] = field(default_factory=list)  # a row for each measurement within the epochs
     callbacks: dict[str, dict[str, Any]] = field(default_factory=dict)  # counters of Keras's callbacks
-    kept_epoch: int = 0  # counted from 1; the epoch whose weights predict
+    kept_epoch: int = 0  # counted from 1; the epoch whose weights are used for predictions
     best: float | None = None  # the monitored value of the kept epoch
     finished: bool = False
     seconds: float = 0.0
@@ -31,7 +31,7 @@ class Progress:
 
 @dataclass
 class TrainingState:
-    """What a training needs to resume."""
+    """The state from which a training is resumed."""
 
     progress: Progress
     weights: list[np.ndarray]

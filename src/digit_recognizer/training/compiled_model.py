@@ -20,7 +20,7 @@ from digit_recognizer.training.schedules import learning_rate
 
 
 class ModelCache:
-    """The compiled model of the last member, used again for the next one where only seed and fold differ."""
+    """The compiled model of the last member, reused for the next one if only seed and fold differ."""
 
     def __init__(self) -> None:
         self.depends_on: tuple[Any, ...] | None = None
@@ -31,7 +31,7 @@ class ModelCache:
         """Return the member's model with its initial weights and optimizer state, as `build_compiled_model` does.
 
         Raises:
-            UserError: the network's outputs are no probabilities of the dataset's classes.
+            UserError: the network's outputs are not probabilities of the dataset's classes.
         """
         depends_on = (
             replace(experiment, seeds=(0,)),
@@ -79,7 +79,7 @@ def build_compiled_model(
     """Return the member's model with its optimizer; the initial weights are a function of (seed, fold).
 
     Raises:
-        UserError: the network's outputs are no probabilities of the dataset's classes.
+        UserError: the network's outputs are not probabilities of the dataset's classes.
     """
     model = _build(experiment, dataset, split, member)
     _check_probabilities(model, dataset.images[split.train[:8]])
@@ -104,7 +104,7 @@ def _check_probabilities(model: keras.Model, images: np.ndarray) -> None:
 
 
 def _metrics(experiment: Experiment) -> list[keras.metrics.Metric]:
-    """Return accuracy and, because label smoothing changes the loss, a log loss by which studies can compare."""
+    """Return the accuracy and, because label smoothing changes the loss, a log loss that is comparable between trials."""
     found: list[keras.metrics.Metric] = [keras.metrics.CategoricalAccuracy(name="accuracy")]
     return [*found, CalibratedLogLoss(name="log_loss")] if experiment.label_smoothing else found
 

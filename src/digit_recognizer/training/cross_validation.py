@@ -37,7 +37,7 @@ class Request:
 
 
 def train(request: Request, workspace: Workspace, on_event: OnEvent = ignore) -> RunMetrics:
-    """Train the members that are not finished yet, then write the run's files; return the run's metrics.
+    """Train the unfinished members, write the run's files and return the run's metrics.
 
     Raises:
         UserError: there are no data, the run has other settings, another process is writing it, or a training failed.

@@ -1,7 +1,7 @@
-"""Where the members of a run train on this machine: on its CPU cores or its GPUs, and how many on each at a time.
+"""The devices that members are trained on, CPU cores or GPUs, and how many members share one.
 
-How many members share a GPU is measured while they train: each GPU begins with one, and gets one more as long as the last one
-raised the steps per second of all its members together, and as long as its memory holds another.
+How many members share a GPU is measured while they train: each GPU starts with one and gets another one while the
+last one increased the steps per second of all its members together and there is memory for another.
 """
 
 import itertools
@@ -16,7 +16,7 @@ from digit_recognizer.errors import UserError
 from digit_recognizer.training.events import Event, MemberFinished, StepEnded
 
 ENOUGH_MEMORY = 2e9  # bytes that must be free on a GPU for a member
-GAIN = 0.1  # steps per second that another member on a GPU must add, as a part of what one alone reaches
+GAIN = 0.1  # steps per second that another member on a GPU must add, as a fraction of those of a single member
 PROBE_SECONDS = 3.0  # of training steps from each member, for one measurement
 
 _turns = itertools.count()
@@ -24,34 +24,34 @@ _turns = itertools.count()
 
 @dataclass(eq=False)
 class Slot:
-    """The place of one worker process, which is pinned to `gpu` where there is one."""
+    """A slot for one worker process, which uses only `gpu` if that is not None."""
 
     gpu: Gpu | None = None
 
 
 class Slots(Protocol):
-    """The places of a machine, given out to worker processes."""
+    """Assigns the slots of a machine to worker processes."""
 
     @property
     def jobs(self) -> int:
-        """How many members train in parallel, as far as it is known now."""
+        """The number of members trained in parallel, as far as it is known."""
 
     def take(self) -> Slot | None:
-        """Return a free place, or None where there is none for now."""
+        """Return a free slot, or None if there is none at present."""
 
     def on_event(self, slot: Slot, event: Event) -> None:
-        """Take notice of what the worker in `slot` reports."""
+        """Handle an event of the worker in `slot`."""
 
     def keep(self, slot: Slot) -> bool:
-        """Return whether the worker in `slot` shall train another member; its place is given up where not."""
+        """Return whether the worker in `slot` should train another member; if not, the slot is freed."""
 
 
 def make_slots(jobs: int | None, cpu_jobs: int) -> Slots:
-    """Return the places of this machine.
+    """Return the slots of this machine.
 
     Args:
         jobs: members to train in parallel, spread over the GPUs; None: as many as is fastest.
-        cpu_jobs: what is fastest without a GPU.
+        cpu_jobs: the fastest number of jobs without a GPU.
 
     Raises:
         UserError: there are GPUs, but none has enough free memory.
@@ -59,14 +59,14 @@ def make_slots(jobs: int | None, cpu_jobs: int) -> Slots:
     gpus = usable_gpus()
     if gpus and jobs is None:
         return MeasuredSlots(gpus, backend.cpu_cores())
-    if gpus and jobs < len(gpus):  # each of several callers, such as the trials of a study, gets another GPU
+    if gpus and jobs < len(gpus):  # parallel callers, such as the trials of a study, get different GPUs
         turn = next(_turns) * jobs % len(gpus)
         gpus = [*gpus[turn:], *gpus[:turn]]
     return FixedSlots(jobs or cpu_jobs, gpus)
 
 
 def usable_gpus() -> list[Gpu]:
-    """Return the GPUs with memory for a member, those with the most free memory first.
+    """Return the GPUs with enough free memory for a member, those with the most free memory first.
 
     Raises:
         UserError: there are GPUs, but none has enough free memory.
@@ -82,7 +82,7 @@ def usable_gpus() -> list[Gpu]:
 
 
 class FixedSlots:
-    """A given number of places, in turn on each GPU."""
+    """A fixed number of slots, assigned to the GPUs in turn."""
 
     def __init__(self, jobs: int, gpus: Sequence[Gpu] = ()) -> None:
         self.jobs = jobs
@@ -92,14 +92,14 @@ class FixedSlots:
         return self._free.pop(0) if self._free else None
 
     def on_event(self, slot: Slot, event: Event) -> None:
-        """Do nothing: nothing is measured."""
+        """Do nothing, since the number of slots is fixed."""
 
     def keep(self, slot: Slot) -> bool:
         return True
 
 
 class MeasuredSlots:
-    """As many places on each GPU as train fastest, at most one for each of `cores` CPU cores in all."""
+    """The number of slots on each GPU that trains fastest, in all at most one per CPU core (`cores`)."""
 
     def __init__(
         self,
@@ -117,7 +117,7 @@ class MeasuredSlots:
 
     @property
     def settled(self) -> bool:
-        """Whether every number that could be faster has been measured."""
+        """Whether all numbers of workers that could be faster have been measured."""
         return all(share.full for share in self._shares) or len(self._taken) >= self._limit
 
     @property
@@ -145,7 +145,7 @@ class MeasuredSlots:
 
 
 class _Share:
-    """The workers on one GPU, and the steps per second that were measured with each number of them."""
+    """The workers on one GPU, and the steps per second measured for each number of workers."""
 
     def __init__(self, gpu: Gpu, query: Callable[[], Sequence[Gpu]], clock: Callable[[], float]) -> None:
         self.gpu, self.query, self.clock = gpu, query, clock
@@ -189,7 +189,7 @@ class _Share:
 
 @dataclass
 class _Pace:
-    """Training steps of one member and the seconds that they took, without what lies between two epochs."""
+    """The number of training steps of one member and their duration in seconds, without the time between epochs."""
 
     steps: int = 0
     seconds: float = 0.0

@@ -1,4 +1,4 @@
-"""What a training reports while it runs: one frozen dataclass for each kind of event."""
+"""The events that a training sends: one frozen dataclass for each kind."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from digit_recognizer.training.members import Member
 
 @dataclass(frozen=True)
 class Event:
-    """The base of all events, those of a study included (tuning/events.py)."""
+    """The base class of all events, including those of a study (tuning/events.py)."""
 
 
 OnEvent = Callable[[Event], None]
@@ -54,7 +54,7 @@ class TrainingPlanned(Event):
 
 @dataclass(frozen=True)
 class MemberEvent(Event):
-    """The base of what one member reports."""
+    """The base class of events of one member."""
 
     member: Member
 
@@ -68,7 +68,7 @@ class ModelBuilt(MemberEvent):
 
 @dataclass(frozen=True)
 class SpeedMeasured(MemberEvent):
-    """A few steps were timed before the first epoch; a resumed member measures too."""
+    """A few steps were timed before training started or resumed."""
 
     seconds_per_step: float
 

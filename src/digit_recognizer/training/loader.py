@@ -1,4 +1,4 @@
-"""The augmented batches of a training, prepared in parallel with it.
+"""The loader: augmented batches, prepared in parallel with training.
 
 A batch is a function of (seed, fold, epoch, batch) and the rows that the sampler draws for it.
 """
@@ -29,7 +29,7 @@ Batch = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class Loader:
-    """Makes batches of training images uint8 (n, h, w, c) and targets float32 (n, classes)."""
+    """Prepares batches of training images uint8 (n, h, w, c) and targets float32 (n, classes)."""
 
     images: np.ndarray
     targets: np.ndarray
@@ -61,7 +61,7 @@ class Loader:
         Albumentations holds Python's global lock most of the time, so for that engine the workers are processes.
         """
         if self.augmentation.engine == "albumentations" and self.augmentation.active:
-            fresh = dataclasses.replace(self)  # without the engine, which can't be sent
+            fresh = dataclasses.replace(self)  # without the augmentation engine, which can't be pickled
             pool: Executor = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (fresh, os.getpid()))
             make: Callable[[int, np.ndarray], Batch] = _batch_in_worker
         else:
@@ -76,7 +76,7 @@ class Loader:
     def _prefetched(
         self, pool: Executor, make: Callable[[int, np.ndarray], Batch], step: int, closed: threading.Event
     ) -> Iterator[Batch]:
-        """Yield batches from `step` on until `closed`, because a backend's own prefetching reads on when training has ended."""
+        """Yield batches from `step` on until `closed` is set: a backend keeps prefetching after training has ended."""
         waiting: collections.deque[Future[Batch]] = collections.deque()
         while not closed.is_set():
             while len(waiting) < PREFETCH and self.sampler.is_ready(step // self.steps_per_epoch):

@@ -1,4 +1,4 @@
-"""The training of one member: a model trained on all folds but one, or on all rows.
+"""Training one member: a model trained on all folds but one, or on all rows.
 
 Imported only in the process that trains, because it imports Keras.
 """
@@ -42,12 +42,12 @@ from digit_recognizer.training.sampler import Sampler
 
 TIMED_STEPS = 6
 SUMMARY_WIDTH = 100  # characters
-MIN_STEPS = 4  # per epoch, for hard examples: a backend prefetches as many batches, in the thread that ranks
+MIN_STEPS = 4  # per epoch, for hard examples: a backend prefetches as many batches in the thread that ranks the rows
 
 
 @dataclass(frozen=True)
 class Task:
-    """The training of one member: what is trained on which rows, and where its files go."""
+    """The inputs for training one member: settings, data, rows and the folder of its files."""
 
     experiment: Experiment
     dataset: Dataset
@@ -58,7 +58,7 @@ class Task:
     loader_workers: int = 1  # threads or processes that prepare batches
 
     def of_length(self, steps: int) -> "Task":
-        """Return the task with these steps per epoch instead of those of its experiment."""
+        """Return the task with another number of steps per epoch."""
         return replace(self, experiment=replace(self.experiment, steps_per_epoch=steps))
 
     @functools.cached_property
@@ -73,7 +73,7 @@ class Task:
 
     @property
     def validated_epochs(self) -> list[int]:
-        """Epochs, counted from 1, that are validated: every n-th, counted back from the last."""
+        """The epochs (from 1) after which the model is validated: every n-th, counted back from the last."""
         return list(range(self.experiment.epochs, 0, -self.experiment.validate_every))
 
     @property
@@ -99,10 +99,10 @@ def train_member(task: Task, cache: ModelCache | None = None) -> None:
 
     Members that get the same `cache`, one after another, share one compiled model.
 
-    `task.on_event` gets a `MemberEvent` for each thing that happens, `MemberFinished` last; what it raises ends the training.
+    `task.on_event` is called with `MemberEvent`s, `MemberFinished` last; an exception that it raises ends the training.
 
     Raises:
-        UserError: the loss became NaN, or the network doesn't fit the data.
+        UserError: the loss became NaN, or the network's output doesn't match the dataset's classes.
     """
     restored = _restored(task)
     progress = restored.progress if restored else Progress(task.experiment.steps_per_epoch)
@@ -119,7 +119,7 @@ def train_member(task: Task, cache: ModelCache | None = None) -> None:
 
 
 def _restored(task: Task) -> TrainingState | None:
-    """Return the checkpoint's state if there is one; a damaged one is reported, and the member starts again."""
+    """Return the checkpoint's state, or None if there is none; a damaged one is reported and ignored."""
     if not task.folder.checkpoint.exists():
         return None
     try:
@@ -130,7 +130,7 @@ def _restored(task: Task) -> TrainingState | None:
 
 
 def _summary(model: keras.Model) -> str:
-    """Return Keras's table of the layers, which is not cropped to the terminal's width."""
+    """Return Keras's table of the layers at a fixed width instead of the terminal's."""
     lines: list[str] = []
     columns = os.environ.get("COLUMNS")
     os.environ["COLUMNS"] = str(SUMMARY_WIDTH)  # the width of the Rich console that Keras prints to
@@ -143,7 +143,7 @@ def _summary(model: keras.Model) -> str:
 
 
 def _fit(model: keras.Model, task: Task, restored: TrainingState | None, progress: Progress) -> list[np.ndarray]:
-    """Train to the end and return the weights that predict."""
+    """Train all remaining epochs and return the weights for predictions."""
     experiment = task.experiment
     images, targets = task.examples
     sampler = _sampler(task, restored)
@@ -254,7 +254,7 @@ def _write_results(model: keras.Model, summary: str, task: Task, progress: Progr
 
 
 def _write_confusion(task: Task, probabilities: np.ndarray) -> dict[str, float]:
-    """Write the fold's confusion matrix as table and picture; return its accuracy and log loss."""
+    """Write the fold's confusion matrix as CSV and PNG; return its accuracy and log loss."""
     labels, classes = task.valid_labels, task.dataset.classes
     predictions = probabilities.argmax(axis=1)
     matrix = metrics.confusion_matrix(labels, predictions, len(classes))

@@ -57,10 +57,10 @@ class Split:
 
 
 def split_rows(folds: np.ndarray, fold: int | None, drop_rows: Sequence[int] = ()) -> Split:
-    """Return the split of `fold`; None means all rows to train on. Nothing is trained on `drop_rows`; they are validated.
+    """Return the split of `fold`; None means training on all rows. `drop_rows` are only used for validation.
 
     Raises:
-        UserError: a dropped row that doesn't exist.
+        UserError: a dropped row doesn't exist.
     """
     if (last := max(drop_rows, default=0)) >= len(folds):
         raise UserError(f"drop_rows: there is no row {last}; the training rows are 0 to {len(folds) - 1}")

@@ -1,4 +1,4 @@
-"""What a training process asks of its operating system."""
+"""Operating system functions of training processes: end with the parent, peak memory."""
 
 import ctypes
 import os
@@ -10,9 +10,9 @@ import time
 
 
 def die_with_parent(parent: int) -> None:
-    """Have this process killed when `parent` (a process id) ends, however that ends.
+    """Have this process killed when `parent` (a process id) ends for any reason.
 
-    Linux's kernel does it; elsewhere a thread looks once a second.
+    On Linux the kernel does it; on other systems a thread checks once a second.
     """
     if sys.platform == "linux":
         set_parent_death_signal = 1

@@ -1,4 +1,4 @@
-"""Which training rows each batch holds: shuffled anew in each epoch, with more of the hard ones if that is wanted."""
+"""The sampler: which training rows are in each batch, shuffled in each epoch, optionally with more hard examples."""
 
 import functools
 from dataclasses import dataclass, field
@@ -15,15 +15,15 @@ class Sampler:
 
     With `hard_examples`, that fraction of each pass is drawn from the hardest tenth of the rows, equally often each, and every
     other row at most once: online batch selection (Loshchilov and Hutter, 2015) with two ranks. Rows are ranked after every
-    second epoch. A ranking holds for two epochs, not from the next one on but from the one after it, because the batches of the
-    next one are already being prepared.
+    second epoch. A ranking is used for two epochs, starting after the next one, whose batches are already being
+    prepared.
     """
 
     rows: int
     key: tuple[int, int]
     epochs: int
     hard_examples: float = 0.0
-    hard_rows: dict[int, np.ndarray] = field(default_factory=dict)  # by the first epoch that they hold for
+    hard_rows: dict[int, np.ndarray] = field(default_factory=dict)  # by the first epoch in which they are used
 
     def ranks_after(self, epoch: int) -> bool:
         """Return whether `rank` is due after this epoch, counted from 0."""
@@ -36,16 +36,16 @@ class Sampler:
         self.hard_rows = {**needed, epoch + 2: hardest}
 
     def is_ready(self, epoch: int) -> bool:
-        """Return whether the epoch's batches can be drawn, or first need a ranking."""
+        """Return whether the epoch's batches can be drawn; if not, a ranking is missing."""
         return not self.hard_examples or not (first := self._ranking(epoch)) or first in self.hard_rows
 
     def batch(self, epoch: int, batch: int, size: int) -> np.ndarray:
-        """Return the rows of a batch; after a whole pass, an epoch continues with another one in another order."""
+        """Return the rows of a batch; an epoch longer than one pass over the rows continues with a newly shuffled pass."""
         turn, batch = divmod(batch, -(-self.rows // size))
         return self._pass(epoch, turn)[batch * size : (batch + 1) * size]
 
     def _ranking(self, epoch: int) -> int:
-        """Return the first epoch that the ranking for `epoch` holds for; 0: it has none."""
+        """Return the first epoch of the ranking that `epoch` uses; 0 if it uses none."""
         return min(epoch, self.epochs - 1) // RANKING_INTERVAL * RANKING_INTERVAL
 
     @functools.lru_cache(maxsize=2)  # noqa: B019 - it keeps at most two small arrays alive

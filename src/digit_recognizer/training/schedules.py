@@ -1,4 +1,4 @@
-"""Learning-rate schedules as functions of the step, so that a resumed training needs no state for them."""
+"""Learning-rate schedules as functions of the step, so that they have no state to restore."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from digit_recognizer.experiment import Experiment
 
 
 def learning_rate(experiment: Experiment, steps_per_epoch: int) -> Any:
-    """Return what a Keras optimizer takes as its learning rate: a number or a schedule."""
+    """Return the `learning_rate` argument of a Keras optimizer: a number or a schedule."""
     schedule, peak = experiment.schedule, experiment.learning_rate
     if schedule.kind == "exponential":
         return keras.optimizers.schedules.ExponentialDecay(peak, steps_per_epoch, schedule.decay, staircase=True)

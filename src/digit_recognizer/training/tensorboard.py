@@ -14,8 +14,8 @@ from digit_recognizer.training.callbacks import prediction_weights_set
 class TensorBoard(keras.callbacks.Callback):
     """Writes the figures of each epoch, the settings, and the confusion matrix of the validation images.
 
-    All goes to one folder, so that a member is one entry in TensorBoard. The matrix takes half a second, so it is drawn once,
-    at the end of the training.
+    All goes to one folder, so that a member is one entry in TensorBoard. Drawing the matrix takes half a second, so it is
+    drawn once, at the end of training.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class TensorBoard(keras.callbacks.Callback):
 
 
 def hyperparameters(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings as TensorBoard takes them: dotted names, and lists as text."""
+    """Return nested settings in TensorBoard's format: dotted names, and lists as text."""
     found: dict[str, Any] = {}
     for name, value in settings.items():
         if isinstance(value, dict):

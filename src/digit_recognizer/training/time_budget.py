@@ -1,4 +1,4 @@
-"""Training within a number of minutes: how many epochs and seeds fit, from steps that are timed on this machine.
+"""Time budget: choose epochs and seeds for a given training time from steps that are timed on this machine.
 
 The speed of a shared machine changes by a tenth within an hour, so each member gets its number of steps when it starts, from
 the time that is left then.
@@ -48,7 +48,7 @@ class Pace:
     rest: float  # starting, compiling, drawing, predicting
 
     def fixed(self, experiment: Experiment) -> float:
-        """Return the seconds of a member that don't depend on its steps."""
+        """Return the part of a member's time that doesn't depend on its steps, in seconds."""
         return self.rest + math.ceil(experiment.epochs / experiment.validate_every) * self.validation
 
 
@@ -62,7 +62,7 @@ class Probe:
     last_round: Pace
 
     def scaled(self, factor: float) -> dict[str, Any]:
-        """Return the settings of a training `factor` times as long as its own: more seeds rather than more epochs."""
+        """Return the settings of a training that is `factor` times as long, with more seeds rather than more epochs."""
         experiment = self.request.pipeline.experiment
         own = len(experiment.seeds)
         count = max(1, round(factor * own))
@@ -75,7 +75,7 @@ class Probe:
         }
 
     def seconds(self, changes: Mapping[str, Any]) -> float:
-        """Return how long a training of these settings takes."""
+        """Return the training time with these settings, in seconds."""
         experiment = override(self.request.pipeline.experiment, changes)
         fixed, per_step = self.costs(experiment)
         return fixed + steps_per_epoch(experiment, 0) * per_step
@@ -90,7 +90,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class FittedTraining:
-    """Requests whose trainings together take a given time."""
+    """Requests changed so that their trainings together take a given time."""
 
     requests: list[Request]
     factor: float  # their length as a multiple of the pipelines' own epochs and seeds
@@ -117,7 +117,7 @@ class Pacer:
 
 @dataclass(frozen=True)
 class Measured:
-    """A point of a pipeline's measured curve."""
+    """A point of a pipeline's curve of accuracy by training length (`CURVE`)."""
 
     factor: float  # length of the training, as in FittedTraining
     accuracy: metrics.Estimate
@@ -158,7 +158,7 @@ def fit_to_minutes(requests: Sequence[Request], minutes: float, workspace: Works
     asked = {"minutes": minutes, "data": dataset.sha256, "requests": [_identity(request) for request in requests]}
     path = workspace.runs / f"{'+'.join(request.run for request in requests)}.minutes.json"
     if path.exists() and not requests[0].force:
-        before = files.read_record(path, ChosenSettings, "delete it, or start anew (FORCE=1)")
+        before = files.read_record(path, ChosenSettings, "delete it, or start again (FORCE=1)")
         if before.asked == asked:
             planned = _with_jobs(_changed(requests, before.changes), before.jobs)
             return FittedTraining(planned, before.factor, before.seconds, resumed=True)
@@ -194,7 +194,7 @@ def _with_jobs(requests: Sequence[Request], jobs: Sequence[int]) -> list[Request
 
 
 def _fastest_jobs(request: Request, workspace: Workspace, dataset: Dataset) -> int:
-    """Return how many members to train in parallel, which on GPUs is measured with members that are not kept.
+    """Return how many members to train in parallel; on GPUs this is measured by training members that are not kept.
 
     On a CPU no two members share a core, because their speed could not be predicted.
     """
@@ -240,7 +240,7 @@ def _seconds(probes: Sequence[Probe], factor: float) -> float:
 
 
 def _fitting(probes: Sequence[Probe], budget: float) -> float:
-    """Return the largest factor with which all trainings together take at most `budget` seconds.
+    """Return the largest factor for which all trainings together take at most `budget` seconds.
 
     Raises:
         UserError: even the shortest sensible training takes longer.
@@ -335,7 +335,7 @@ class _Clock:
         self.starts = dict.fromkeys(members[:jobs], time.monotonic())
         self.waiting = list(members[jobs:])
         self.epochs: dict[Member, list[float]] = {member: [] for member in members}
-        self.steps: dict[Member, tuple[int, float]] = {}  # of an epoch, and the seconds of one
+        self.steps: dict[Member, tuple[int, float]] = {}  # steps per epoch, and seconds per step
         self.seconds: dict[Member, float] = {}
 
     def on_event(self, event: Event) -> None:

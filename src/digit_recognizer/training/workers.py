@@ -83,7 +83,7 @@ class _Unloaded:
 
 
 class Plan(NamedTuple):
-    """How workers will train some members."""
+    """How many members the workers train in parallel, and on which devices."""
 
     jobs: int  # members in parallel, as far as known
     where: str  # such as `2 x Tesla T4`
@@ -210,13 +210,13 @@ def _visible(gpu: Gpu | None) -> Iterator[None]:
 
 
 def _send(pipe: connection.Connection, assignment: tuple[Member, int | None] | None) -> None:
-    with contextlib.suppress(BrokenPipeError):  # the process has ended already, which `_receive` finds
+    with contextlib.suppress(BrokenPipeError):  # the process has ended, which `_receive` reports
         pipe.send(assignment)
 
 
 @dataclass(frozen=True)
 class _Failed:
-    """What a worker sends before it ends because of an exception."""
+    """The message of a worker that ends because of an exception."""
 
     message: str
     disk_full: bool
@@ -293,7 +293,7 @@ def train_here(
     Args:
         assignments: each member with its steps per epoch; None: those of its experiment.
         loader_workers: threads or processes that prepare batches.
-        policy: Keras's dtype policy, the same for all members of a run; None: that of this machine's devices.
+        policy: Keras's dtype policy, the same for all members of a run; None: the best one for this machine's devices.
 
     Raises:
         UserError: the training of a member failed.
@@ -313,7 +313,7 @@ def train_with(
     loader_workers: int,
     policy: str | None,
 ) -> None:
-    """Train members as `train_here` does, with data and folds (int8, one for each training row) that are in memory."""
+    """Train members as `train_here` does, from data and folds, int8 (training rows,), in memory."""
     from digit_recognizer.training.compiled_model import ModelCache
     from digit_recognizer.training.member import Task, train_member
     from digit_recognizer.training.members import split_rows
