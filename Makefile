@@ -67,7 +67,7 @@ board:    ## show the curves of trainings in TensorBoard
 takes.board := PIPELINE RUN HOST PORT DEMO
 dashboard: ## show a study in the browser
 takes.dashboard := PIPELINE RUN STORAGE HOST PORT DEMO
-bench:    ## time this project against the usual ways
+bench:    ## time this project against common alternatives
 takes.bench := FULL GPU
 
 BIN := .venv/bin

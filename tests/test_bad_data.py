@@ -323,7 +323,7 @@ OTHERS = {
     "idx cut": (idx(train_images=lambda content: content[:-1]), ["damaged", "less"]),
     "idx too long": (idx(train_images=lambda content: content + b"x"), ["damaged", "more"]),
     "idx without its head": (idx(train_images=lambda content: content[:10]), ["incomplete or damaged"]),
-    "idx bomb": (idx(train_images=lambda content: struct.pack(">4I", 0x0803, *[1 << 30] * 3)), ["too many"]),
+    "idx bomb": (idx(train_images=lambda content: struct.pack(">4I", 0x0803, *[1 << 30] * 3)), ["states"]),
     "idx.gz cut": (idx(train_images=lambda content: gzip.compress(content)[:-12]), ["incomplete or damaged"]),
     "idx.gz damaged": (idx(train_images=lambda content: gzip.compress(content)[:14] + b"x" * 40), ["incomplete or damaged"]),
     "tree with one class": (tree(lambda folder: shutil.rmtree(folder / "train" / "b")), ["at least two"]),

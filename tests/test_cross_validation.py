@@ -180,7 +180,7 @@ def test_changed_data_are_refused(copied, tmp_path):
     other = make_workspace(tmp_path / "other", rows=150)
     shutil.rmtree(copied.input)
     shutil.copytree(other.input, copied.input)
-    with pytest.raises(UserError, match=r"was begun with other settings: data: .*FORCE=1"):
+    with pytest.raises(UserError, match=r"was started with other settings: data: .*FORCE=1"):
         trained_again(copied)
 
 
@@ -192,7 +192,7 @@ def test_changed_folds_are_refused(copied, finished):
     lines = path.read_text().splitlines()
     lines[1] = f"0,{1 - load_folds(path)[0]}"
     path.write_text("\n".join(lines) + "\n")
-    with pytest.raises(UserError, match=r"folds\.csv holds other folds than the run was begun with: .*RUN=\.\.\. or FORCE=1"):
+    with pytest.raises(UserError, match=r"folds\.csv has other folds than the run was started with: .*RUN=\.\.\. or FORCE=1"):
         trained_again(copied)
 
 
@@ -235,7 +235,7 @@ def edit_pipeline(workspace):
 
 def test_edited_pipeline_with_the_same_settings_gives_a_warning(copied):
     edit_pipeline(copied)
-    assert "tiny.py was edited since the run was begun" in " ".join(warnings_in(trained_again(copied)))
+    assert "tiny.py was edited since the run was started" in " ".join(warnings_in(trained_again(copied)))
 
 
 def test_more_seeds_add_members(copied):

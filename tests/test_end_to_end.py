@@ -185,7 +185,7 @@ def test_more_runs_are_compared_and_blended(trained):
     assert "smoke+other.html" in command(workspace, "report", "--run=smoke other")
     assert "other (smoke)" in command(workspace, "status")
     printed = command(workspace, "status", "--pipeline=other")
-    assert "no pipeline has this name, taking the run other" in printed
+    assert "no pipeline has this name; using the run other" in printed
     assert not re.search(r"^smoke ", printed, re.M)
 
 

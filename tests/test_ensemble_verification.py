@@ -100,7 +100,7 @@ def test_changed_probabilities_are_found_by_training_again_even_if_all_files_agr
     results.write_results(run, request(workspace, **SMALL).pipeline.experiment, data, load_folds(run.folds))
     blending.write_blend(blending.compute_blend(workspace, ["tiny"], "tiny"), workspace)
     assert verify(workspace) == 40
-    with pytest.raises(UserError, match=r"run 'tiny' gives other probabilities when it is trained again.*'tiny\.retrained'"):
+    with pytest.raises(UserError, match=r"run 'tiny' has other probabilities when it is trained again.*'tiny\.retrained'"):
         verify(workspace, retrain=True)
 
 
@@ -137,5 +137,5 @@ def test_a_pipeline_elsewhere_can_be_named(workspace, monkeypatch, tmp_path_fact
 def test_a_submission_does_not_name_runs_outside_the_workspace(workspace):
     path = workspace.submissions / "tiny.csv"
     files.write_record(path.with_suffix(".json"), replace(read_submission_record(path), runs=["../runs/tiny"]))
-    with pytest.raises(UserError, match=r"'\.\./runs/tiny' is no name of a run"):
+    with pytest.raises(UserError, match=r"'\.\./runs/tiny' is not a valid name of a run"):
         verify(workspace)

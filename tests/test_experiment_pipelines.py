@@ -63,7 +63,7 @@ def test_unknown_name_lists_all_pipelines(workspace):
         ("x = (", r"mine\.py, line 1: the pipeline can't be loaded: SyntaxError"),
         ("\n\n1 / 0\n", r"mine\.py, line 3: the pipeline can't be loaded: ZeroDivisionError"),
         ("import nothing_like_this", r"mine\.py, line 1: .*ModuleNotFoundError"),
-        ("x = 1", r"mine\.py is no pipeline: it must define EXPERIMENT"),
+        ("x = 1", r"mine\.py is not a pipeline: it must define EXPERIMENT"),
         ("EXPERIMENT = 3", r"it must define EXPERIMENT"),
         (GOOD.replace("network=", "epochs=0, network="), r"line 6: .*epochs=0: must be from 1"),
         (GOOD.replace("network=", "epoch=1, network="), r"line 6: .*unexpected keyword argument 'epoch'"),

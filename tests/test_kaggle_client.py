@@ -104,7 +104,7 @@ FAILURES = {
     "hanging call": ({"DownloadDataFiles": Answer(delay=5)}, ["no answer"]),
     "hanging storage": ({"GET": Answer(delay=5)}, ["no answer"]),
     "storage refuses": ({"GET": html(403)}, ["403"]),
-    "cut download": ({"GET": Answer(b"PK" + b"x" * 5000, cut=1000)}, ["cut"]),
+    "cut download": ({"GET": Answer(b"PK" + b"x" * 5000, cut=1000)}, ["closed before the end"]),
     "web page for a zip": ({"GET": html(200)}, ["the download is a web page", "download it again"]),
     "corrupt zip": ({"GET": zipped(b"PK\3\4" + b"x" * 5000)}, ["the download", "incomplete or damaged"]),
     "empty zip": ({"GET": zipped(b"")}, ["the download is empty"]),

@@ -129,7 +129,7 @@ def test_what_is_no_ledger_is_neither_read_nor_overwritten(content, workspace):
     path = ledger.path_of(workspace)
     path.write_bytes(content)
     for attempt in (lambda: ledger.read_ledger(workspace), lambda: ledger.append(workspace, ENTRY)):
-        with pytest.raises(UserError, match="is no ledger"):
+        with pytest.raises(UserError, match="is not a ledger"):
             attempt()
     assert path.read_bytes() == content
 

@@ -55,7 +55,7 @@ def test_the_same_run_is_resumed_without_a_change(run, dataset):
 
 def test_other_settings_and_data_are_listed(run, dataset):
     begin_or_resume(run, pipeline(), dataset)
-    with pytest.raises(UserError, match=r"was begun with other settings: epochs: 10 -> 5; data: bundled -> mnist; .*RUN="):
+    with pytest.raises(UserError, match=r"was started with other settings: epochs: 10 -> 5; data: bundled -> mnist; .*RUN="):
         begin_or_resume(run, pipeline(epochs=5), replace(dataset, sha256="other", source="mnist"))
 
 
@@ -70,8 +70,10 @@ def test_a_changed_environment_and_an_edited_pipeline_give_warnings(run, dataset
     begin_or_resume(run, pipeline(), dataset)
     files.write_record(run.record, replace(read_run_record(run), git_commit="abc"))
     _, warnings = begin_or_resume(run, pipeline(sha256="1" * 64), dataset)
-    assert any("some.py was edited since the run was begun" in warning for warning in warnings)
-    assert any(warning.startswith("git_commit changed since the run was begun: git_commit: 'abc' -> ") for warning in warnings)
+    assert any("some.py was edited since the run was started" in warning for warning in warnings)
+    assert any(
+        warning.startswith("git_commit changed since the run was started: git_commit: 'abc' -> ") for warning in warnings
+    )
     assert len(warnings) == 2
 
 
@@ -79,7 +81,7 @@ def test_other_folds_are_refused_and_lost_ones_written_again(run, dataset):
     folds, _ = begin_or_resume(run, pipeline(), dataset)
     content = run.folds.read_text()
     run.folds.write_text(content.replace(f"\n0,{folds[0]}\n", f"\n0,{(folds[0] + 1) % 3}\n"))
-    with pytest.raises(UserError, match=r"folds\.csv holds other folds than the run was begun with"):
+    with pytest.raises(UserError, match=r"folds\.csv has other folds than the run was started with"):
         begin_or_resume(run, pipeline(), dataset)
     run.folds.unlink()
     begin_or_resume(run, pipeline(), dataset)
@@ -104,7 +106,7 @@ def test_finished_members_come_by_seed_and_fold_and_then_those_on_all_rows(tmp_p
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", "/tmp", ".hidden"])
 def test_a_runs_name_does_not_lead_out_of_the_workspace(name, tmp_path):
-    with pytest.raises(UserError, match="is no name of a run"):
+    with pytest.raises(UserError, match="is not a valid name of a run"):
         RunFolder.of(Workspace(tmp_path), name)
 
 

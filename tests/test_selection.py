@@ -53,7 +53,7 @@ def test_path_with_spaces_is_one_pipeline(workspace, tmp_path):
 def test_pipeline_option_takes_a_run_that_no_pipeline_has_and_says_so(workspace, capsys):
     workspace.run("rotate").mkdir(parents=True)
     assert selection.select_runs("a rotate", None, workspace) == selection.Selection(["a", "rotate"], "a+rotate")
-    assert capsys.readouterr().out == "PIPELINE=rotate: no pipeline has this name, taking the run rotate\n"
+    assert capsys.readouterr().out == "PIPELINE=rotate: no pipeline has this name; using the run rotate\n"
 
 
 def test_pipeline_comes_before_a_run_of_the_same_name(workspace, capsys):

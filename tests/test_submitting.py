@@ -81,7 +81,7 @@ def test_a_file_from_elsewhere_or_changed_since_is_refused(path, workspace):
     with pytest.raises(UserError, match=r"baseline\.json is damaged .*: run `make ensemble` again"):
         submitting.submit(path, workspace)
     path.with_suffix(".json").unlink()
-    with pytest.raises(UserError, match="only what `make ensemble` wrote is submitted"):
+    with pytest.raises(UserError, match="only files written by `make ensemble` are submitted"):
         submitting.submit(path, workspace)
 
 

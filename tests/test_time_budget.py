@@ -198,7 +198,7 @@ def test_step_is_timed_within_executions_of_several():
 def test_run_without_minutes_is_refused_before_anything_is_timed(workspace, monkeypatch):
     monkeypatch.setattr(time_budget, "_probe", lambda *_: pytest.fail("it was timed"))
     files.write_text(workspace.run("other") / "experiment.json", "{}")
-    with pytest.raises(UserError, match=r"other was begun without these MINUTES: .*RUN=.*FORCE=1"):
+    with pytest.raises(UserError, match=r"other was started without these MINUTES: .*RUN=.*FORCE=1"):
         time_budget.fit_to_minutes([request(workspace, "other", **PLAIN)], 3, workspace)
 
 

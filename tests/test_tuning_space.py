@@ -35,7 +35,7 @@ def test_baseline_is_read_from_the_experiment_and_the_networks_defaults(workspac
     ("before", "after", "message"),
     [
         ("1e-4, 0.04", "1e-4, 1e-3", "out of the range"),
-        ('trial.suggest_float("learning_rate"', 'trial.suggest_float("rate"', "'rate' is no setting"),
+        ('trial.suggest_float("learning_rate"', 'trial.suggest_float("rate"', "'rate' is not a setting"),
         ("network_options.dropout", "network_options.dropuot", "neither set nor has a default"),
         ('rotation", 0, 20)', 'rotation", 0, 20) + 1', "augmentation.rotation: 5.0 -> 6.0"),
         ('"augmentation.rotation": trial.suggest_float("augmentation.rotation", 0, 20)', '"folds": 5', "can't vary folds"),

@@ -1,4 +1,4 @@
-"""`make bench`: this project's speed, compared with the usual ways and with the limits of the machine."""
+"""`make bench`: this project's speed, compared with common alternatives and with the limits of the machine."""
 
 import contextlib
 import tempfile
@@ -13,7 +13,7 @@ __all__ = ["Row", "compare", "workspace_with_data"]
 
 @contextlib.contextmanager
 def workspace_with_data(workspace: Workspace, on_progress: Callable[[str], None]) -> Iterator[Workspace]:
-    """Yield `workspace` if its input/ has data, else a temporary one with the bundled digits; `on_progress` is told which.
+    """Yield `workspace` if its input/ has data, else a temporary one with the bundled digits; report which by `on_progress`.
 
     Raises:
         UserError: the data is damaged.

@@ -1,4 +1,4 @@
-"""The rows of `make bench`: this project compared with the usual ways and with the limits of the machine."""
+"""The rows of `make bench`: this project compared with common alternatives and with the limits of the machine."""
 
 import math
 import statistics
@@ -35,7 +35,7 @@ class Row:
 
     @property
     def ratio(self) -> float:
-        """Return the median."""
+        """The median of the ratios."""
         return statistics.median(self.ratios)
 
 
@@ -54,7 +54,7 @@ def compare(
     on_progress: Callable[[str], None] = lambda text: None,
     settings: Settings = Settings(),
 ) -> Iterator[Row]:
-    """Yield one row after another; with `full` also the times to given accuracies, which take as long as a training.
+    """Yield the rows; with `full` also the times to given accuracies, which take as long as a full training.
 
     Raises:
         UserError: there is no data, or a timed program fails.

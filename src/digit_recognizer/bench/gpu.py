@@ -1,7 +1,7 @@
-"""`make bench GPU=1`: whole trainings on this machine's GPUs, beside the rate at which they multiply matrices.
+"""`make bench GPU=1`: complete trainings on this machine's GPUs, compared with the rate of matrix products.
 
-Each line is yielded as soon as it is measured. Everything is trained in a temporary workspace, start and compiling included in
-its time.
+Each line is yielded as soon as it is measured. Models are trained in a temporary workspace; times include start and
+compilation.
 """
 
 import statistics
@@ -30,7 +30,7 @@ REHEARSED = "flagship_gpu"
 
 @dataclass(frozen=True)
 class MatrixRate:
-    """How fast one device multiplies matrices, in the precision that models are trained in."""
+    """The rate of matrix products on one device, in the precision of training."""
 
     precision: str  # Keras's dtype policy
     operations: float  # per second
@@ -38,19 +38,19 @@ class MatrixRate:
 
 @dataclass(frozen=True)
 class Training:
-    """All folds of a pipeline, trained."""
+    """The training of all folds of a pipeline."""
 
     name: str
     models: int
-    seconds: float  # of the clock
+    seconds: float  # elapsed time
     images_per_second: float  # of all models together
-    reached: float  # share of the devices' matrix rate, the images of validation not counted
+    reached: float  # share of the devices' matrix rate, without the images of validation
     accuracy: Estimate  # out of fold
 
 
 @dataclass(frozen=True)
 class RehearsedPart:
-    """A pipeline rehearsed on one part."""
+    """The rehearsal of a pipeline on one part."""
 
     name: str
     seconds: float  # of the clock

@@ -1,7 +1,6 @@
 """A script like most public notebooks: one network, Keras's `fit`, `ImageDataGenerator`. `make bench` compares with it.
 
-It is written in the usual way, not in this project's: all cores for one training, float images, augmentation image by image in
-Python.
+It works as such notebooks do: all cores for one training, float images, augmentation image by image in Python.
 """
 
 from typing import Any
@@ -19,7 +18,7 @@ def train(
     epochs: int,
     callbacks: list[Any],
 ) -> None:
-    """Train the experiment's network with its batch size, rotation, zoom, shear and shift, by Adam with Keras's default rate.
+    """Train the experiment's network with its batch size, rotation, zoom, shear and shift, and Adam's default learning rate.
 
     Args:
         images: uint8 (n, height, width, channels).

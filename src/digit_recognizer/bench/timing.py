@@ -1,7 +1,6 @@
-"""Programs timed in turns, all others stopped meanwhile, so that other load on the machine slows all of them alike.
+"""Programs timed in turns while the others are stopped, so that other load on the machine affects all of them equally.
 
-Each program runs in a process group of its own, which signals stop (SIGSTOP) and continue (SIGCONT) with all its threads and
-workers.
+Each program runs in a separate process group, so that SIGSTOP and SIGCONT reach all its processes.
 """
 
 import contextlib
@@ -19,7 +18,7 @@ from digit_recognizer import backend
 from digit_recognizer.errors import UserError, first_line
 from digit_recognizer.training.processes import die_with_parent
 
-Report = Callable[..., None]  # report(count, part=...): how much is done so far, by one of the parts that run in parallel
+Report = Callable[..., None]  # report(count, part=...): the work done so far by one of the parallel parts
 Workload = Callable[..., None]  # workload(report, *arguments): calls `report` again and again until it is killed
 Rates = dict[str, list[float]]  # name -> count per second in each repeat
 
@@ -37,14 +36,14 @@ class Program:
     arguments: tuple[Any, ...] = ()
     threads: int | None = None  # CPU threads per process; None: as many as its libraries choose
     copies: int = 1
-    parts: int = 1  # that report, all copies together
+    parts: int = 1  # parts that report, in all copies together
 
 
 def measure_rates(programs: Sequence[Program], repeats: int, seconds: float) -> Rates:
     """Run each program for `seconds` in turn, `repeats` times, and return their counts per second.
 
     Raises:
-        UserError: one of them failed.
+        UserError: a program failed or didn't report.
     """
     rates: Rates = defaultdict(list)
     with contextlib.ExitStack() as stack:
@@ -56,12 +55,12 @@ def measure_rates(programs: Sequence[Program], repeats: int, seconds: float) -> 
 
 
 def measure_times(targets: Sequence[float], programs: Sequence[Program]) -> dict[str, list[float]]:
-    """Run each program until its next report in turn; return its seconds until it reported each target.
+    """Run the programs in turn, each until its next report; return the seconds until each program reported each target.
 
-    They are infinite for a program that ended before, or took five times as long as another to the last target.
+    A time is infinite if the program ended before, or took five times as long as another one to the last target.
 
     Raises:
-        UserError: one of them failed.
+        UserError: a program failed or didn't report.
     """
     times = {program.name: [NEVER] * len(targets) for program in programs}
     spent = dict.fromkeys(times, 0.0)
@@ -109,21 +108,21 @@ class RunningProgram:
             while not self.reports:
                 self.receive()
         ((when, count), *_) = next(iter(self.reports.values()))
-        return max(0.0, when - began), count  # it may have reported once more before it was stopped
+        return max(0.0, when - began), count  # not negative: it may have reported again before it was stopped
 
     def all_reported(self, times: int) -> bool:
-        """Whether all parts have reported so often."""
+        """Return whether each part has reported at least that many times."""
         return sum(len(reports) >= times for reports in self.reports.values()) >= self.parts
 
     def receive(self) -> None:
         """Wait for reports and store them.
 
         Raises:
-            UserError: the program failed, or doesn't report.
+            UserError: the program failed or didn't report within TIMEOUT.
         """
         ready = connection.wait(self.pipes, timeout=TIMEOUT)
         if not ready:
-            raise UserError(f"the benchmark of {self.name} hangs: no report in {TIMEOUT} s")
+            raise UserError(f"the benchmark of {self.name} doesn't respond: no report in {TIMEOUT} s")
         for pipe in ready:
             try:
                 message = pipe.recv()
@@ -156,7 +155,7 @@ class RunningProgram:
 
 @contextlib.contextmanager
 def started(program: Program) -> Iterator[RunningProgram]:
-    """Start a program, wait until all its parts have reported, and yield it stopped; kill it in the end."""
+    """Start a program, wait until all its parts have reported, and yield it stopped; kill it at the end."""
     running = RunningProgram(program.name, program.parts, [], [])
     context = get_context("spawn")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary, contextlib.ExitStack() as stack:
@@ -199,7 +198,7 @@ def _environment(threads: int | None, temporary: str) -> Iterator[None]:
 def _run(pipe: connection.Connection, program: Program, parent: int) -> None:
     os.setpgrp()
     die_with_parent(parent)
-    with open(os.devnull, "w") as nowhere:  # noqa: PTH123 - libraries print a lot, some of them past Python
+    with open(os.devnull, "w") as nowhere:  # noqa: PTH123 - libraries print a lot, some of them from native code
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
 

@@ -1,4 +1,4 @@
-"""What `make bench` times: parts of this project, the usual ways, and the machine's limits. Each is a `timing.Workload`."""
+"""The workloads of `make bench`: parts of this project, alternatives, and limits of the machine; see `timing.Workload`."""
 
 import itertools
 import tempfile
@@ -15,7 +15,7 @@ from digit_recognizer.experiment import Augmentation, Experiment, Pipeline, load
 from digit_recognizer.training.events import EpochEnded, Event, OnEvent, StepEnded
 from digit_recognizer.workspace import Workspace
 
-ENDLESS = 1_000_000  # steps or epochs: the workload is killed before
+ENDLESS = 1_000_000  # steps or epochs: the workload is killed earlier
 COPIED = 128 << 20  # bytes; larger than the caches
 SIDE = 2048  # of the matrices that a CPU multiplies
 
@@ -71,7 +71,7 @@ def training(report: Report, pipeline: Path, changes: dict[str, Any], workspace:
 
 
 def training_to_accuracy(report: Report, pipeline: Path, changes: dict[str, Any], workspace: Workspace) -> None:
-    """Train fold 0 as `make train` does; reports 0 while an epoch lasts, then its validation accuracy."""
+    """Train fold 0 as `make train` does; reports 0 during an epoch, then its validation accuracy."""
 
     def on_event(event: Event) -> None:
         if isinstance(event, StepEnded):

@@ -1,4 +1,4 @@
-"""What all commands print with: the console, a spinner, tables, and the next commands to type."""
+"""Output of all commands: the console, a spinner, tables, and the next commands to type."""
 
 import contextlib
 import os
@@ -32,11 +32,11 @@ class _Console(Console):
 
 
 def make_console() -> Console:
-    """Return a console that prints text as it is, without markup and highlighting; in a file or pipe lines are not broken.
+    """Return a console without markup and highlighting, which doesn't wrap lines in a file or pipe.
 
-    A notebook runs a command in a terminal too, but can't show lines that are drawn again, so it counts as a file.
+    A notebook is treated as a file, because its output cells can't update lines in place.
     """
-    terminal = False if "JPY_PARENT_PID" in os.environ else None  # None: as the output is
+    terminal = False if "JPY_PARENT_PID" in os.environ else None  # None: detect it
     console = _Console(markup=False, highlight=False, emoji=False, soft_wrap=True, force_terminal=terminal)
     if not console.is_terminal:
         console.width = WIDTH_WITHOUT_TERMINAL
@@ -61,13 +61,13 @@ def _wrapped_line(line: str, width: int) -> str:
 
 
 def shown(path: Path) -> str:
-    """Return the path as a person would type it: relative to the current folder where it lies below."""
+    """Return the path to show to the user: relative to the current folder if it is inside it."""
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 @contextlib.contextmanager
 def spinner(console: Console, text: str) -> Iterator[Callable[[str], None]]:
-    """Yield a function that shows what is being done: beside a spinner on a terminal, else one line for each change."""
+    """Yield a function that shows the current step: with a spinner on a terminal, else one line per step."""
     if console.is_terminal:
         with console.status(text, spinner="dots" if console.encoding.startswith("utf") else "line") as status:
             yield status.update
@@ -85,12 +85,12 @@ def spinner(console: Console, text: str) -> Iterator[Callable[[str], None]]:
 
 @dataclass(frozen=True)
 class Table:
-    """A plain table that leaves out its least important columns where the terminal is too narrow for all."""
+    """A plain table that omits its least important columns if the terminal is too narrow."""
 
     title: str
-    columns: Sequence[str]  # aligned to the right where the name begins with `>`
+    columns: Sequence[str]  # right-aligned if the name begins with `>`
     rows: Sequence[Sequence[str]]
-    dropped: Sequence[str]  # columns in the order in which they are left out
+    dropped: Sequence[str]  # columns that may be omitted, in this order
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         names = [column.lstrip(">") for column in self.columns]
@@ -122,13 +122,13 @@ def table(title: str, *columns: str, rows: Iterable[Sequence[Any]], dropped: Seq
 
 
 def print_next(console: Console, *steps: tuple[str, str]) -> None:
-    """Print the commands that a person may type next, each with what it does."""
+    """Print the commands that the user may type next, each with a description."""
     width = max(len(command) for command, _ in steps)
     purpose_width = max(len(purpose) for _, purpose in steps)
     two_lines = console.is_terminal and INDENT + width + 2 + purpose_width > console.width
     for number, (command, purpose) in enumerate(steps):
         lead = f"{'' if number else 'next:':<{INDENT}}"
-        if two_lines:  # a command that is broken could not be copied
+        if two_lines:  # a wrapped command could not be copied
             console.print(f"{lead}{purpose}:")
             console.print(Text(f"{' ' * INDENT}  {command}"))
         else:
@@ -136,7 +136,7 @@ def print_next(console: Console, *steps: tuple[str, str]) -> None:
 
 
 def command_line(workspace: Workspace, command: str, **options: Any) -> str:
-    """Return what a person types for a command: with make where that runs this program, else `digit-recognizer`.
+    """Return the command line to type: with make if it runs this program, else with `digit-recognizer`.
 
     Args:
         options: values by option name; those that are None, "" or False are left out.

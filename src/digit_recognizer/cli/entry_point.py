@@ -21,7 +21,7 @@ from digit_recognizer.cli.selection import DEMO
 from digit_recognizer.errors import UserError
 from digit_recognizer.workspace import Workspace
 
-# Errors of the disk that a person can mend: full, over quota, read-only, no permission.
+# Errors of the disk that the user can fix: full, over quota, read-only, no permission.
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 STOPPED = "stopped: finished work is kept, and the same command resumes"
@@ -44,7 +44,7 @@ def _run(command: Callable[[], None], debug: bool, interrupted: threading.Event)
     """Run a command, report its error in one line, and return the exit status."""
     try:
         command()
-        if sys.stdout:  # None where it was closed before the start
+        if sys.stdout:  # None if it was closed before the start
             sys.stdout.flush()
     except BrokenPipeError:  # as in `digit-recognizer pipelines | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -54,7 +54,7 @@ def _run(command: Callable[[], None], debug: bool, interrupted: threading.Event)
     except Exception as error:
         if debug:
             traceback.print_exc()
-        if interrupted.is_set():  # a library has turned Ctrl-C into an error of its own
+        if interrupted.is_set():  # a library has converted KeyboardInterrupt to another error
             return _report(STOPPED, 130)
         return _report(_in_one_line(error), 2 if isinstance(error, UsageError) else 1)
     return 0
@@ -62,7 +62,7 @@ def _run(command: Callable[[], None], debug: bool, interrupted: threading.Event)
 
 @contextlib.contextmanager
 def _remembered_interrupts() -> Iterator[threading.Event]:
-    """Give an event that is set at Ctrl-C, which raises KeyboardInterrupt as before."""
+    """Yield an event that is set at Ctrl-C, which still raises KeyboardInterrupt."""
     interrupted, before = threading.Event(), signal.getsignal(signal.SIGINT)
 
     def handle(number: int, frame: types.FrameType | None) -> None:
@@ -80,9 +80,9 @@ def _remembered_interrupts() -> Iterator[threading.Event]:
 
 
 def _print_any_text() -> None:
-    """Print a character that the terminal's encoding lacks as its number, rather than fail."""
+    """Print characters that the terminal's encoding lacks as escape sequences instead of failing."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a notebook's stream has none, and takes any character
+        if hasattr(stream, "reconfigure"):  # a notebook's stream has no such method and accepts any character
             stream.reconfigure(errors="backslashreplace")
 
 

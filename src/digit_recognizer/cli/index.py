@@ -1,4 +1,4 @@
-"""runs/index.html, written by each command that changes what it lists."""
+"""runs/index.html, which commands update when they change runs, studies or submissions."""
 
 import contextlib
 import time
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def update_index(workspace: Workspace) -> Path | None:
-    """Write runs/index.html and return its path; None where it can't be written.
+    """Write runs/index.html and return its path, or None if it can't be written.
 
-    What can't be read is left out: the command that reads it reports the error.
+    Runs and files that can't be read are omitted: the commands that need them report the error.
     """
     from digit_recognizer.rehearsal.rehearse import rehearsed_accuracies
     from digit_recognizer.report import write_index
@@ -33,7 +33,7 @@ def update_index(workspace: Workspace) -> Path | None:
             others.extend(rows(workspace))
     try:
         return write_index(workspace, scores, rehearsed, others)
-    except OSError:  # the results that it lists are written
+    except OSError:  # not an error of the command, whose results are written
         return None
 
 
@@ -79,7 +79,7 @@ def _submissions(workspace: Workspace) -> Iterator["IndexRow"]:
 
     for entry in read_ledger(workspace):
         changed = None
-        with contextlib.suppress(ValueError):  # a person may have edited it
+        with contextlib.suppress(ValueError):  # the user may have edited the ledger
             changed = datetime.fromisoformat(entry.time).timestamp()
         yield IndexRow(
             kind="submission",

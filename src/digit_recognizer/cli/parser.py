@@ -1,4 +1,4 @@
-"""The argument parser of `digit-recognizer`: options of every command here, those of one command beside its function."""
+"""The argument parser of `digit-recognizer`: common options here, options of one command next to its function."""
 
 import argparse
 import difflib
@@ -28,7 +28,7 @@ class Parser(argparse.ArgumentParser):
 
 
 class Command(NamedTuple):
-    """A command: its function, whose name and docstring are the command's, and what adds its options to a parser.
+    """A command: its function, whose name and docstring it has, and the function that adds its options to a parser.
 
     `function` takes the workspace and, by keyword, the value of each option.
     """
@@ -47,7 +47,7 @@ class Command(NamedTuple):
 
 
 def make_parser(commands: Iterable[Command]) -> Parser:
-    """Return the parser of all commands; what it parses has `command`, `workspace`, `demo`, `debug` and the options."""
+    """Return the parser of all commands; its result has `command`, `workspace`, `demo`, `debug` and the command's options."""
     parser = Parser("digit-recognizer", description="Kaggle's digit-recognizer competition, from data to score.")
     parser.add_argument("--version", action=_Version, help="show the versions of this program, Python and the libraries")
     _add_common_options(parser, workspace=None, demo=False, debug=False)
@@ -56,7 +56,7 @@ def make_parser(commands: Iterable[Command]) -> Parser:
         verb = verbs.add_parser(command.name, help=command.summary, description=f"{command.summary}.")
         verb.set_defaults(command=command)
         command.add_options(verb)
-        _add_common_options(verb, *[argparse.SUPPRESS] * 3)  # an option before the command is not overwritten
+        _add_common_options(verb, *[argparse.SUPPRESS] * 3)  # so that it doesn't overwrite an option before the command
     return parser
 
 
@@ -73,7 +73,7 @@ def _add_common_options(parser: Parser, workspace: Any, demo: Any, debug: Any) -
 
 
 class _Version(argparse.Action):
-    """Prints the versions, which are only looked up when asked for."""
+    """Prints the versions, which are only determined if the option is given."""
 
     def __init__(self, option_strings: Sequence[str], dest: str, help: str) -> None:
         super().__init__(option_strings, argparse.SUPPRESS, nargs=0, help=help)
@@ -87,7 +87,7 @@ class _Version(argparse.Action):
 
         try:
             own = importlib.metadata.version("digit-recognizer")
-        except importlib.metadata.PackageNotFoundError:  # run from its source without being installed
+        except importlib.metadata.PackageNotFoundError:  # run from its source without installation
             own = "from source"
         print(f"digit-recognizer {own} (commit {git_commit()}), Python {platform.python_version()}")
         print(", ".join(f"{name} {version}" for name, version in library_versions().items()))
@@ -98,7 +98,7 @@ def numbers(text: str) -> list[int]:
     """Return `0,2` as whole numbers from 0.
 
     Raises:
-        ArgumentTypeError: not such a list, or a number twice.
+        ArgumentTypeError: `text` is not such a list, or contains a number twice.
     """
     parts = text.replace(",", " ").split()
     if not parts or not all(part.isdecimal() and part.isascii() for part in parts) or len(set(map(int, parts))) < len(parts):
@@ -110,7 +110,7 @@ def count(text: str) -> int:
     """Return a whole number from 1.
 
     Raises:
-        ArgumentTypeError: it is none.
+        ArgumentTypeError: `text` is not valid. __all__
     """
     if not (text.isdecimal() and text.isascii() and int(text)):
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 1")
@@ -121,7 +121,7 @@ def port(text: str) -> int:
     """Return a port number.
 
     Raises:
-        ArgumentTypeError: it is none.
+        ArgumentTypeError: `text` is not valid. __all__
     """
     if not (text.isdecimal() and text.isascii() and 1 <= int(text) <= 65_535):
         raise argparse.ArgumentTypeError(f"'{text}' is not a port from 1 to 65535")
@@ -129,7 +129,7 @@ def port(text: str) -> int:
 
 
 def positive(unit: str) -> Callable[[str], float]:
-    """Return a function that reads a positive number of `unit`: hours or minutes."""
+    """Return a function that parses a positive number of `unit` (hours or minutes)."""
 
     def read(text: str) -> float:
         try:
@@ -146,7 +146,7 @@ def positive(unit: str) -> Callable[[str], float]:
 def add_run_selection(parser: Parser) -> None:
     """Add --pipeline and --run, which name the runs that a command reads."""
     parser.add_argument("--pipeline", metavar="NAMES", help="the runs of these pipelines, such as 'fast wide' (default: fast)")
-    parser.add_argument("--run", metavar="NAMES", help="the runs of these names, where they differ from the pipelines' names")
+    parser.add_argument("--run", metavar="NAMES", help="the runs of these names, if they differ from the pipelines' names")
 
 
 def add_settings(parser: Parser) -> None:
@@ -155,9 +155,9 @@ def add_settings(parser: Parser) -> None:
 
 
 def add_training_options(parser: Parser) -> None:
-    """Add what changes how long and how a training runs: --set, --seeds, --jobs and --minutes."""
+    """Add the options that change a training: --set, --seeds, --jobs and --minutes."""
     add_settings(parser)
-    parser.add_argument("--seeds", type=numbers, metavar="0,1", help="train one model for each seed and fold")
+    parser.add_argument("--seeds", type=numbers, metavar="0,1", help="train one model per seed and fold")
     parser.add_argument(
         "--jobs",
         type=count,
@@ -183,10 +183,10 @@ def add_place(parser: Parser) -> None:
 
 
 def place(text: str) -> str:
-    """Return a place to train that there is.
+    """Return the name of a place to train.
 
     Raises:
-        ArgumentTypeError: it is none.
+        ArgumentTypeError: `text` is not valid. __all__
     """
     if text not in ("kaggle", "ray") and not re.fullmatch(r"ray://[^\s/:]+:\d+", text):
         raise argparse.ArgumentTypeError(f"'{text}' is not kaggle, ray or ray://HOST:10001")

@@ -1,4 +1,4 @@
-"""How long a training will still take, estimated from its events."""
+"""An estimate of the remaining time of a training from its events."""
 
 from collections.abc import Mapping
 from statistics import mean
@@ -7,13 +7,13 @@ from digit_recognizer.experiment import Experiment
 from digit_recognizer.training.events import EpochEnded, MemberEvent, MemberFinished, ModelBuilt, SpeedMeasured, StepEnded
 from digit_recognizer.training.members import Member, full_speed_jobs
 
-ENOUGH = 5.0  # seconds of observed training, after which its pace is taken instead of the timed steps'
+ENOUGH = 5.0  # seconds of observed training, after which its speed is used instead of that of the timed steps
 
 
 class RemainingTime:
-    """The steps of a training that are done and still to do, and the time for the latter.
+    """Counts the finished and remaining steps of a training and estimates the remaining time.
 
-    Times are seconds of one clock. What a member did in an earlier session counts as done, but not for the pace.
+    Times are seconds of one clock. Steps of an earlier session count as done, but not for the speed.
     """
 
     def __init__(self, experiment: Experiment, steps_per_epoch: Mapping[Member, int], jobs: int) -> None:
@@ -29,7 +29,7 @@ class RemainingTime:
         self.preparations: list[float] = []  # seconds from a built model to its first step
 
     def on_event(self, event: MemberEvent, now: float) -> None:
-        """Take in an event at the time `now`."""
+        """Update the counts by an event at the time `now`."""
         member = event.member
         match event:
             case ModelBuilt():
@@ -43,7 +43,7 @@ class RemainingTime:
             case EpochEnded():
                 self._count(member, event.epoch * self.steps[member] // self.experiment.epochs, now)
             case MemberFinished():
-                self.steps[member] = self.done[member]  # fewer than planned where it stopped early
+                self.steps[member] = self.done[member]  # fewer than planned after early stopping
 
     def _count(self, member: Member, steps: int, now: float) -> None:
         self.done[member] = steps
@@ -53,7 +53,7 @@ class RemainingTime:
         self.jobs = max(self.jobs, running)  # a GPU gets more members while they train
 
     def seconds_left(self) -> float | None:
-        """Return the time that the rest will take, or None while no pace is known."""
+        """Return the remaining time in seconds, or None while the speed is unknown."""
         pace = self._seconds_per_step()
         if pace is None:
             return None
@@ -64,7 +64,7 @@ class RemainingTime:
         return max(sum(left) * pace / self.jobs, max(left) * alone) + preparing / min(self.jobs, self.cores_for)
 
     def _seconds_per_step(self) -> float | None:
-        """Return the pace of a member while `jobs` of them train."""
+        """Return the seconds per step of a member while `jobs` members train in parallel."""
         spans = [
             (self.latest[member][0] - began, self.latest[member][1] - done) for member, (began, done) in self.first.items()
         ]

@@ -1,4 +1,4 @@
-"""PIPELINE="a b" and RUN="a b" -> the pipelines to train, or the runs to read and the name of their blend."""
+"""Resolving PIPELINE="a b" and RUN="a b": the pipelines to train, or the runs to read and the name of their blend."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,20 +24,20 @@ class Selection:
 
 
 def words(text: str) -> list[str]:
-    """Return the names or paths in `text`: all of it where that is a file or folder, else its parts between spaces."""
+    """Return the names or paths in `text`, separated by spaces; a file or folder whose path has spaces is one of them."""
     return [text] if Path(text).expanduser().exists() else text.split()
 
 
 def references(pipeline: str | None, workspace: Workspace) -> list[str]:
-    """Return what PIPELINE names; by default the pipeline `fast`, and in the demo's workspace that of the demo."""
+    """Return the names or paths in PIPELINE; the default is `fast`, and in the demo's workspace the demo's pipeline."""
     return words(pipeline) if pipeline else [DEMO if workspace.root.name == DEMO else DEFAULT]
 
 
 def load_pipelines(text: str | None, workspace: Workspace, changes: Mapping[str, Any]) -> list[Pipeline]:
-    """Load the pipelines that are to be trained, the members of a pipeline in its place, each once.
+    """Load the pipelines to train, each once; a pipeline with members is replaced by its members.
 
     Raises:
-        UserError: there is no such pipeline, or one can't be loaded.
+        UserError: there is no pipeline of that name, or one can't be loaded.
     """
     found: dict[str, Pipeline] = {}
     for reference in references(text, workspace):
@@ -49,19 +49,19 @@ def load_pipelines(text: str | None, workspace: Workspace, changes: Mapping[str,
 
 
 def fold_warning(pipelines: Sequence[Pipeline]) -> str:
-    """Return a line about pipelines whose runs can't be blended with the first one's; empty where all can."""
+    """Return a warning about pipelines whose runs can't be blended with the first one's, or an empty string."""
     first, *others = pipelines
     folds = first.experiment.folds, first.experiment.fold_seed
     odd = [other.name for other in others if (other.experiment.folds, other.experiment.fold_seed) != folds]
     if not odd:
         return ""
-    return f"{', '.join(odd)}: not the folds of {first.name}, so they can't be blended; SET=folds=... sets them for all"
+    return f"{', '.join(odd)}: not the folds of {first.name}, so they can't be blended; SET=folds=... sets the folds of all"
 
 
 def select_runs(pipeline: str | None, run: str | None, workspace: Workspace) -> Selection:
     """Return the runs that RUN names, else those of the pipelines; a pipeline of members gives their blend its name.
 
-    Where PIPELINE names a run but no pipeline, that run is taken and a line says so.
+    If PIPELINE is the name of a run but of no pipeline, that run is used and a line is printed.
 
     Raises:
         UserError: no pipeline or run has this name, it can't be a name, or RUN is not a run of PIPELINE.
@@ -74,7 +74,7 @@ def select_runs(pipeline: str | None, run: str | None, workspace: Workspace) -> 
     names = []
     for reference in references(pipeline, workspace):
         if _is_only_a_run(reference, workspace):
-            make_console().print(f"PIPELINE={reference}: no pipeline has this name, taking the run {reference}")
+            make_console().print(f"PIPELINE={reference}: no pipeline has this name; using the run {reference}")
             names.append(reference)
         else:
             names += [loaded.name for loaded in load_pipelines(reference, workspace, {})]
@@ -82,12 +82,12 @@ def select_runs(pipeline: str | None, run: str | None, workspace: Workspace) -> 
 
 
 def blend_name(pipeline: str | None, workspace: Workspace) -> str:
-    """Return what a blend of these pipelines' runs is called."""
+    """Return the name of a blend of these pipelines' runs."""
     return "+".join(Path(reference).stem for reference in references(pipeline, workspace))
 
 
 def options_of(pipeline: str | None, run: str | None) -> dict[str, str | None]:
-    """Return the options with which another command reads the same runs."""
+    """Return the options that select the same runs in another command."""
     return {"run": run} if run else {"pipeline": pipeline}
 
 
@@ -95,13 +95,13 @@ def select_run(pipeline: str | None, run: str | None, workspace: Workspace) -> R
     """Return the folder of the one run that is named; see `select_runs`.
 
     Raises:
-        UserError: several are named, or none of this name can be.
+        UserError: several runs are named, or the name is invalid.
     """
     return RunFolder.of(workspace, only(select_runs(pipeline, run, workspace).runs))
 
 
 def only(runs: list[str]) -> str:
-    """Return the one run.
+    """Return the only element of `runs`.
 
     Raises:
         UserError: there are several.
@@ -112,21 +112,20 @@ def only(runs: list[str]) -> str:
 
 
 def check_name(name: str) -> str:
-    """Return the name of a run or study if it can be a folder's name.
+    """Return the name of a run or study after checking that it can be a folder's name.
 
     Raises:
-        UserError: it can't.
-    """
+        UserError: it can't be a folder's name."""
     if "/" in name or name.startswith(".") or not name.isprintable() or len(name.encode()) > 100:
         raise UserError(f"RUN={name}: a run's name has at most 100 bytes, no '/' and no '.' at its beginning")
     return name
 
 
 def check_new_name(name: str) -> str:
-    """Return the name of a run or study that is to be made.
+    """Return the name of a new run or study after checking it.
 
     Raises:
-        UserError: it can't be a folder's name, or has spaces, which separate names.
+        UserError: it can't be a folder's name, or contains spaces, which separate names.
     """
     if name != "".join(name.split()):
         raise UserError(f"RUN={name}: a run's name has no spaces: choose another, such as RUN={'_'.join(name.split())}")

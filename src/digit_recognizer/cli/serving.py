@@ -8,7 +8,7 @@ from socketserver import TCPServer
 from digit_recognizer.errors import UserError
 
 LOOPBACK = "127.0.0.1"
-ATTEMPTS = 20  # ports that are tried, from the default one on
+ATTEMPTS = 20  # ports to try, starting with the default one
 
 
 def serve(
@@ -18,7 +18,7 @@ def serve(
     default_port: int,
     on_address: Callable[[str], None],
 ) -> None:
-    """Run a server until Ctrl-C, which is its normal end; `on_address` gets its URL when it accepts connections.
+    """Run a server until Ctrl-C; `on_address` is called with its URL when it accepts connections.
 
     Args:
         make_server: takes host and port and returns a server that listens there, or raises OSError.

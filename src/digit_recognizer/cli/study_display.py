@@ -1,4 +1,4 @@
-"""The live display of a study: the running trials, the best so far and the time left; one line for each trial that ended."""
+"""The live display of a study: the running trials, the best so far and the time left; one line per finished trial."""
 
 import contextlib
 from collections.abc import Iterator

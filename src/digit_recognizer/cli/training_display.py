@@ -1,4 +1,4 @@
-"""The live display of a training: a bar for each running model on a terminal, one line an epoch elsewhere."""
+"""The live display of a training: a bar for each running model on a terminal, one line per epoch elsewhere."""
 
 import contextlib
 import time
@@ -27,7 +27,8 @@ from digit_recognizer.training.members import Member
 
 BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
 FIGURES = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning rate", "images/s")
-DROPPED = ("learning rate", "images/s", "val_loss", "loss", "accuracy", "val_accuracy")  # in turn, where a line is too narrow
+# Figures to omit, in this order, if the terminal is too narrow.
+DROPPED = ("learning rate", "images/s", "val_loss", "loss", "accuracy", "val_accuracy")
 
 
 @contextlib.contextmanager
@@ -62,7 +63,7 @@ class TrainingDisplay:
                 self.run.on_event(event)
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
+        """Remove the bars from the terminal."""
         if self.run:
             self.run.close()
 
@@ -138,7 +139,7 @@ class _Run:
 
 
 class _Bars:
-    """A bar for each running model above one for all, as wide as the terminal allows."""
+    """A progress bar for each running model and one for all models together, as wide as the terminal."""
 
     def __init__(self, console: Console, steps: int) -> None:
         self.console = console
@@ -170,7 +171,7 @@ class _Bars:
 
 
 def _label(member: Member, several_seeds: bool) -> str:
-    """`fold 3`, and the seed where there are several."""
+    """Return `fold 3`, with the seed if there are several."""
     rows = "all rows" if member.fold is None else f"fold {member.fold}"
     return f"{rows}, seed {member.seed}" if several_seeds else rows
 
@@ -187,7 +188,7 @@ def _figures(event: StepEnded | EpochEnded, epochs: int) -> dict[str, str]:
 
 
 def fitting(figures: dict[str, str], width: int) -> str:
-    """Return the figures, separated by commas, without the least important ones where `width` characters are too few."""
+    """Return the figures, separated by commas, without the least important ones if they don't fit into `width` characters."""
     shown = {name: figures[name] for name in FIGURES if name in figures}
     for name in DROPPED:
         if len(", ".join(shown.values())) > width:

@@ -1,4 +1,4 @@
-"""Runs -> a blend, judged on rows that its weights were not fitted on, and the submission from it."""
+"""Blending runs, scored on rows that the weights were not fitted on, and writing the blend's submission."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,14 +27,14 @@ class Blend:
     name: str
     csv: Path  # the submission
     runs: list[Run]
-    methods: list[MethodScore]  # all methods in question, the simplest first
+    methods: list[MethodScore]  # all methods, the simplest first
     weights: dict[str, float] | None  # by run name; None for stacking
     temperatures: dict[str, float]  # by run name
     accuracy: metrics.Estimate  # of `oof`
     log_loss: float  # of `oof`, nats
     best_run: str
     against_best_run: Comparison | None  # the blend (first) and the best of its runs; None for a single run
-    oof: np.ndarray  # float64 (n, classes): each row by what was fitted on the other folds; NaN where a run has not predicted
+    oof: np.ndarray  # float64 (n, classes): each row by a blend fitted on the other folds; NaN if a run has no prediction
     test: np.ndarray  # float64 (m, classes)
 
     @property
@@ -49,13 +49,13 @@ class Blend:
 
     @property
     def to_submit(self) -> str:
-        """The submission to prefer: the blend's name, or its best run's where the blend has no more images right."""
+        """The name of the submission to prefer: the blend, or its best run if the blend has no more images right."""
         return self.name if self.against_best_run is None or self.against_best_run.images > 0 else self.best_run
 
 
 @dataclass(frozen=True)
 class FittedBlend:
-    """A fitted method, with the temperature scaling before it."""
+    """A fitted method with its temperature scaling."""
 
     scaling: TemperatureScaling
     method: Method
@@ -74,7 +74,7 @@ class FittedBlend:
 def compute_blend(workspace: Workspace, names: Sequence[str], name: str, method: str = "") -> Blend:
     """Return the blend of the runs `names`.
 
-    Each run is scaled by its own temperature. Each method is judged by predictions whose weights were fitted on the other
+    Each run is scaled by its own temperature. Each method is scored on predictions with weights fitted on the other
     folds; the simplest is chosen unless another is better with p < 0.05.
 
     Args:
@@ -127,17 +127,17 @@ def write_blend(blend: Blend, workspace: Workspace) -> None:
 def nested_predictions(
     methods: Sequence[type[Method]], stack: np.ndarray, labels: np.ndarray, folds: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Return for each method, by name, float64 (rows, classes): each row by what was fitted on the rows of other folds.
+    """Return the predictions of each method by name, float64 (rows, classes), each row by a blend fitted on the other folds.
 
     Args:
         stack: float64 (runs, rows, classes).
         labels: int (rows,).
-        folds: int (rows,). Of a single fold only equal weights are returned, with temperatures fitted on its own rows.
+        folds: int (rows,). For a single fold only equal weights are returned, with temperatures fitted on its rows.
     """
     blended = {method.name: np.empty(stack.shape[1:]) for method in methods}
     for fold in np.unique(folds):
         inside, outside = folds == fold, folds != fold
-        if not outside.any():  # fit no more than the temperatures, one number for each run, on the rows that are judged
+        if not outside.any():  # fit only the temperatures, one number per run, on the rows that are scored
             return {ArithmeticMean.name: FittedBlend.fit(ArithmeticMean, stack, labels).apply(stack)}
         scaling = TemperatureScaling.fit(stack[:, outside], labels[outside])
         seen, unseen = scaling.apply(stack[:, outside]), scaling.apply(stack[:, inside])

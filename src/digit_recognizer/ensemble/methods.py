@@ -1,4 +1,4 @@
-"""Ways of blending runs: each is fitted on the out-of-fold probabilities of some rows and applied to others."""
+"""Blending methods, fitted on out-of-fold probabilities of some rows and applied to others."""
 
 from typing import Protocol
 
@@ -9,7 +9,7 @@ from digit_recognizer.errors import UserError
 
 
 class Method(Protocol):
-    """A way of blending; both functions take a float64 stack (runs, rows, classes)."""
+    """A blending method; `fit` and `apply` take a float64 stack (runs, rows, classes)."""
 
     name: str
 
@@ -34,7 +34,7 @@ class ArithmeticMean:
 
 
 class GeometricMean(ArithmeticMean):
-    """Equal weights of the logarithms."""
+    """The normalised mean of the logarithms of probabilities."""
 
     name = "geometric mean"
 
@@ -88,7 +88,7 @@ def method_named(name: str) -> type[Method]:
     """Return the method of that name.
 
     Raises:
-        UserError: there is none; the message lists those there are.
+        UserError: there is no method of that name; the message lists all names.
     """
     for method in METHODS:
         if method.name == name:

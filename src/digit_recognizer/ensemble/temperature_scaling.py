@@ -9,9 +9,9 @@ from digit_recognizer import metrics
 
 @dataclass(frozen=True)
 class TemperatureScaling:
-    """A temperature for each run, at which its log loss is lowest.
+    """The temperature of each run that minimises its log loss.
 
-    Without it a run that was trained with label smoothing, and so is never confident, is outvoted by overconfident ones.
+    Without it, overconfident runs have more influence than a run trained with label smoothing, which is underconfident.
     """
 
     temperatures: list[float]
@@ -22,5 +22,5 @@ class TemperatureScaling:
         return cls([metrics.best_temperature(labels, probabilities) for probabilities in stack])
 
     def apply(self, stack: np.ndarray) -> np.ndarray:
-        """Return the stack at these temperatures."""
+        """Return the stack with the temperatures applied."""
         return np.stack([metrics.apply_temperature(*pair) for pair in zip(stack, self.temperatures, strict=True)])

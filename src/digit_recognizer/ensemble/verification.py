@@ -1,6 +1,6 @@
-"""Does a submission follow from its runs? Recomputed from the stored probabilities, or by training all models again.
+"""Verification of a submission: recompute it from the stored probabilities, or by training all models again.
 
-What a submission or a run stores is data of unknown origin: it never chooses the code that is run.
+The files of a submission or run may come from somebody else, so they never decide which code is executed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,15 +33,15 @@ def verify(
 ) -> int:
     """Recompute a submission's labels and compare them with its CSV; return the number of rows.
 
-    The data's files are compared with their checksums, and the members' predictions with theirs and with the run's averages.
+    Data files and predictions are compared with their checksums, and the run's predictions with the mean of its members'.
 
     Args:
         path: the CSV.
         retrain: also train each run again under another name, and compare its test probabilities.
-        pipelines: files of pipelines that are in none of the person's pipeline folders.
+        pipelines: files of trusted pipelines outside the user's pipeline folders.
 
     Raises:
-        UserError: a file is damaged, probabilities or labels differ, or a run's pipeline is not among the person's own.
+        UserError: a file is damaged, probabilities or labels differ, or a run's pipeline is not one of the user's.
     """
     if not path.exists():
         raise UserError(f"there is no {path}: name a submission's file, such as submissions/fast.csv")
@@ -66,7 +66,7 @@ def verify(
 
 
 def _load_pipeline(run: Run, trusted: Mapping[str, Path], workspace: Workspace) -> Pipeline:
-    """Load the person's own pipeline of the name that the run stores, if it is the file that the run was trained from."""
+    """Load the user's pipeline of the name in the run's record, if it is the file that the run was trained from."""
     file = trusted.get(run.record.pipeline)
     if file is None:
         raise UserError(
@@ -84,14 +84,14 @@ def _load_pipeline(run: Run, trusted: Mapping[str, Path], workspace: Workspace) 
 
 
 def _train_again(run: Run, pipeline: Pipeline, workspace: Workspace, on_event: OnEvent) -> None:
-    """Train the run again under another name; the new run is kept where it differs.
+    """Train the run again under another name; the new run is kept if it differs.
 
     Raises:
-        UserError: its test probabilities are not the same bytes.
+        UserError: its test probabilities differ.
     """
     again = RunFolder.of(workspace, f"{run.name}.retrained")
     for full in sorted({result.member.fold is None for result in run.members}):
         train(Request(pipeline, again.name, folds=run.metrics.folds_done, full=full), workspace, on_event)
     if not np.array_equal(files.read_npz(again.test, probabilities="float 2")["probabilities"], run.test):
-        raise UserError(f"run '{run.name}' gives other probabilities when it is trained again: compare it with '{again.name}'")
+        raise UserError(f"run '{run.name}' has other probabilities when it is trained again: compare it with '{again.name}'")
     lifecycle.remove_run(again)

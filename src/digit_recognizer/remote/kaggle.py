@@ -363,7 +363,7 @@ def _literal(value: Any) -> str:
 
 
 def _check_unchanged(run: RunFolder, request: Request, dataset: Dataset) -> None:
-    """Refuse a run that was begun with other settings before anything is pushed.
+    """Refuse a run that was started with other settings before anything is pushed.
 
     Raises:
         UserError: it was.
@@ -375,7 +375,7 @@ def _check_unchanged(run: RunFolder, request: Request, dataset: Dataset) -> None
     changed = experiment.differences(_without_seeds(before.settings), now)
     if changed or before.dataset.sha256 != dataset.sha256:
         what = "; ".join(changed) or "other data"
-        raise UserError(f"{run} was begun with other settings: {what}; {TRAIN_OTHERWISE}")
+        raise UserError(f"{run} was started with other settings: {what}; {TRAIN_OTHERWISE}")
 
 
 def _identity(pipeline: Pipeline, dataset: Dataset) -> str:

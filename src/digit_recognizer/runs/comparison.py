@@ -1,4 +1,4 @@
-"""Two runs image by image, on the training images that both have predicted out of fold."""
+"""Comparison of two runs image by image, on the training images that both have predicted out of fold."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ def common_rows(runs: Sequence[Run]) -> np.ndarray:
     """Return the rows that every run has predicted out of fold, int64.
 
     Raises:
-        UserError: there are none.
+        UserError: there are no such rows.
     """
     predicted = np.all([metrics.predicted_rows(run.probabilities) for run in runs], axis=0)
     if not predicted.any():

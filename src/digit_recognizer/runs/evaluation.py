@@ -1,4 +1,4 @@
-"""The saved models of a run, applied to images: those of `input/test.csv` with known labels, or any others."""
+"""Applying the saved models of a run to images: to `input/test.csv`, if its labels are known, or to others."""
 
 import contextlib
 import os
@@ -46,7 +46,7 @@ def model_probabilities(run: RunFolder, images: np.ndarray) -> np.ndarray:
     """Return the probabilities of each saved model of a run, float32 (models, n, classes).
 
     Args:
-        images: uint8 (n, height, width, channels) as the run was trained on.
+        images: uint8 (n, height, width, channels) of the shape that the run was trained on.
 
     Raises:
         UserError: there is no such run, it has no trained model, one is damaged, or the images have another shape.
@@ -62,17 +62,17 @@ def load_models(run: RunFolder) -> list[Any]:
     """Return the models of all finished members, loaded in Keras's safe mode after their checksums were compared.
 
     Raises:
-        UserError: there is none, or one is damaged.
+        UserError: there is no finished member, or a model is damaged.
     """
     members = read_members(run)
     if not members:
-        raise UserError(f"{run} holds no trained model: run `make train` first")
+        raise UserError(f"{run} has no trained model: run `make train` first")
     return [prediction.load_model(member.folder.model) for member in members]
 
 
 @contextlib.contextmanager
 def keras_session() -> Iterator[None]:
-    """Let Keras compute in this process, with all cores and with its backend's native messages discarded."""
+    """Configure Keras in this process to use all cores, and discard its backend's native messages during the block."""
     threads = os.cpu_count() or 1
     backend.prepare_environment(threads)
     with backend.without_messages():

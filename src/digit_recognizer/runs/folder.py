@@ -1,4 +1,4 @@
-"""The names of all files in a run's folder and in a member's, which no other module spells out."""
+"""The names of all files in the folders of runs and members; no other module contains them."""
 
 import re
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class MemberFolder:
 
     @property
     def steps(self) -> Path:
-        """Loss and accuracy within the epochs, where `measure_every` asks for them."""
+        """Loss and accuracy every `measure_every` steps; only if that setting is not 0."""
         return self.path / "steps.csv"
 
     @property
@@ -63,7 +63,7 @@ class MemberFolder:
         return self.path / "tensorboard"
 
     def best_model(self, suffix: str) -> Path:
-        """Return the path of the model that the `checkpoint` setting keeps."""
+        """Return the path of a model that the `checkpoint` setting saves."""
         return self.path / f"best_{suffix}.keras"
 
     @property
@@ -81,13 +81,13 @@ class RunFolder:
 
     @classmethod
     def of(cls, workspace: Workspace, name: str) -> "RunFolder":
-        """Return the folder of the run `name`, whether it exists or not.
+        """Return the folder of the run `name`, which needn't exist.
 
         Raises:
-            UserError: the name, which may come from a file, leads out of `runs/`.
+            UserError: the name, which may come from a file, is a path outside `runs/`.
         """
         if not name or "/" in name or name.startswith("."):
-            raise UserError(f"'{name}' is no name of a run: it has a '/' or begins with '.'")
+            raise UserError(f"'{name}' is not a valid name of a run: it has a '/' or begins with '.'")
         return cls(workspace.runs / name)
 
     def __str__(self) -> str:
@@ -133,17 +133,17 @@ class RunFolder:
 
     @property
     def predictions(self) -> Path:
-        """What `make predict` found last."""
+        """The predictions of the last `make predict`."""
         return self.path / "predictions.csv"
 
     @property
     def drawing(self) -> Path:
-        """The page to draw on."""
+        """The drawing page."""
         return self.path / "draw"
 
     @property
     def log(self) -> Path:
-        """What libraries print during the training."""
+        """The output of libraries during the training."""
         return self.path / "log.txt"
 
     @property
@@ -156,7 +156,7 @@ class RunFolder:
 
     @property
     def holds_members(self) -> bool:
-        """Whether the training of a member was begun here."""
+        """Return whether the folder contains a member, finished or not."""
         return any(_member(path.relative_to(self.path)) for path in self.path.glob("*/*"))
 
     def finished(self) -> list[Member]:
@@ -166,7 +166,7 @@ class RunFolder:
 
 
 def _member(folder: Path) -> Member | None:
-    """Return the member whose folder, relative to the run's, this is; None where it is none."""
+    """Return the member of this folder, given relative to the run's, or None if it is not a member's folder."""
     match = re.fullmatch(r"seed_(\d+)/fold_(\d+)|full/seed_(\d+)", folder.as_posix())
     if not match:
         return None

@@ -1,4 +1,4 @@
-"""A run's beginning and resumption, its lock, and moving it aside."""
+"""Starting and resuming a run, its lock, and renaming it."""
 
 import contextlib
 import dataclasses
@@ -26,13 +26,13 @@ ENVIRONMENT = ("git_commit", "versions", "python", "backend", "device", "precisi
 def begin_or_resume(run: RunFolder, pipeline: Pipeline, dataset: Dataset) -> tuple[np.ndarray, list[str]]:
     """Write folds.csv and experiment.json of a new run, or compare those that are there.
 
-    More seeds than before are no change: they add members.
+    More seeds than before are allowed: they add members.
 
     Returns:
-        For each training row its fold, int8 (n,), and warnings about a changed environment.
+        The fold of each training row, int8 (n,), and warnings about a changed environment.
 
     Raises:
-        UserError: the run was begun with other settings or data (the message lists them), or a file is damaged or missing.
+        UserError: the run was started with other settings or data (the message lists them), or a file is damaged or missing.
     """
     if not run.record.exists():
         return _begin(run, pipeline, dataset), []
@@ -40,7 +40,7 @@ def begin_or_resume(run: RunFolder, pipeline: Pipeline, dataset: Dataset) -> tup
     now = describe(pipeline, dataset, before.folds_sha256)
     seeds = sorted({*before.seeds, *now.seeds})
     if changed := _changes(before, now, seeds):
-        raise UserError(f"{run} was begun with other settings: {'; '.join(changed)}; {TRAIN_OTHERWISE}")
+        raise UserError(f"{run} was started with other settings: {'; '.join(changed)}; {TRAIN_OTHERWISE}")
     folds = _read_folds(run, before, dataset)
     if seeds != before.seeds:
         files.write_record(run.record, dataclasses.replace(before, settings={**before.settings, "seeds": seeds}))
@@ -69,32 +69,32 @@ def _read_folds(run: RunFolder, record: RunRecord, dataset: Dataset) -> np.ndarr
         save_folds(run.folds, stratified_folds(dataset.labels, record.folds, record.settings["fold_seed"]))
     folds = load_folds(run.folds)
     if files.sha256_of_arrays(folds) != record.folds_sha256:
-        raise UserError(f"{run.folds} holds other folds than the run was begun with: delete it, or use RUN=... or FORCE=1")
+        raise UserError(f"{run.folds} has other folds than the run was started with: delete it, or use RUN=... or FORCE=1")
     return folds
 
 
 def _warnings(before: RunRecord, now: RunRecord) -> list[str]:
     edited = before.pipeline_sha256 != now.pipeline_sha256
-    warnings = [f"{now.pipeline_file} was edited since the run was begun, though no setting differs"] if edited else []
+    warnings = [f"{now.pipeline_file} was edited since the run was started, though no setting differs"] if edited else []
     return warnings + [
-        f"{name} changed since the run was begun: {change}"
+        f"{name} changed since the run was started: {change}"
         for name in ENVIRONMENT
         for change in experiment.differences({name: getattr(before, name)}, {name: getattr(now, name)})
     ]
 
 
 def record_environment(run: RunFolder, other: RunRecord) -> None:
-    """Write into the run's record the environment of another one: that of the machine where all members were trained."""
+    """Write the environment of `other`, from the machine that trained all members, into the run's record."""
     environment = {name: getattr(other, name) for name in ENVIRONMENT}
     files.write_record(run.record, dataclasses.replace(read_run_record(run), **environment))
 
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a run's (or study's) folder for this process alone; the kernel releases it when the process ends in any way.
+    """Lock the folder of a run or study for this process; the kernel releases the lock when the process ends.
 
     Raises:
-        UserError: another process holds it, or the disk is full.
+        UserError: another process has locked it, or the disk is full.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -120,7 +120,7 @@ def _busy(folder: Path, lock: IO[bytes]) -> str:
 
 
 def move_aside(run: RunFolder) -> Path:
-    """Rename the run's folder to a free name beside it and return that."""
+    """Rename the run's folder to an unused name and return the new path."""
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     aside = run.path.with_name(f"{run.name}.before-{stamp}")
     run.path.rename(aside)

@@ -1,4 +1,4 @@
-"""What identifies one trained model of a run, and where its files are."""
+"""The identity of one model of a run, and its folder."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ class Member:
 
     @property
     def key(self) -> tuple[int, int]:
-        """The entropy of all its random draws: two non-negative numbers, different for every member of a run."""
+        """The entropy of all its random generators: two non-negative numbers, different for each member of a run."""
         return self.seed, 0 if self.fold is None else self.fold + 1
 
     @property

@@ -32,12 +32,12 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """experiment.json: what a run is."""
+    """experiment.json: settings, data, environment and pipeline of a run."""
 
     pipeline: str
     pipeline_file: str
     pipeline_sha256: str
-    changes: dict[str, Any]  # that the pipeline was loaded with
+    changes: dict[str, Any]  # of settings, with which the pipeline was loaded
     description: str
     settings: dict[str, Any]  # as `experiment.settings_json` returns them
     dataset: TrainingData
@@ -73,10 +73,9 @@ class RunMetrics:
     folds: int
     members: int  # finished ones
     members_planned: int
-    copies_across_folds: int  # training images of which an exact copy is in another fold
+    copies_across_folds: int  # training images with an exact copy in another fold
     epoch_selected_on_fold: bool
-    seconds: float  # of training, all members added up
-    images_per_second: int
+    seconds: float  # of training, summed over all members    images_per_second: int
     peak_memory: int  # bytes, of one process
     published: str
 
@@ -89,7 +88,7 @@ class RunMetrics:
 
     @property
     def partial(self) -> bool:
-        """Whether members are still to be trained."""
+        """Whether some members are not trained yet."""
         return self.members < self.members_planned
 
 
@@ -103,17 +102,17 @@ class MemberMetrics:
     loss: float | None = None  # log loss, nats
     epochs: int
     steps_per_epoch: int
-    kept_epoch: int  # whose weights predict, from 1
+    kept_epoch: int  # the epoch (from 1) whose weights are used for predictions
     seconds: float
-    images: int  # that were trained on, over all epochs
+    images: int  # trained on, over all epochs
     threads: int
-    peak_memory: int  # bytes, of all that its process trained
+    peak_memory: int  # bytes, of its process, which may have trained other members before
     process: int
     sha256: dict[str, str] = field(default_factory=dict)  # file name -> SHA-256
 
 
 def describe(pipeline: Pipeline, dataset: Dataset, folds_sha256: str) -> RunRecord:
-    """Return the record of a run that begins now."""
+    """Return the record of a new run."""
     return RunRecord(
         pipeline=pipeline.name,
         pipeline_file=str(pipeline.file),

@@ -1,4 +1,4 @@
-"""Members' files -> the run's: out-of-fold and test probabilities, errors and metrics."""
+"""Writing a run's out-of-fold and test probabilities, errors and metrics from the files of its members."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_ra
 
 @dataclass(frozen=True)
 class Predictions:
-    """predictions.npz: what a member predicts, and the rows of train.csv that it was trained on."""
+    """predictions.npz: a member's predictions and the rows of train.csv that it was trained on."""
 
     rows: np.ndarray  # int64 (k,), of its fold; empty for a member trained on all rows
     valid: np.ndarray  # float32 (k, classes)
@@ -43,7 +43,7 @@ class Predictions:
 
 
 def write_history(path: Path, epochs: Sequence[dict[str, float]]) -> None:
-    """Write history.csv, a line for each epoch; the val_ columns are empty where there was no validation."""
+    """Write history.csv, one line per epoch; the val_ columns are empty for epochs without validation."""
     files.write_text(path, pd.DataFrame(epochs).reindex(columns=list(HISTORY)).to_csv(index=False))
 
 
@@ -56,7 +56,7 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     """Return a CSV file of numbers with these columns.
 
     Raises:
-        UserError: the file is missing or damaged, or a column is.
+        UserError: the file is missing or damaged, or a column is missing or not numeric.
     """
     try:
         table = pd.read_csv(path)
@@ -76,7 +76,7 @@ def checksums(folder: MemberFolder) -> dict[str, str]:
 
 
 def read_intact_metrics(folder: MemberFolder) -> MemberMetrics:
-    """Return the metrics of a finished member after all its files were compared with their checksums.
+    """Compare all files of a finished member with their checksums and return its metrics.
 
     Raises:
         DamagedError: a file is damaged or missing.
@@ -90,10 +90,10 @@ def read_intact_metrics(folder: MemberFolder) -> MemberMetrics:
 
 
 def is_finished(run: RunFolder, member: Member) -> bool:
-    """Whether the member's files are all there and intact.
+    """Return whether the member is finished, after checking its files.
 
     Raises:
-        DamagedError: it was finished, but a file is damaged or missing.
+        DamagedError: the member is finished, but a file is damaged or missing.
     """
     folder = run.member(member)
     if not folder.metrics.exists():
@@ -108,7 +108,7 @@ def write_results(run: RunFolder, experiment: Experiment, dataset: Dataset, fold
     """Write oof.npz, test.npz, errors.csv and metrics.json from the members that are finished; return the metrics.
 
     Raises:
-        UserError: a member's predictions don't belong to its fold, or it was trained on rows that it predicts.
+        UserError: a member's predictions are not of its fold, or it was trained on rows that it predicts.
     """
     members = run.finished()
     oof, test = _averages(run, members, folds)
@@ -130,13 +130,13 @@ def score_warnings(scores: RunMetrics) -> list[str]:
     if scores.oof_accuracy is not None and scores.oof_accuracy > metrics.SUSPICIOUS_ACCURACY:
         found.append(
             f"out-of-fold accuracy {scores.oof_accuracy:.4f} is above {metrics.SUSPICIOUS_ACCURACY}, about the highest that "
-            "wrong labels allow on MNIST: look for a leak (validation images among the training images) or too few rows"
+            "wrong labels allow on MNIST: check for label leakage (validation images among the training images) or too few rows"
         )
     return found
 
 
 def check_averages(run: RunFolder, folds: np.ndarray, oof: np.ndarray, test: np.ndarray) -> None:
-    """Compare a run's probabilities with the averages of its members'.
+    """Compare a run's probabilities with the mean of its members' probabilities.
 
     Raises:
         UserError: a file is damaged, or the averages differ.
@@ -147,7 +147,7 @@ def check_averages(run: RunFolder, folds: np.ndarray, oof: np.ndarray, test: np.
 
 
 def _averages(run: RunFolder, members: Sequence[Member], folds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return OOF probabilities (mean over seeds, NaN where no member has predicted yet) and test ones (mean over members)."""
+    """Return out-of-fold probabilities (mean over seeds, NaN if not predicted) and test probabilities (mean over members)."""
     loaded = [(member, Predictions.read(run.member(member).predictions)) for member in members]
     test = np.mean([predictions.test for _, predictions in loaded], axis=0, dtype=np.float64)
     total, count = np.zeros((len(folds), test.shape[1])), np.zeros((len(folds), 1))

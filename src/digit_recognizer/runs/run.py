@@ -1,4 +1,4 @@
-"""runs/<run>/ -> Run: all that was trained of it so far, read from its files and checked."""
+"""Reading a run: the predictions and records of its finished members, with checks."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +17,7 @@ from digit_recognizer.runs.results import HISTORY, Predictions, read_intact_metr
 
 @dataclass(frozen=True)
 class MemberResult:
-    """What one finished member left; tables and predictions are read when they are asked for."""
+    """The files of one finished member; tables and predictions are read on access."""
 
     member: Member
     folder: MemberFolder
@@ -25,12 +25,12 @@ class MemberResult:
 
     @cached_property
     def history(self) -> pd.DataFrame:
-        """A row for each epoch; the val_ columns are empty where there was no validation."""
+        """One row per epoch; the val_ columns are empty for epochs without validation."""
         return read_table(self.folder.history, HISTORY)
 
     @cached_property
     def steps(self) -> pd.DataFrame | None:
-        """`step,loss,val_accuracy` within the epochs, where measured."""
+        """`step,loss,val_accuracy` within the epochs; None if not measured."""
         return read_table(self.folder.steps, ("step", "loss", "val_accuracy")) if self.folder.steps.exists() else None
 
     @cached_property
@@ -40,7 +40,7 @@ class MemberResult:
 
 @dataclass(frozen=True)
 class Run:
-    """One run's predictions and records; it may be partial."""
+    """The predictions and records of a run, which may be partial."""
 
     folder: RunFolder
     record: RunRecord
@@ -72,14 +72,14 @@ class Run:
 
     @cached_property
     def predictions(self) -> np.ndarray:
-        """The most probable class of each row, int64 (n,), -1 where not predicted."""
+        """The most probable class of each row, int64 (n,), -1 if not predicted."""
         predictions = np.full(len(self.labels), -1)
         predictions[self.rows] = self.probabilities[self.rows].argmax(axis=1)
         return predictions
 
     @cached_property
     def confidence(self) -> np.ndarray:
-        """The probability of the prediction, float32 (n,), NaN where not predicted."""
+        """The probability of the prediction, float32 (n,), NaN if not predicted."""
         return self.probabilities.max(axis=1)
 
     @cached_property
@@ -95,22 +95,22 @@ class Run:
 
     @property
     def log_loss(self) -> float:
-        """Out of fold, in nats; NaN where nothing is predicted."""
+        """The out-of-fold log loss in nats; NaN if no row is predicted."""
         return metrics.log_loss(self.labels[self.rows], self.probabilities[self.rows]) if len(self.rows) else float("nan")
 
     @property
     def fold_accuracies(self) -> dict[int, metrics.Estimate]:
-        """Of each fold that is predicted."""
+        """The accuracy of each predicted fold by its number."""
         right = self.predictions == self.labels
         chosen = {int(fold): self.rows[self.fold[self.rows] == fold] for fold in np.unique(self.fold[self.rows])}
         return {fold: metrics.proportion(int(right[rows].sum()), len(rows)) for fold, rows in chosen.items()}
 
 
 def read_run(folder: RunFolder, dataset: Dataset) -> Run:
-    """Read a run's files, after all files of its members were compared with their checksums.
+    """Read a run's files after comparing all files of its members with their checksums.
 
     Raises:
-        UserError: there is no such run, nothing of it is finished, it was trained on other data, or a file is damaged.
+        UserError: there is no such run, no member is finished, it was trained on other data, or a file is damaged.
     """
     record = read_run_record(folder)
     if not folder.metrics.exists():
@@ -137,7 +137,7 @@ def read_members(folder: RunFolder) -> list[MemberResult]:
     """Return the finished members of a run, those of the folds by seed and fold, then those trained on all rows.
 
     Raises:
-        UserError: a file of one is damaged or missing.
+        UserError: a file of a member is damaged or missing.
     """
     return [
         MemberResult(member, folder.member(member), read_intact_metrics(folder.member(member))) for member in folder.finished()

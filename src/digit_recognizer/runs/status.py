@@ -1,4 +1,4 @@
-"""All runs of a workspace at a glance, read from their files without loading any data."""
+"""The status of all runs of a workspace, read from their files without loading the data."""
 
 import time
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from digit_recognizer.workspace import Workspace
 
 @dataclass(frozen=True)
 class RunStatus:
-    """One run; what isn't known yet is None."""
+    """The status of one run; values that aren't known yet are None."""
 
     name: str
     pipeline: str
@@ -22,7 +22,7 @@ class RunStatus:
     folds_done: int
     folds: int
     members: int  # finished models
-    seconds: float  # of training, all members added up
+    seconds: float  # of training, summed over all members
     age: float  # seconds since its last change
     score: float | None  # best public score of a submission of this run alone
     problem: str = ""  # why it can't be read

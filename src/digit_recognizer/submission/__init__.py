@@ -1,1 +1,1 @@
-"""The submission file, sending it to Kaggle, and the ledger."""
+"""The submission file, its upload to Kaggle, and the ledger."""

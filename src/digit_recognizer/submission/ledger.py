@@ -1,4 +1,4 @@
-"""submissions/ledger.csv: one row for each submission to Kaggle, readable after a person or Excel has saved it."""
+"""submissions/ledger.csv: one row per submission to Kaggle; it may be edited by hand or in Excel."""
 
 import contextlib
 import csv
@@ -18,10 +18,10 @@ REQUIRED = ("file", "sha256", "status")
 
 @dataclass(frozen=True)
 class Entry:
-    """One row; its cells are text, so that what a person wrote in them is kept.
+    """One row; cells are text, so that the user's edits are kept.
 
-    status: sending (no answer from Kaggle yet), pending (no score yet), complete, error (can't be scored), refused (it never
-    arrived).
+    status: sending (no answer from Kaggle yet), pending (no score yet), complete, error (can't be scored), refused (it did
+    not arrive).
     """
 
     file: str
@@ -35,7 +35,7 @@ class Entry:
     ref: str = ""  # Kaggle's number
     public_score: str = ""
     message: str = ""
-    others: dict[str, str] = field(default_factory=dict)  # columns that a person added
+    others: dict[str, str] = field(default_factory=dict)  # columns that the user added
 
     @property
     def score(self) -> float | None:
@@ -44,12 +44,12 @@ class Entry:
 
     @property
     def accuracy(self) -> float | None:
-        """The out-of-fold accuracy of what was submitted, or None where it isn't known."""
+        """The out-of-fold accuracy of the submission, or None if it isn't known."""
         return _number(self.oof_accuracy)
 
     @property
     def expected(self) -> float | None:
-        """The rehearsed accuracy of what was submitted, or None where it was not rehearsed."""
+        """The rehearsed accuracy of the submission, or None if it was not rehearsed."""
         return _number(self.rehearsed)
 
     @property
@@ -88,10 +88,10 @@ def path_of(workspace: Workspace) -> Path:
 def read_ledger(workspace: Workspace) -> list[Entry]:
     """Return all entries, oldest first; [] before the first submission.
 
-    Commas, semicolons and tabs, any line ends, a byte order mark, UTF-16, other columns and another order of columns are fine.
+    Commas, semicolons and tabs, any line ends, a byte order mark, UTF-16, and columns in any order and number are accepted.
 
     Raises:
-        UserError: it can't be understood.
+        UserError: it can't be read, its columns are missing, or a cell is invalid.
     """
     return _read(path_of(workspace))
 
@@ -106,7 +106,7 @@ def update(workspace: Workspace, sha256: str, **cells: str) -> None:
     """Change cells of the latest entry with this sha256."""
     with _locked(workspace) as entries:
         place = max((number for number, entry in enumerate(entries) if entry.sha256 == sha256), default=None)
-        if place is not None:  # a person may have deleted it meanwhile
+        if place is not None:  # the user may have deleted it in the meantime
             entries[place] = replace(entries[place], **cells)
 
 
@@ -127,7 +127,7 @@ def ask_kaggle(entries: Sequence[Entry]) -> list[Entry]:
     """Ask Kaggle about the entries without a final status and return those that changed; nothing is written.
 
     Raises:
-        UserError: Kaggle can't be asked.
+        UserError: Kaggle can't be reached or refuses.
     """
     pending = [entry for entry in entries if entry.status.lower() in ("pending", "sending")]
     return [answered for entry in pending if (answered := with_answer(entry)) != entry]
@@ -193,10 +193,11 @@ def _read(path: Path) -> list[Entry]:
     try:
         header, *rows = csv.reader(lines, delimiter=delimiter)
     except csv.Error as error:
-        raise UserError(f"{path} is no ledger ({error}): mend it, or move it away") from error
+        raise UserError(f"{path} is not a ledger ({error}): correct it, or move it away") from error
     names = [name.strip().lower() for name in header]
     if not set(REQUIRED) <= set(names):
-        raise UserError(f"{path} is no ledger: its first line must name {', '.join(COLUMNS)}: mend it, or move it away")
+        columns = ", ".join(COLUMNS)
+        raise UserError(f"{path} is not a ledger: its first line must have the columns {columns}: correct it, or move it away")
     entries = [_entry(dict(zip(names, map(str.strip, row), strict=False))) for row in rows]
     for number, entry in enumerate(entries, 1):
         _check(entry, f"{path}, row {number}")

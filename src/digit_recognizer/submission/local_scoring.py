@@ -1,4 +1,4 @@
-"""A submission scored on this machine, where the labels of the test images are public."""
+"""Scoring a submission on this machine, if the labels of the test images are public."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +21,7 @@ def score_locally(path: Path, workspace: Workspace) -> LocalScore:
     """Score a submission on the public labels of the test images.
 
     Raises:
-        UserError: this data has none, or the submission is faulty.
+        UserError: the test labels are not public, or the submission is invalid.
     """
     labels = dataset.load_test_labels(workspace)
     if labels is None:

@@ -1,4 +1,4 @@
-"""submissions/<name>.json: what a submission was made from, and the figures that are known of it."""
+"""submissions/<name>.json: the runs, blending method, data and scores of a submission."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +10,12 @@ ENSEMBLE_AGAIN = "run `make ensemble` again"
 
 @dataclass(frozen=True)
 class MethodScore:
-    """A blending method on out-of-fold rows, each predicted with weights that were fitted on the other folds."""
+    """The scores of a blending method on out-of-fold rows, each predicted with weights fitted on the other folds."""
 
     method: str
     accuracy: float
     log_loss: float  # nats
-    images: int  # that it has right more than the simplest method
+    images: int  # more right than with the simplest method; negative if fewer
     p_value: float  # of that difference
     chosen: bool
 
@@ -35,7 +35,7 @@ class BlendRecord:
 
     runs: list[str]
     members: dict[str, int]  # finished models by run
-    partial: list[str]  # runs with members still to train
+    partial: list[str]  # runs with unfinished members
     method: str
     methods: list[MethodScore]
     weights: dict[str, float] | None  # by run; None for stacking
@@ -74,6 +74,6 @@ def read_submission_record(csv: Path) -> SubmissionRecord:
     """Return the record beside a submission's CSV.
 
     Raises:
-        UserError: it is missing or damaged.
+        UserError: the record is missing or damaged.
     """
     return files.read_record(csv.with_suffix(".json"), SubmissionRecord, ENSEMBLE_AGAIN)

@@ -1,4 +1,4 @@
-"""submissions/<name>.csv: written from probabilities and checked against the sample."""
+"""Writing submissions/<name>.csv from probabilities, and checking it against the sample submission."""
 
 import dataclasses
 from datetime import UTC, datetime
@@ -18,8 +18,8 @@ def write_submission(path: Path, probabilities: np.ndarray, workspace: Workspace
 
     Args:
         path: ends in .csv.
-        probabilities: float (m, classes), a row for each test image.
-        blend: what they were made from.
+        probabilities: float (m, classes), one row per test image.
+        blend: the runs and the blending method of the probabilities.
 
     Raises:
         UserError: the probabilities don't fit the workspace's data, or the file can't be written.
@@ -31,7 +31,8 @@ def write_submission(path: Path, probabilities: np.ndarray, workspace: Workspace
             f"{path}: the probabilities are {probabilities.shape}, but the data in {workspace.input} needs {expected}"
         )
     if not np.isfinite(probabilities).all():
-        raise UserError(f"{path}: {np.isnan(probabilities).any(axis=1).sum()} test images have no prediction yet: train on")
+        missing = np.isnan(probabilities).any(axis=1).sum()
+        raise UserError(f"{path}: {missing} test images have no prediction yet: finish the training with `make train`")
     try:
         csv_format.write_labels(path, probabilities.argmax(axis=1), data.classes)
         check_submission(path, workspace)
@@ -44,7 +45,7 @@ def check_submission(path: Path, workspace: Workspace) -> np.ndarray:
     """Check a submission against the sample: header, number of rows, ids in order, labels; return the labels, int64 (m,).
 
     Raises:
-        UserError: what is wrong, with row and column.
+        UserError: the header, the number of rows, an id or a label is wrong; the message names row and column.
     """
     record = dataset.read_record(workspace)
     rows = record.files[dataset.FILES[2]].rows

@@ -1,4 +1,4 @@
-"""A checked submission -> Kaggle, or its local score where the data is not the competition's."""
+"""Uploading a checked submission to Kaggle, or scoring it locally if the data is not the competition's."""
 
 import time
 from collections.abc import Callable
@@ -35,12 +35,12 @@ class SubmissionResult:
 
     @property
     def warning(self) -> str | None:
-        """Why a score may be too good to be true."""
+        """A warning if the score is too high to be plausible, else None."""
         if self.public_score is None or self.public_score <= SUSPICIOUS_ACCURACY:
             return None
         return (
             f"{self.public_score:.5f} is above {SUSPICIOUS_ACCURACY}, about the highest that wrong and ambiguous labels allow: "
-            "this looks like a leak, such as models trained on the full MNIST set, which contains the competition's test images"
+            "check for label leakage, such as training on the full MNIST set, which contains the competition's test images"
         )
 
 
@@ -54,11 +54,11 @@ def submit(
 ) -> SubmissionResult:
     """Upload a submission made from the competition's data to Kaggle and wait up to `timeout` seconds for its score.
 
-    It is in the ledger from before the upload, so an interruption at any point loses nothing. A submission made from other
-    data is scored on that data's public labels instead.
+    It is added to the ledger before the upload, so that no submission is lost if the command is interrupted. A submission made
+    from other data is scored on that data's public labels instead.
 
     Raises:
-        UserError: the file is faulty, of unknown origin or was submitted before; no submission is left today; Kaggle can't be
+        UserError: the file is invalid, has no record or was submitted before; no submission is left today; Kaggle can't be
             reached, refuses it or can't score it.
     """
     record = _read_record(path)
@@ -91,7 +91,7 @@ def _upload(path: Path, entry: Entry, workspace: Workspace) -> Entry:
     try:
         ref = kaggle_client.upload(path, f"{entry.message} {entry.tag}")
     except kaggle_client.UnreachableError as error:
-        raise UserError(f"{error}; `digit-recognizer ledger --refresh` finds out whether it arrived") from error
+        raise UserError(f"{error}; `digit-recognizer ledger --refresh` checks whether it arrived") from error
     except UserError:
         ledger.update(workspace, entry.sha256, status="refused")
         raise
@@ -123,8 +123,7 @@ def _read_record(path: Path) -> SubmissionRecord:
         raise UserError(f"there is no {path}: `make ensemble` writes it")
     if not path.with_suffix(".json").exists():
         raise UserError(
-            f"{path} has no {path.stem}.json, which says from which data it was made: only what `make ensemble` wrote is "
-            "submitted"
+            f"{path} has no {path.stem}.json, which records its data: only files written by `make ensemble` are submitted"
         )
     record = read_submission_record(path)
     if record.sha256 != files.sha256_of(path):
@@ -135,7 +134,7 @@ def _read_record(path: Path) -> SubmissionRecord:
 def _check_data(path: Path, record: SubmissionRecord, workspace: Workspace) -> None:
     if record.data.sha256 != dataset.load_dataset(workspace).sha256:
         raise UserError(
-            f"{path} was made from other data ({record.data.source}) than {workspace.input} holds: "
+            f"{path} was made from other data ({record.data.source}) than that in {workspace.input}: "
             "fetch that data again with `make data SOURCE=... FORCE=1`"
         )
 
@@ -159,7 +158,7 @@ def _check_not_submitted(entry: Entry, workspace: Workspace) -> None:
             earlier = ledger.with_answer(earlier)
             ledger.record(workspace, earlier)
             if earlier.status == "refused":
-                continue  # that upload never arrived
+                continue  # that upload did not arrive
         score = f"score {earlier.public_score}" if earlier.public_score else "its score: `digit-recognizer ledger --refresh`"
         raise UserError(
             f"{entry.file}: exactly these predictions were submitted before ({earlier.time}, {score}): submit others, "

@@ -165,7 +165,7 @@ def fit_to_minutes(requests: Sequence[Request], minutes: float, workspace: Works
     for request in requests:
         if not request.force and RunFolder.of(workspace, request.run).record.exists():
             raise UserError(
-                f"{workspace.run(request.run)} was begun without these MINUTES: train under another name (RUN=...), "
+                f"{workspace.run(request.run)} was started without these MINUTES: train under another name (RUN=...), "
                 "or start again (FORCE=1, which moves this run aside)"
             )
     requests = _with_jobs(requests, [request.jobs or _fastest_jobs(request, workspace, dataset) for request in requests])

@@ -59,11 +59,11 @@ def slice_of(study: Study, parameter: str) -> str:
 
 @contextlib.contextmanager
 def _pyplot(width: float, height: float) -> Iterator[None]:
-    """Undo afterwards what Optuna's functions change in pyplot."""
+    """Restore pyplot's settings, which Optuna's functions change, after the block."""
     import matplotlib
 
     if "matplotlib.pyplot" not in sys.modules:
-        matplotlib.use("agg")  # needs no screen
+        matplotlib.use("agg")  # needs no display
     style = {"figure.figsize": (width, height), "figure.constrained_layout.use": True}
     with matplotlib.rc_context(style), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # experimental functions; axes with a single value
@@ -76,7 +76,7 @@ def _svg(axes: "Axes") -> str:
     from matplotlib.text import Text
 
     figure = axes.figure
-    if len(figure.axes) == 1:  # a colour bar would forbid it
+    if len(figure.axes) == 1:  # with a colour bar the layout can't be changed
         figure.set_layout_engine("constrained")
     for place in ("left", "center"):
         axes.set_title("", loc=place)

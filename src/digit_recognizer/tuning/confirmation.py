@@ -1,6 +1,6 @@
-"""The best trials and the baseline trial, trained again on new seeds and folds: the best of many looks better than it is.
+"""Confirmation: the best trials and the baseline trial are trained again on new seeds and folds to avoid selection bias.
 
-The trainings are trials of a second study, "<study> confirmation", so that several machines share them and none is lost.
+The trainings are trials of a second study, "<study> confirmation", so that several machines share them and they are resumed.
 """
 
 from collections.abc import Sequence
@@ -16,25 +16,25 @@ from digit_recognizer.metrics import SIGNIFICANT, Estimate, proportion
 from digit_recognizer.tuning import trials
 
 FINALISTS = 3
-REPEATS = 2  # trainings of each candidate, each with a seed and folds of its own
+REPEATS = 2  # trainings of each candidate, each with another seed and other folds
 SEED_OFFSET = 1000  # added to the seeds of the search
 
 
 @dataclass(frozen=True)
 class Confirmed:
-    """A candidate's figures on new seeds and folds. Differences are to the baseline trial's on the same ones."""
+    """A candidate's figures on new seeds and folds. Differences are to the baseline trial on the same seeds and folds."""
 
     number: int
     repeats: int
     log_loss: float
     accuracy: Estimate
-    gain: float | None  # in log loss, positive where it is better than the baseline trial; None of the baseline trial itself
+    gain: float | None  # decrease of the log loss relative to the baseline trial; None for the baseline trial
     p_value: float | None  # times the number of finalists
 
 
 def candidates(search: Sequence[FrozenTrial]) -> list[int]:
     """Return the numbers of the baseline trial and of the best trials that are better than it, or nothing if none is."""
-    better: dict[str, int] = {}  # by parameters: the sampler may try the same twice
+    better: dict[str, int] = {}  # by parameters, because the sampler may repeat them
     for trial in trials.complete(search):
         if trials.is_baseline(trial):
             return [trials.number_of(trial), *list(better.values())[:FINALISTS]] if better else []
@@ -103,7 +103,7 @@ def _figures(number: int, baseline: dict[int, FrozenTrial], own: dict[int, Froze
 def corrected_t_test(differences: np.ndarray, folds: int) -> float:
     """Return the two-sided p-value that the mean of paired differences over repeated k-fold cross-validation is zero.
 
-    The folds share training rows, so a plain t-test finds differences that aren't there; this is the corrected resampled t-test
+    The folds share training rows, so a plain t-test has too many false positives; this is the corrected resampled t-test
     (Nadeau and Bengio, 2003; for repeated cross-validation Bouckaert and Frank, 2004).
     """
     from scipy.stats import t
@@ -118,7 +118,7 @@ def corrected_t_test(differences: np.ndarray, folds: int) -> float:
 def winner(search: Sequence[FrozenTrial], confirmed: Sequence[Confirmed]) -> int | None:
     """Return the number of the best candidate if it is significantly better than the baseline trial, else the latter's.
 
-    None while that is not known: the baseline trial or all others are unfinished, or the candidates are not trained again yet.
+    None if it is not known yet: the baseline trial or all others are unfinished, or the candidates are not confirmed yet.
     """
     complete = trials.complete(search)
     baseline = next((trials.number_of(trial) for trial in complete if trials.is_baseline(trial)), None)

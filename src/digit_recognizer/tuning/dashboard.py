@@ -1,4 +1,4 @@
-"""optuna-dashboard on a study."""
+"""A web server with optuna-dashboard."""
 
 import threading
 from collections.abc import Callable
@@ -16,10 +16,10 @@ from digit_recognizer.workspace import Workspace
 def dashboard_server(name: str, workspace: Workspace, url: str | None) -> Callable[[str, int], WSGIServer]:
     """Return a function that takes host and port and returns a web server there, or raises OSError.
 
-    The server runs in this process, since a database's address, with its password, must not stand on a command line.
+    The server runs in this process, since a database's URL, with its password, must not be visible on a command line.
 
     Args:
-        name: the study's; of a database all studies are shown.
+        name: the study's; for a database all studies are shown.
         url: the database, or None for the study's journal.
 
     Raises:

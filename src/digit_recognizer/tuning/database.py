@@ -1,4 +1,4 @@
-"""A study on a PostgreSQL server, which several machines share. A lost connection is tried again until it is back."""
+"""A study on a PostgreSQL server, shared by several machines. A lost connection is retried until it is restored."""
 
 import threading
 import time
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 HEARTBEAT_INTERVAL = 30  # seconds
 GRACE_PERIOD = 300  # seconds without a heartbeat after which a trial's process counts as killed
 RETRY_INTERVAL = 1  # seconds between two attempts to reach the server
-# Options of libpq. They detect within 20 seconds that the server has vanished, also while an answer is due (Linux: hours).
+# Options of libpq. With them a lost server is detected within 20 seconds, even while waiting for an answer (Linux: hours).
 CONNECTION = {
     "application_name": "digit-recognizer",
     "connect_timeout": 10,
@@ -29,11 +29,11 @@ EXAMPLE = "postgresql://user:password@host:5432/database"
 def open_database(url: str, stop: threading.Event, on_warning: Callable[[str], None]) -> "RDBStorage":
     """Return the Optuna storage at `url`.
 
-    Later on, a lost connection is tried again until it is back or `stop` is set; `on_warning` gets one line when it is lost and
-    one when it is back.
+    A connection that is lost later is retried until it is restored or `stop` is set; `on_warning` is called with one line when
+    it is lost and one when it is restored.
 
     Raises:
-        UserError: the URL is none of PostgreSQL's, the driver is missing, or the server can't be reached or refuses.
+        UserError: the URL is not a PostgreSQL URL, the driver is missing, or the server can't be reached or refuses.
     """
     import sqlalchemy
     from optuna.exceptions import ExperimentalWarning
@@ -66,7 +66,7 @@ def without_password(url: str) -> str:
 
 
 def is_connection_error(error: BaseException) -> bool:
-    """Whether an error of Optuna's or SQLAlchemy's means that the connection was lost during a query."""
+    """Return whether an error of Optuna or SQLAlchemy means that the connection was lost during a query."""
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -74,7 +74,7 @@ def is_connection_error(error: BaseException) -> bool:
 
 
 def error_chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield the error and those that it came from: Optuna's `optimize` hides some behind an AssertionError."""
+    """Yield the error and its causes, because Optuna's `optimize` raises an AssertionError from some errors."""
     while error:
         yield error
         error = error.__cause__ or error.__context__
@@ -87,14 +87,14 @@ def _parsed(url: str) -> "URL":
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
-        raise UserError(f"STORAGE is no address of a database: it must look like {EXAMPLE}") from None
+        raise UserError(f"STORAGE is not the URL of a database: it must look like {EXAMPLE}") from None
     if parsed.get_backend_name() not in ("postgresql", "postgres"):
         raise UserError(f"STORAGE={parsed.drivername}://...: only PostgreSQL is supported: {EXAMPLE}")
     return parsed.set(drivername="postgresql+psycopg")
 
 
 def _connect(parsed: "URL") -> "RDBStorage":
-    """Open the storage; two machines that create its tables at the same moment disturb each other, so try again."""
+    """Open the storage; retry if two machines create its tables at the same time."""
     from optuna.storages import RetryHeartbeatStaleTrialCallback
     from sqlalchemy.exc import IntegrityError, ProgrammingError
 
@@ -122,7 +122,7 @@ def _storage_class() -> type:
         def record_heartbeat(self, trial_id: int) -> None:
             try:
                 super().record_heartbeat(trial_id)
-            except Exception as error:  # an error would end the thread, and with it the trial's heartbeats
+            except Exception as error:  # an error would end the heartbeat thread
                 if not is_connection_error(error):
                     raise
 
@@ -130,7 +130,7 @@ def _storage_class() -> type:
 
 
 def _reconnecting(url: str, stop: threading.Event, on_warning: Callable[[str], None]) -> Callable[..., Any]:
-    """Return a `do_connect` handler of SQLAlchemy's that tries again; all its threads together warn once."""
+    """Return a `do_connect` handler for SQLAlchemy that retries and warns once for all threads."""
     shown, parsed = without_password(url), _parsed(url)
     lost, lock = threading.Event(), threading.Lock()
 
@@ -145,7 +145,7 @@ def _reconnecting(url: str, stop: threading.Event, on_warning: Callable[[str], N
             try:
                 connection = dialect.connect(*arguments, **options)
             except dialect.dbapi.OperationalError as error:
-                warn(True, f"{shown} does not answer ({_reason(error, parsed)}): trainings continue, and it is tried again")
+                warn(True, f"{shown} does not answer ({_reason(error, parsed)}): trainings continue, the connection is retried")
                 if stop.wait(RETRY_INTERVAL):
                     raise
             else:

@@ -1,4 +1,4 @@
-"""What a study reports while it runs: one frozen dataclass for each kind of event, beside those of training/events.py."""
+"""The events of a study, in addition to those of training/events.py: one frozen dataclass for each kind."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from digit_recognizer.training.events import Event
 
 @dataclass(frozen=True)
 class StudyStarted(Event):
-    """A study was created, or an earlier one is resumed. Trials of earlier commands and of other machines count."""
+    """A study was created, or an earlier one is resumed. Trials of earlier commands and other machines are included."""
 
     study: str
     trials_done: int
@@ -21,10 +21,10 @@ class StudyStarted(Event):
 
 @dataclass(frozen=True)
 class TrialEvent(Event):
-    """The base of what one trial reports.
+    """The base class of events of one trial.
 
-    `repeat` is None in the search; in the confirmation study `trial` is the number of the candidate that is trained again, and
-    `repeat` (from 0) says on which new seed and folds.
+    `repeat` is None in the search; in the confirmation study `trial` is the number of the candidate, and `repeat` (from 0)
+    is the index of the new seed and folds.
     """
 
     trial: int

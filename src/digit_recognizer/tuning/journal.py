@@ -1,4 +1,4 @@
-"""A study in a file of this machine: Optuna's journal, one JSON object a line, with a checksum in each line."""
+"""A study in a local file: Optuna's journal, one JSON object per line, with a checksum in each line."""
 
 import errno
 import json
@@ -19,12 +19,12 @@ CHECKSUM = "crc32"  # a field that Optuna's own tools ignore
 
 
 def path_of(name: str, workspace: Workspace) -> Path:
-    """Return where the journal of study `name` is."""
+    """Return the path of the journal of study `name`."""
     return workspace.studies / f"{name}.journal"
 
 
 def open_journal(path: Path) -> JournalStorage:
-    """Return the Optuna storage of a journal. Reading needs no rights to write; the first entry makes the file.
+    """Return the Optuna storage of a journal. Reading needs no write permission; the first entry creates the file.
 
     Raises:
         UserError: the file is damaged or can't be read.
@@ -33,20 +33,20 @@ def open_journal(path: Path) -> JournalStorage:
         return JournalStorage(JournalFile(path))
     except UserError:
         raise
-    except Exception as error:  # entries that are none of Optuna's raise anything from KeyError to AssertionError
+    except Exception as error:  # invalid entries raise anything from KeyError to AssertionError
         raise UserError(_damaged(path, f"{type(error).__name__}: {first_line(error)}")) from error
 
 
 class JournalFile(BaseJournalBackend):
-    """A journal as Optuna's JournalFileBackend writes it, with three differences.
+    """A journal in the format of Optuna's JournalFileBackend, with three differences.
 
-    Its lock is the kernel's, which ends with the process, where Optuna's lock file is left behind by a killed one. A line that
-    was being written when its writer was killed is cut off by the next writer. Blank lines are skipped, damaged ones refused.
+    It uses a kernel lock, which is released when the process is killed, instead of a lock file. An incomplete last line of a
+    killed writer is removed by the next writer. Blank lines are skipped, damaged ones raise an error.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._offsets = [0]  # of each entry that was read, and of the next one
+        self._offsets = [0]  # of each entry read so far, and of the next one
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
         """Yield the entries from that number on, up to the last whole line."""
@@ -90,7 +90,7 @@ class JournalFile(BaseJournalBackend):
     def _parsed(self, line: bytes) -> dict[str, Any]:
         try:
             entry = json.loads(line)
-            if entry.pop(CHECKSUM, None) in (None, _checksum(entry)):  # Optuna's own tools write none
+            if entry.pop(CHECKSUM, None) in (None, _checksum(entry)):  # lines by Optuna's own tools have no checksum
                 return entry
             problem = "its content doesn't match its checksum"
         except (ValueError, AttributeError) as error:
@@ -99,7 +99,7 @@ class JournalFile(BaseJournalBackend):
 
 
 def _damaged(path: Path, problem: str) -> str:
-    return f"{path} is damaged ({problem}): restore it from a copy, or move it away to begin a new study"
+    return f"{path} is damaged ({problem}): restore it from a copy, or move it away to start a new study"
 
 
 def _checksum(entry: dict[str, Any]) -> int:

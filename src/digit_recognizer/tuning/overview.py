@@ -11,7 +11,7 @@ from digit_recognizer.workspace import Workspace
 
 @dataclass(frozen=True)
 class StudyStatus:
-    """One study; what isn't known yet is None."""
+    """The status of one study; values that aren't known yet are None."""
 
     name: str
     trials: int  # complete, pruned or failed

@@ -1,4 +1,4 @@
-"""A study as one HTML file that opens from disk."""
+"""The page of a study: one HTML file that opens from disk."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ MIN_FOR_IMPORTANCES = 10  # complete trials
 
 
 def write_page(path: Path, search: Study, confirming: Study, summary: StudySummary) -> Path:
-    """Write the study's page to `path` and return that."""
+    """Write the study's page to `path` and return `path`."""
     importances = get_param_importances(search) if len(summary.complete) >= MIN_FOR_IMPORTANCES else {}
     names = sorted({name for one in summary.complete for name in one.parameters}, key=lambda name: -importances.get(name, 0))
     return rendering.write_page(
@@ -37,7 +37,7 @@ def write_page(path: Path, search: Study, confirming: Study, summary: StudySumma
 
 
 def times(search: Sequence[FrozenTrial], confirmation: Sequence[FrozenTrial]) -> list[tuple[str, int, float]]:
-    """Return how the time was spent: a state, how many trials ended in it, and the seconds of all of them."""
+    """Return the training time by final state of the trials: state, number of trials, and their total seconds."""
     states = {
         "complete": [trial for trial in search if trial.state == TrialState.COMPLETE],
         "pruned": [trial for trial in search if trial.state == TrialState.PRUNED],

@@ -1,8 +1,8 @@
-"""Which trials are not worth finishing: the median rule of Golovin et al. ("Google Vizier", 2017) for cross-validation.
+"""A pruner for cross-validation: the median stopping rule of Golovin et al. ("Google Vizier", 2017).
 
 Steps 1..epochs hold the validation log loss of the first fold, steps epochs+1..epochs+folds the out-of-fold log loss of all
-rows predicted so far. A trial is pruned where it is worse than the median of the complete trials at the same step. Optuna's
-MedianPruner compares the best of a trial's earlier steps instead, which would keep a trial because its first fold is easy.
+rows predicted so far. A trial is pruned if it is worse than the median of the complete trials at the same step. Optuna's
+MedianPruner compares the best of a trial's earlier steps instead, so it would keep a trial with an easy first fold.
 """
 
 import math
@@ -21,7 +21,7 @@ MIN_COMPLETE = 5  # trials to compare with before any is pruned
 
 @dataclass(frozen=True)
 class CrossValidationPruner(BasePruner):
-    """Prunes at the steps of a study whose pipeline has that many epochs and folds; never the baseline trial."""
+    """Prunes trials of a study with these numbers of epochs and folds, except the baseline trial."""
 
     epochs: int
     folds: int
@@ -30,7 +30,7 @@ class CrossValidationPruner(BasePruner):
     def first_step(self) -> int:
         """The first step at which a trial is pruned: the last quarter of the first fold.
 
-        Earlier ones mislead under a schedule: on the 31 curves of tests/data/study_curves.json, pruning from half of it on
+        Earlier steps mislead with a schedule: on the 31 curves of tests/data/study_curves.json, pruning from half of it on
         saves 58 % of the time but loses the best trial in three of four orders; from here on it saves 47 % and never loses it.
         """
         return math.ceil(0.75 * self.epochs)
@@ -44,7 +44,7 @@ class CrossValidationPruner(BasePruner):
         return self.epochs + folds_done
 
     def share(self, step: int) -> float:
-        """Return the share (0..1) of a whole trial's training that is done at `step`."""
+        """Return the fraction of a trial's training that is done at `step`, 0..1."""
         folds_done = step / self.epochs if step <= self.epochs else step - self.epochs
         return folds_done / self.folds
 

@@ -1,6 +1,6 @@
-"""The search space: what a study varies, and the pipeline's own settings as a point in it.
+"""The search space of a study, and the pipeline's own settings as a point in it.
 
-Trial parameters are named like the settings they stand for (`learning_rate`, `augmentation.rotation`,
+Trial parameters are named after their settings (`learning_rate`, `augmentation.rotation`,
 `network_options.dropout`), so that the pipeline's own values can be read from its experiment.
 """
 
@@ -21,10 +21,10 @@ from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.errors import UserError, first_line
 from digit_recognizer.experiment import Experiment, Pipeline, override, settings_json
 
-# With other values of these, trials could not be compared, or would use another share of the machine.
+# If these varied, trials could not be compared or would use the machine differently.
 FIXED = ("folds", "fold_seed", "seeds", "members", "threads")
 
-# Of the default space: the upper limits of augmentation. Where a pipeline has more, its own value is the limit.
+# Upper limits of augmentation in the default space; a larger value of the pipeline replaces the limit.
 ALWAYS_SEARCHED = {"rotation": 20.0, "zoom": 0.2, "shift": 0.15}
 SEARCHED_WHERE_USED = {"shear": 10.0, "elastic": 1.5}
 
@@ -33,17 +33,17 @@ Suggest = Callable[[BaseTrial], dict[str, Any]]
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """What a study of a pipeline varies. `suggest(trial)` returns changes of settings, as `override` takes them."""
+    """The search space of a pipeline. `suggest(trial)` returns changes of settings in the format of `override`."""
 
     suggest: Suggest
-    baseline: Mapping[str, Any]  # the parameters that stand for the pipeline as it is
+    baseline: Mapping[str, Any]  # the parameters of the unchanged pipeline
     definition: Mapping[str, Any]  # range of each of these parameters, as JSON values
 
     def changes(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Return the changes that a trial with these parameters makes.
 
         Raises:
-            UserError: the parameters are not of this space.
+            UserError: the parameters are outside this space.
         """
         try:
             return self.suggest(FixedTrial(dict(parameters)))
@@ -57,8 +57,8 @@ def search_space(pipeline: Pipeline) -> SearchSpace:
     """Return the space of the pipeline's `suggest`, or the default one, after trying it with the pipeline's own values.
 
     Raises:
-        UserError: the pipeline only names members, nothing is suggested, a parameter is no setting, the pipeline's value is
-            outside its range, or `suggest` changes the pipeline when it is given its own values.
+        UserError: the pipeline has no network, nothing is suggested, a parameter is not a setting, the pipeline's value is
+            outside its range, or `suggest` changes the pipeline when given its own values.
     """
     experiment = pipeline.experiment
     if experiment.members:
@@ -92,7 +92,7 @@ def search_space(pipeline: Pipeline) -> SearchSpace:
 def default_suggest(experiment: Experiment) -> Suggest:
     """Return the `suggest` of a pipeline without one.
 
-    Searched are learning rate, batch size, label smoothing and augmentation, and dropout where the network has that option.
+    It varies learning rate, batch size, label smoothing, augmentation, and dropout if the network has that option.
     """
     rate, batch, policy = experiment.learning_rate, experiment.batch_size, experiment.augmentation
     used = {name: high for name, high in SEARCHED_WHERE_USED.items() if getattr(policy, name)}
@@ -115,7 +115,7 @@ def default_suggest(experiment: Experiment) -> Suggest:
 
 
 def identity(pipeline: Pipeline, space: SearchSpace, dataset: Dataset) -> dict[str, Any]:
-    """Return what all trials of a study must share, as JSON values: data, settings, search space and code."""
+    """Return what must be equal for all trials of a study, as JSON values: data, settings, search space and code."""
     code = _without_comments(pipeline.file) + inspect.getsource(pipeline.experiment.network)
     return {
         "data": dataset.sha256,
@@ -134,7 +134,7 @@ def _without_comments(file: Path) -> str:
 
 
 class _OwnValues(dict):
-    """An experiment as Optuna's FixedTrial reads it: a value for each parameter's name."""
+    """The values of an experiment's settings by parameter name, for Optuna's FixedTrial."""
 
     def __init__(self, experiment: Experiment) -> None:
         super().__init__()
@@ -151,12 +151,12 @@ class _OwnValues(dict):
             elif hasattr(part, key):
                 part = getattr(part, key)
             else:
-                raise UserError(f"'{name}' is no setting: name trial parameters like the settings they vary")
+                raise UserError(f"'{name}' is not a setting: name trial parameters after the settings they vary")
         return part
 
 
 def _network_option(experiment: Experiment, name: str, *, required: bool = False) -> Any:
-    """Return the option's value, or else its default in the network; None where the network has no such option."""
+    """Return the option's value, or its default in the network; None if the network has no such option."""
     option = inspect.signature(experiment.network).parameters.get(name)
     default = None if option is None or option.default is inspect.Parameter.empty else option.default
     value = experiment.network_options.get(name, default)

@@ -1,4 +1,4 @@
-"""A study: search, confirmation, summary, page and tuned pipeline; an interrupted one is resumed.
+"""Running a study: search, confirmation, summary, page and tuned pipeline; an interrupted study is resumed.
 
 make tune PIPELINE=fast HOURS=8
 """
@@ -38,7 +38,7 @@ IDENTITY = "identity"  # user attribute of a study: space.identity
 class StudyRequest:
     """What to search, and for how long.
 
-    `trials` counts those of earlier commands and other machines too; `hours` are this command's own.
+    `trials` includes those of earlier commands and other machines; `hours` is the time of this command.
     """
 
     pipeline: Pipeline
@@ -56,8 +56,8 @@ def tune(request: StudyRequest, workspace: Workspace, on_event: OnEvent = ignore
     `on_event` gets the events of `tuning.events`, `StudyStarted` first. After Ctrl-C the summary has `interrupted=True`.
 
     Raises:
-        UserError: neither hours nor trials, a wrong `suggest`, no data, a study of other data or settings, a study that another
-            process runs, a database that can't be reached or is away at the end, or trials that fail one after another.
+        UserError: neither hours nor trials are given, `suggest` is wrong, there is no data, the study has other data or
+            settings or is run by another process, the database can't be reached, or trials fail one after another.
     """
     if not (request.hours or request.trials) or min(request.hours or 1, request.trials or 1, request.workers) <= 0:
         raise UserError("set how long to search: HOURS=8, or TRIALS=50 for that many trials in total (WORKERS from 1)")
@@ -139,7 +139,7 @@ class _StudyRun:
         return optuna.load_study(study_name=name, storage=self.storage, sampler=sampler, pruner=self.pruner)
 
     def _check_identity(self, search: Study) -> None:
-        """Record what the study is about, or compare it with what was recorded.
+        """Record the study's identity, or compare it with the recorded one.
 
         Raises:
             UserError: the study was started with other data, settings or code.
@@ -157,7 +157,7 @@ class _StudyRun:
             )
 
     def _enqueue_baseline(self, search: Study) -> None:
-        """Make the pipeline's own settings the first trial; one that failed is repeated."""
+        """Enqueue the pipeline's own settings as the first trial; a failed one is repeated."""
         parameters = dict(self.space.baseline)
         if not trials.is_planned(parameters, search.get_trials(deepcopy=False)):
             search.enqueue_trial(parameters, user_attrs={trials.BASELINE: True})
@@ -186,9 +186,9 @@ class _StudyRun:
         return self.request.trials or float("inf")
 
     def _in_time(self, known: Sequence[FrozenTrial]) -> bool:
-        """Whether another trial, and then the confirmation, can be over by the deadline.
+        """Return whether another trial and then the confirmation can end by the deadline.
 
-        At most a third of HOURS is reserved for the confirmation; the next command does what doesn't fit.
+        At most a third of HOURS is reserved for the confirmation; the rest is left to the next command.
         """
         durations = [trials.seconds_of(trial) for trial in trials.complete(known)]
         if not durations or not self.request.hours:
@@ -223,7 +223,7 @@ class _StudyRun:
         """Train the folds.
 
         Raises:
-            TrialPruned: it is not worth finishing.
+            TrialPruned: the trial is worse than the median.
         """
         pipeline = self.pipeline.changed(self.space.suggest(trial))
         self.loop.emit(events.TrialStarted(number, None, trial.params, self._seconds_left()))
@@ -301,5 +301,5 @@ def _next_in_confirmation(known: Sequence[FrozenTrial]) -> Next:
 
 
 def _wait_for_running(known: Sequence[FrozenTrial]) -> Next:
-    """Wait while a trial runs: it may be interrupted on its machine, and then be resumed here."""
+    """Wait while a trial runs elsewhere: if it is interrupted there, it is resumed here."""
     return Next.WAIT if any(trial.state == TrialState.RUNNING for trial in known) else Next.STOP

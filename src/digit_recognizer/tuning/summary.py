@@ -1,4 +1,4 @@
-"""The results of a study: values for the command line, the page and the tuned pipeline."""
+"""The results of a study, for the command line, the page and the tuned pipeline."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ class TrialFigures:
 
 @dataclass(frozen=True)
 class StudySummary:
-    """The study so far."""
+    """The results of a study so far."""
 
     name: str
     pipeline: str
@@ -39,12 +39,12 @@ class StudySummary:
     failed: dict[int, str]  # number -> reason
     unfinished: int
     confirmed: list[Confirmed]  # best first, the baseline trial among them
-    winner: int | None  # a trial's number: the baseline's where none is significantly better, None while that is not known
+    winner: int | None  # a trial's number: the baseline's if none is significantly better, None if not known yet
     pruned_share: float  # of the training time that all trials would have taken without pruning
     interrupted: bool
     seconds: float  # of this command
     report: Path | None = None
-    tuned: Path | None = None  # the winner as a pipeline; None without a gain, or where another pipeline has that name
+    tuned: Path | None = None  # the winner as a pipeline; None without a gain, or if another pipeline has that name
 
     @property
     def trials(self) -> int:
@@ -58,12 +58,12 @@ class StudySummary:
 
     @property
     def best(self) -> TrialFigures | None:
-        """Return the trial with the lowest log loss in the search; whether it is a gain is another question."""
+        """Return the trial with the lowest log loss in the search, which needn't be a significant gain."""
         return self.complete[0] if self.complete else None
 
     @property
     def gain(self) -> TrialFigures | None:
-        """Return the winner where it is significantly better than the baseline trial."""
+        """Return the winner if it is significantly better than the baseline trial, else None."""
         return next((one for one in self.complete if one.number == self.winner and not one.is_baseline), None)
 
     @property
@@ -85,7 +85,7 @@ class StudySummary:
         return f"Significant gain: {figures}." if self.gain else f"No significant gain: {figures}. Keep the original settings."
 
     def with_files(self, report: Path, tuned: Path | None) -> "StudySummary":
-        """Return the summary with the files that were written from it."""
+        """Return the summary with the paths of the files written from it."""
         return dataclasses.replace(self, report=report, tuned=tuned)
 
 

@@ -1,4 +1,4 @@
-"""One trial's training: all folds of an experiment in a process of their own, and the out-of-fold figures.
+"""One trial's training: all folds of an experiment in a separate process, and the out-of-fold figures.
 
 When it is interrupted, finished folds and the last epoch's checkpoint stay in its folder; a second call resumes from them. When
 it is complete, only `oof.npz` is kept.
@@ -31,10 +31,10 @@ from digit_recognizer.training.workers import Job, Length, LocalWorkers, Plan, W
 
 @dataclass(frozen=True)
 class TrialResult:
-    """Figures over all training rows, each predicted by a model that didn't train on it.
+    """Figures of all training rows, each predicted by a model that wasn't trained on it.
 
     A study minimises `log_loss`, which is less noisy than the accuracy. It is the log loss at the best temperature: label
-    smoothing makes all probabilities less sure, so the plain log loss would reject it whatever it does for the accuracy.
+    smoothing makes all probabilities less confident, so the plain log loss would always be worse with it.
     """
 
     log_loss: float  # nats
@@ -75,16 +75,16 @@ def evaluate(
     on_epoch: Callable[[int, float], None] = lambda epoch, loss: None,
     on_fold: Callable[[int, float], None] = lambda folds, loss: None,
 ) -> TrialResult:
-    """Train what is not trained yet in the folder `job.run` and return the figures.
+    """Train the unfinished folds in the folder `job.run` and return the figures.
 
     Args:
-        workers: what trains the folds.
+        workers: train the folds.
         on_epoch: called after each epoch of the first fold, with its number (from 1) and its validation log loss.
         on_fold: called with the number of folds done and the log loss of all rows predicted so far.
 
     Raises:
         UserError: a training failed.
-        BaseException: whatever a callback raises; it ends the training.
+        BaseException: a callback raised it, which ends the training.
     """
     if not job.run.oof.exists():
         _train_folds(job, dataset, workers, on_event, on_epoch, on_fold)
@@ -128,11 +128,11 @@ def _train_folds(
 
 
 def discard(folder: RunFolder, keep: Path | None = None) -> None:
-    """Delete a trial's folder, but for one of its files."""
+    """Delete a trial's folder except one of its files."""
     for path in folder.path.iterdir() if folder.path.exists() else ():
         if path.is_dir():
             shutil.rmtree(path)
         elif path != keep:
             path.unlink()
-    with contextlib.suppress(OSError):  # it is not empty, or not there
+    with contextlib.suppress(OSError):  # it is not empty, or doesn't exist
         folder.path.rmdir()

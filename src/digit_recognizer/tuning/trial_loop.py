@@ -1,4 +1,4 @@
-"""One command's share of a study: threads that each run one trial after another. Each trial trains in a process of its own."""
+"""The trial loop of one command: threads that each run one trial after another. Each trial trains in a separate process."""
 
 import contextlib
 import enum
@@ -18,7 +18,7 @@ from digit_recognizer.training.events import Event, OnEvent
 from digit_recognizer.training.workers import PROCESS_NAME
 from digit_recognizer.tuning import database, trials
 
-MAX_FAILURES = 5  # in a row, after which the study ends: the cause is not the parameters
+MAX_FAILURES = 5  # consecutive failures, after which the study ends because the parameters are not the cause
 POLL_INTERVAL = 1.0  # seconds between two checks of the trials of other threads and machines
 
 
@@ -31,10 +31,10 @@ class Surplus(Exception):  # noqa: N818 (a name like Optuna's TrialPruned)
 
 
 class Next(enum.Enum):
-    """What a thread does next."""
+    """The next action of a thread."""
 
     TRAIN = enum.auto()
-    WAIT = enum.auto()  # a trial that runs elsewhere may be interrupted, and then be resumed here
+    WAIT = enum.auto()  # a trial that runs elsewhere is resumed here if it is interrupted
     STOP = enum.auto()
 
 
@@ -68,7 +68,7 @@ class TrialLoop:
         decide: Callable[[Sequence[FrozenTrial]], Next],
         objective: Callable[[Trial, Sequence[FrozenTrial]], float],
     ) -> None:
-        """Run trials as long as `decide` says; Ctrl-C, the deadline or an error interrupts those that run.
+        """Run trials until `decide` ends the loop; Ctrl-C, the deadline or an error interrupts running trials.
 
         Args:
             open_study: called once in each thread.
@@ -100,7 +100,7 @@ class TrialLoop:
             raise self._error
 
     def is_interruption(self, error: BaseException) -> bool:
-        """Whether the cause of a trial's error is not the trial: the loop ends, the connection is lost, or the disk is full."""
+        """Return whether the trial didn't cause its error: the loop ends, the connection is lost or the disk is full."""
         causes = Interrupted | DiskFullError | UpdateFinishedTrialError
         return self.stop.is_set() or isinstance(error, causes) or database.is_connection_error(error)
 
@@ -181,11 +181,11 @@ class TrialLoop:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return in one line why a trial failed."""
+    """Return the reason of a failed trial in one line."""
     return first_line(error) if isinstance(error, UserError) else f"{type(error).__name__}: {first_line(error)}"
 
 
 def _ended_elsewhere(error: Exception) -> bool:
-    """Whether another machine had ended the trial, because its heartbeats were missing."""
+    """Return whether another machine ended the trial because its heartbeats were missing."""
     chain = database.error_chain(error)
     return any(isinstance(one, UpdateFinishedTrialError) or "Cannot tell a" in str(one) for one in chain)

@@ -6,7 +6,7 @@
   heartbeats are missing, as a copy with a new number (Optuna's RetryHeartbeatStaleTrialCallback).
 - A trial that failed by itself has a reason and is not repeated.
 
-The rules use the trials alone, so they hold for several machines too.
+The rules depend only on the trials, so they are the same on all machines.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ REASON = "reason"  # user attribute: why the trial failed
 
 
 def number_of(trial: FrozenTrial) -> int:
-    """Return the number that the trial is shown with: its own, or that of the trial that it is a copy of.
+    """Return the displayed number of the trial: its own, or that of the trial that it is a copy of.
 
     Raises:
         UserError: the study is damaged.
@@ -42,7 +42,7 @@ def number_of(trial: FrozenTrial) -> int:
 
 
 def counts(trial: FrozenTrial) -> bool:
-    """Whether the trial counts for TRIALS: it is planned, runs, is complete or pruned, or failed by itself."""
+    """Return whether the trial counts towards TRIALS: it is planned, runs, is complete or pruned, or failed by itself."""
     return trial.state != TrialState.FAIL or failed(trial)
 
 
@@ -120,7 +120,7 @@ def is_surplus(trial: FrozenTrial, trials: Sequence[FrozenTrial], wanted: float)
 
 
 def requeue(study: Study, number: int, storage: BaseStorage) -> None:
-    """Let an interrupted trial wait until it is resumed, unless another machine has ended it."""
+    """Set an interrupted trial to WAITING, unless another machine has ended it."""
     study_id = storage.get_study_id_from_name(study.study_name)
     trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, number)
     with contextlib.suppress(UpdateFinishedTrialError):

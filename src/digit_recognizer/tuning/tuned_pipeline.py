@@ -1,4 +1,4 @@
-"""The winner of a study as a pipeline of its own: `pipelines/<name>_tuned.py`."""
+"""The winner of a study as a new pipeline, `pipelines/<name>_tuned.py`."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ MARK = "Written by `make tune`"
 
 
 def write(summary: StudySummary, pipeline: Pipeline, workspace: Workspace) -> Path | None:
-    """Write the winner and return the file; None without a significant gain, or where no study wrote the file of that name."""
+    """Write the winner and return the file; None without a significant gain, or if the existing file is not a study's."""
     path = workspace.root / "pipelines" / f"{pipeline.name}_tuned.py"
     if not summary.gain or (path.exists() and MARK not in path.read_text(encoding="utf-8")):
         return None
@@ -49,7 +49,7 @@ def _facts(summary: StudySummary) -> str:
 
 
 def _reference(pipeline: Pipeline, path: Path) -> str:
-    """Return the Python expression by which `load` finds the pipeline from wherever the tuned one is loaded."""
+    """Return the Python expression for `load` that finds the pipeline from any current folder."""
     if pipeline.file.parent == PIPELINES:
         return json.dumps(pipeline.name)
     if pipeline.file.parent == path.parent:

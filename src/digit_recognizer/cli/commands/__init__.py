@@ -1,6 +1,6 @@
-"""One function for each command, with the options that it takes; the modules follow the steps from data to score.
+"""One function for each command, with its options.
 
-Whatever takes time to import is imported inside the functions, so that `--help` and a wrong option answer at once.
+Slow imports are inside the functions, so that `--help` and errors in options are fast.
 """
 
 from digit_recognizer.cli.commands import (

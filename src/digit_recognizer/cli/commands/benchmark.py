@@ -1,4 +1,4 @@
-"""bench: this project timed against the usual ways."""
+"""bench: this project timed against common alternatives."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def bench(workspace: Workspace, full: bool = False, gpu: bool = False) -> None:
-    """Time this project against the usual ways on this machine."""
+    """Time this project against common alternatives on this machine."""
     from digit_recognizer import backend
     from digit_recognizer.bench import compare, workspace_with_data
 
@@ -29,7 +29,7 @@ def bench(workspace: Workspace, full: bool = False, gpu: bool = False) -> None:
 
 
 def _bench_gpus(workspace: Workspace, full: bool, console: Console) -> None:
-    """Train the pipelines for GPUs and print each figure as soon as it is measured."""
+    """Train the pipelines for GPUs and print each result as soon as it is measured."""
     from digit_recognizer import backend
     from digit_recognizer.bench import workspace_with_data
     from digit_recognizer.bench.gpu import measure_gpus
@@ -66,7 +66,7 @@ def benchmark_table(rows: Sequence["Row"], device: str) -> Table:
         "goal",
         "what",
         "this project",
-        "the usual way",
+        "alternative",
         "limit",
         ">reached",
         rows=(

@@ -1,4 +1,4 @@
-"""data: the competition's files, or others in their place, in input/."""
+"""data: download or copy the competition's files, or other data, to input/."""
 
 from digit_recognizer.cli.console import command_line, make_console, print_next, spinner
 from digit_recognizer.cli.parser import Command, Parser
@@ -12,7 +12,7 @@ def data(workspace: Workspace, source: str | None = None, force: bool = False) -
 
 
 def fetch_data(workspace: Workspace, source: str | None, force: bool) -> None:
-    """Bring the data of `source` to input/ and print what it is."""
+    """Fetch the data of `source` to input/ and print a summary."""
     from digit_recognizer.data import sources
 
     console = make_console()

@@ -1,4 +1,4 @@
-"""demo: all steps, from data to score, on the bundled digits."""
+"""demo: all steps from data to score, with the bundled digits."""
 
 from digit_recognizer.cli.commands.data import fetch_data
 from digit_recognizer.cli.commands.runs import write_reports

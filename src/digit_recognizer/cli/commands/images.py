@@ -1,4 +1,4 @@
-"""A run's models on the person's own digits: predict, draw."""
+"""Commands that apply a run's models to the user's own digits: predict, draw."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""status: all runs, studies and submissions at a glance."""
+"""status: lists of all runs, studies and submissions."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""rehearse: the score of a submission, measured on a mock test set cut from train.csv before Kaggle gives one."""
+"""rehearse: the score of a submission on mock test sets cut from train.csv."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -58,7 +58,7 @@ def rehearse(
 
 
 def rehearsal_table(name: str, results: Sequence["PartResult"]) -> Table:
-    """Return a table of parts, all of them together last."""
+    """Return a table of parts; the last row is all of them together."""
     from digit_recognizer.rehearsal.results import together
 
     rows = [
@@ -73,7 +73,7 @@ def rehearsal_table(name: str, results: Sequence["PartResult"]) -> Table:
 
 
 def expectation_line(expected: "Rehearsed | None") -> str:
-    """Return what a submission is expected to score on Kaggle; empty where it was not rehearsed."""
+    """Return a line with the score to expect on Kaggle; empty if the submission was not rehearsed."""
     from digit_recognizer.rehearsal.parts import PARTS
 
     if expected is None:

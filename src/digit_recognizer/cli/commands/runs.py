@@ -48,7 +48,7 @@ def _print_index(workspace: Workspace) -> None:
 
 
 def write_reports(workspace: Workspace, names: Sequence[str]) -> None:
-    """Write the report of each run, and a comparison where there are several; print their paths."""
+    """Write the report of each run, and a comparison if there are several; print their paths."""
     from digit_recognizer.data.dataset import load_dataset
     from digit_recognizer.report import write_comparison, write_report
 
@@ -102,7 +102,7 @@ def _compare_rehearsed(workspace: Workspace, names: Sequence[str]) -> None:
 
 
 def evaluate(workspace: Workspace, pipeline: str | None = None, run: str | None = None) -> None:
-    """Score the saved models on the test labels, where these are public."""
+    """Score the saved models on the test labels, if these are public."""
     from digit_recognizer.runs.evaluation import evaluate_run
 
     for name in selection.select_runs(pipeline, run, workspace).runs:
@@ -110,7 +110,7 @@ def evaluate(workspace: Workspace, pipeline: str | None = None, run: str | None 
 
 
 def evaluation_table(name: str, evaluation: "Evaluation") -> Table:
-    """Return a run's accuracy on the test labels, of each model and of their mean probabilities."""
+    """Return a table of accuracies on the test labels: of each model and of their mean probabilities."""
     rows = [(f"model {number}", interval(one)) for number, one in enumerate(evaluation.models, 1)]
     return table(f"{name} on the test labels", "", "accuracy (95 %)", rows=[*rows, ("their mean", interval(evaluation.mean))])
 

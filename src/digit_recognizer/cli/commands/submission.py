@@ -1,4 +1,4 @@
-"""From runs to a score: ensemble, submit, ledger, verify."""
+"""Commands about submissions: ensemble, submit, ledger, verify."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -100,7 +100,7 @@ def submit(
 
 
 def submit_file(workspace: Workspace, path: Path, message: str) -> None:
-    """Submit a file, or score it here where the test labels are public; print the result."""
+    """Submit a file, or score it on this machine if the test labels are public; print the result."""
     from digit_recognizer.submission import submitting
 
     console, expected = make_console(), expectation_of(path, workspace)
@@ -114,7 +114,7 @@ def submit_file(workspace: Workspace, path: Path, message: str) -> None:
 
 
 def expectation_of(path: Path, workspace: Workspace) -> "Rehearsed | None":
-    """Return what a submission's runs scored when they were rehearsed, or None."""
+    """Return the rehearsed accuracy of a submission's runs, or None if they were not rehearsed."""
     from digit_recognizer.rehearsal.rehearse import expectation
     from digit_recognizer.submission.record import read_submission_record
 
@@ -171,7 +171,7 @@ def blend_lines(blend: "Blend") -> Iterator[str | Table]:
     yield table("", "run", "OOF accuracy (95 %)", "", rows=rows)
     if blend.against_best_run:
         yield table(
-            "Blending methods, each judged on folds that its weights were not fitted on",
+            "Blending methods, each scored on folds that its weights were not fitted on",
             "method",
             ">OOF accuracy",
             ">log loss",
@@ -267,9 +267,9 @@ def _add_ledger_options(parser: Parser) -> None:
 
 def _add_verify_options(parser: Parser) -> None:
     parser.add_argument("submission", type=Path, help="its file, such as submissions/fast.csv")
-    parser.add_argument("--retrain", action="store_true", help="train all models again, from nothing")
+    parser.add_argument("--retrain", action="store_true", help="train all models again from scratch")
     parser.add_argument(
-        "--pipeline", metavar="FILES", help="with --retrain: the runs' pipelines that are in none of your pipeline folders"
+        "--pipeline", metavar="FILES", help="with --retrain: pipelines of the runs that are not in your pipeline folders"
     )
 
 

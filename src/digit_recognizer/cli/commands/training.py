@@ -59,7 +59,7 @@ def train(
 
 
 def elsewhere(on: str, requests: list["Request"], minutes: float | None) -> list["Request"]:
-    """Return the requests with what trains them at the place `on`."""
+    """Return the requests with the workers of the place `on`."""
     from digit_recognizer.remote.places import workers_on
 
     if minutes:
@@ -85,7 +85,7 @@ def changes_of(settings: str | None, seeds: Sequence[int] | None) -> dict[str, A
 def requests_of(
     workspace: Workspace, pipeline: str | None, run: str | None, changes: dict[str, Any], **options: Any
 ) -> list["Request"]:
-    """Return what is to be trained: PIPELINE and RUN with `changes`; `options` are other fields of a request."""
+    """Return the requests for PIPELINE and RUN with `changes`; `options` are other fields of a request."""
     pipelines = selection.load_pipelines(pipeline, workspace, changes)
     if run and len(pipelines) > 1:
         raise UsageError(f"RUN={run} names one run, but this trains {len(pipelines)} pipelines: leave RUN out")
@@ -126,7 +126,7 @@ def _fit_into(
 
 
 def _measured_curve(pipelines: str | None, workspace: Workspace) -> Mapping[float, tuple[float, int]]:
-    """Return the measured accuracies of the one pipeline named; empty for several, or for other data than the competition's."""
+    """Return the measured accuracies (`CURVE`) of a single pipeline; empty for several or for practice data."""
     from digit_recognizer.data.dataset import load_dataset
     from digit_recognizer.experiment import load
 
@@ -135,7 +135,7 @@ def _measured_curve(pipelines: str | None, workspace: Workspace) -> Mapping[floa
 
 
 def training_summary(name: str, scores: "RunMetrics") -> Table:
-    """Return the table of a run's scores (its metrics.json) that ends a training."""
+    """Return the table of a run's scores (its metrics.json), which is printed after training."""
     rows = [(f"fold {fold}", f"{accuracy:.5f}") for fold, accuracy in zip(scores.folds_done, scores.fold_accuracy, strict=True)]
     if len(rows) > 1:
         mean, sd = statistics.mean(scores.fold_accuracy), statistics.stdev(scores.fold_accuracy)
@@ -155,7 +155,7 @@ def training_summary(name: str, scores: "RunMetrics") -> Table:
 
 
 def budget_lines(fit: "FittedTraining", measured: "Measured | None") -> list[str]:
-    """Return what fits into the minutes, and the accuracy that was measured for such a training."""
+    """Return lines about the epochs and seeds that fit into the minutes, and the accuracy measured for such a training."""
     lines = []
     for request in fit.requests:
         chosen = request.pipeline.experiment
@@ -191,7 +191,7 @@ def _launch_tensorboard(folder: Path, host: str, port: int | None) -> str:
     """Serve TensorBoard from another thread and return its address; without a port the first free one from 6006.
 
     Raises:
-        UserError: TensorBoard is not installed, or it can't listen there.
+        UserError: TensorBoard is not installed, or it can't listen on that address.
     """
     try:
         from tensorboard import default, program
