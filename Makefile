@@ -130,7 +130,7 @@ $(READY): requirements.txt requirements-gpu.txt pyproject.toml setup.py
 	@echo "setting up .venv from $(REQUIREMENTS): once, some minutes, about 3 GB"
 	@$(PYTHON) -m venv .venv && $(PIP) -r $(REQUIREMENTS) && $(PIP) --no-deps --editable . && touch $@
 
-$(READY_TO_TEST): $(READY) requirements-test.txt
+$(READY_TO_TEST): $(READY) requirements-test.txt requirements-ray.txt
 	@$(PIP) -r requirements-test.txt && touch $@
 
 .PHONY: help setup test test-all lint clean $(COMMANDS)

@@ -12,7 +12,15 @@ from digit_recognizer.cli.commands import COMMANDS
 from digit_recognizer.cli.parser import make_parser
 
 ROOT = Path(__file__).resolve().parents[1]
-COPIED = ("Makefile", "requirements.txt", "requirements-gpu.txt", "requirements-test.txt", "pyproject.toml", "setup.py")
+COPIED = (
+    "Makefile",
+    "requirements.txt",
+    "requirements-gpu.txt",
+    "requirements-ray.txt",
+    "requirements-test.txt",
+    "pyproject.toml",
+    "setup.py",
+)
 
 RECORDER = """#!/bin/sh
 printf '%s\\n' "$(basename "$0")" "$@" >> "$RECORD"
