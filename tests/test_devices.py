@@ -1,17 +1,21 @@
 """GPUs as a stand-in for `nvidia-smi` lists them, and how members are spread over them."""
 
 import dataclasses
+import functools
 import os
 import sys
 from pathlib import Path
 
 import pytest
+import tiny_run
 
 from digit_recognizer import backend
 from digit_recognizer.errors import UserError
+from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.runs.member import Member
+from digit_recognizer.training import checkpoint
 from digit_recognizer.training.devices import MeasuredSlots, make_slots, usable_gpus
-from digit_recognizer.training.events import MemberFinished, StepEnded
+from digit_recognizer.training.events import EpochEnded, MemberFinished, StepEnded
 
 T4 = "Tesla T4, 15360, {used}, 7.5"
 A100 = "NVIDIA A100-SXM4-40GB, 40960, {used}, 8.0"
@@ -221,3 +225,26 @@ def test_place_that_made_training_slower_is_given_up_at_a_members_end():
         machine.slots.on_event(slot, MemberFinished(Member(0, 0)))
     assert [machine.slots.keep(slot) for slot in machine.taken] == [False, True, True]
     assert machine.slots.take() is None
+
+
+def test_checkpoint_carries_the_loss_scale(tmp_path, monkeypatch):
+    """Float16 with a loss scale that grows every three steps instead of 2,000; resumed, it gives the same bytes."""
+    import keras
+
+    grows_quickly = functools.partialmethod(keras.optimizers.LossScaleOptimizer.__init__, dynamic_growth_steps=3)
+    monkeypatch.setattr(keras.optimizers.LossScaleOptimizer, "__init__", grows_quickly)
+    workspace = tiny_run.make_workspace(tmp_path)
+    request = functools.partial(tiny_run.request, workspace, only=[0], precision="mixed_float16")
+    tiny_run.train_here(request("straight"), workspace)
+
+    def stop(event):
+        if isinstance(event, EpochEnded) and event.epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tiny_run.train_here(request("resumed"), workspace, stop)
+    state = checkpoint.load(RunFolder.of(workspace, "resumed").member(Member(0, 0)).checkpoint)
+    steps, scale = state.optimizer[2:4]  # after the wrapping optimizer's iterations and learning rate
+    assert steps < 3 and scale > 2**15
+    tiny_run.train_here(request("resumed"), workspace)
+    assert tiny_run.probabilities(workspace.run("resumed")) == tiny_run.probabilities(workspace.run("straight"))

@@ -1,6 +1,7 @@
 """Training on a Ray cluster: two nodes on this machine, one of them lost in the middle."""
 
 import dataclasses
+import socket
 
 import pytest
 import tiny_run
@@ -29,7 +30,12 @@ def cluster():
     """A cluster of two nodes with a core each."""
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    head = {"num_cpus": 1, "include_dashboard": False, "ray_client_server_port": port}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    cluster.client_port = port
     cluster.other = cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
     yield cluster
@@ -90,6 +96,13 @@ def test_training_interrupted_on_a_cluster_resumes_here_from_its_last_epoch(work
     )
     assert len(epochs) <= 6
     assert tiny_run.probabilities(workspace.run("stopped")) == tiny_run.probabilities(workspace.run("here"))
+
+
+def test_training_through_rays_client_has_the_same_bytes(workspace, cluster):
+    request = tiny_run.request(workspace, "from outside", only=[0, 1])
+    workers = RayWorkers(f"ray://127.0.0.1:{cluster.client_port}")
+    cross_validation.train(dataclasses.replace(request, elsewhere=workers), workspace)
+    assert tiny_run.probabilities(workspace.run("from outside")) == tiny_run.probabilities(workspace.run("here"))
 
 
 def test_failed_training_is_one_line(workspace, cluster):

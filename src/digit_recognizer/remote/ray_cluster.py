@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import threading
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,6 +31,7 @@ from digit_recognizer.training.events import EpochEnded, Event, MemberFinished, 
 from digit_recognizer.training.workers import Job, Length, Plan, own_length, train_with
 from digit_recognizer.workspace import Workspace, git_commit
 
+ON_HEAD = {"node:__internal_head__": 0.001}  # the node without which there is no cluster
 LOSSES = 3  # of nodes, without an epoch between them, after which a member's training ends
 _connecting = threading.Lock()  # the trials of a study train in several threads
 Contents = dict[str, bytes]  # by path relative to the member's folder
@@ -62,12 +63,13 @@ class RayWorkers:
         options = _options(_Cluster.of(ray), job.pipeline.experiment.threads, self.jobs)
         shared = ray.put(_Shared.of(job))
         record: RunRecord = ray.get(ray.remote(**options)(_describe).remote(shared))
-        task = ray.remote(num_returns="streaming", max_retries=0, max_calls=1, **options)(_train)
+        task = ray.remote(max_retries=0, max_calls=1, **options)(_train)
+        mailbox = ray.remote(num_cpus=0, resources=ON_HEAD, max_concurrency=1000)(_Mailbox).remote()
 
-        def start(member: Member, given: Contents) -> Any:
-            return task.remote(shared, member, length(member), record.precision, given)
+        def start(member: Member, attempt: int, given: Contents) -> Any:
+            return task.remote(mailbox, shared, member, attempt, length(member), record.precision, given)
 
-        _Tasks(ray, job, on_event, start).run(members, self.jobs or len(members))
+        _Tasks(ray, mailbox, job, on_event, start).run(members, self.jobs or len(members))
         return replace(record, git_commit=git_commit())
 
 
@@ -163,17 +165,39 @@ class _Shared:
 class _Message(NamedTuple):
     """What a task sends: an event, and the files that were written since the last one."""
 
+    member: Member
+    attempt: int
     event: Event
     contents: Contents
+
+
+class _Mailbox:
+    """An actor of the cluster through which tasks send messages. (Ray's generators don't work through ray://.)"""
+
+    def __init__(self) -> None:
+        self.messages: queue.SimpleQueue[_Message] = queue.SimpleQueue()
+
+    def put(self, message: _Message) -> None:
+        self.messages.put(message)
+
+    def take(self, seconds: float) -> list[_Message]:
+        """Return the messages that are there, after waiting for the first one."""
+        found = []
+        with contextlib.suppress(queue.Empty):
+            found.append(self.messages.get(timeout=seconds))
+            while True:
+                found.append(self.messages.get_nowait())
+        return found
 
 
 class _Tasks:
     """The tasks of some members: started, listened to, and started again where a node is lost."""
 
-    def __init__(self, ray: Any, job: Job, on_event: OnEvent, start: Any) -> None:
-        self.ray, self.job, self.on_event, self.start = ray, job, on_event, start
+    def __init__(self, ray: Any, mailbox: Any, job: Job, on_event: OnEvent, start: Any) -> None:
+        self.ray, self.mailbox, self.job, self.on_event, self.start = ray, mailbox, job, on_event, start
         self.running: dict[Any, Member] = {}
-        self.losses: dict[Member, int] = {}
+        self.attempts: dict[Member, int] = {}
+        self.losses: dict[Member, int] = {}  # since the last epoch
 
     def run(self, members: Sequence[Member], jobs: int) -> None:
         waiting = list(members)
@@ -181,29 +205,29 @@ class _Tasks:
             while waiting or self.running:
                 while waiting and len(self.running) < jobs:
                     self._begin(waiting.pop(0))
-                for task in self.ray.wait(list(self.running), num_returns=1)[0]:
-                    self._receive(task)
+                ended = self.ray.wait(list(self.running), timeout=0)[0]  # before their last messages are taken
+                for message in self.ray.get(self.mailbox.take.remote(0.0 if ended else 0.5)):
+                    self._take(message)
+                for task in ended:
+                    self._end(task)
         finally:
             for task in self.running:
                 with contextlib.suppress(Exception):  # the node may be gone
                     self.ray.cancel(task, force=True)
 
     def _begin(self, member: Member) -> None:
-        self.running[self.start(member, _read(self.job.run.member(member).path, {}))] = member
+        self.attempts[member] = self.attempts.get(member, 0) + 1
+        given = _read(self.job.run.member(member).path, {})
+        self.running[self.start(member, self.attempts[member], given)] = member
 
-    def _receive(self, task: Any) -> None:
-        member = self.running[task]
+    def _end(self, task: Any) -> None:
+        member = self.running.pop(task)
         try:
-            message: _Message = self.ray.get(next(task))
-        except StopIteration:
-            del self.running[task]
+            self.ray.get(task)
         except self.ray.exceptions.RayTaskError as error:
             raise _failure(member, error) from error
         except self.ray.exceptions.RayError as error:
-            del self.running[task]
             self._lost(member, error)
-        else:
-            self._take(member, message)
 
     def _lost(self, member: Member, error: Exception) -> None:
         self.losses[member] = losses = self.losses.get(member, 0) + 1
@@ -212,7 +236,10 @@ class _Tasks:
         self.on_event(Warned(f"{member}: its node was lost; it resumes on another from its last epoch"))
         self._begin(member)
 
-    def _take(self, member: Member, message: _Message) -> None:
+    def _take(self, message: _Message) -> None:
+        member = message.member
+        if message.attempt != self.attempts[member]:
+            return
         folder = self.job.run.member(member)
         _write(folder.path, message.contents)
         if isinstance(message.event, EpochEnded):
@@ -254,10 +281,13 @@ def _describe(shared: _Shared) -> RunRecord:
         return describe(shared.job(Path(folder)).pipeline, shared.dataset, "")
 
 
-def _train(shared: _Shared, member: Member, steps: int | None, policy: str, given: Contents) -> Iterator[_Message]:
-    """Train or resume one member from the files `given`, and yield its events with what it wrote."""
+def _train(
+    mailbox: Any, shared: _Shared, member: Member, attempt: int, steps: int | None, policy: str, given: Contents
+) -> None:
+    """Train or resume one member from the files `given`; its events and what it wrote go into the mailbox."""
+    import ray
+
     folder = Path(tempfile.mkdtemp(prefix="digit-recognizer-"))
-    messages: queue.SimpleQueue[_Message | BaseException | None] = queue.SimpleQueue()
     try:
         job = shared.job(folder)
         member_folder = job.run.member(member).path
@@ -266,22 +296,11 @@ def _train(shared: _Shared, member: Member, steps: int | None, policy: str, give
         _read(member_folder, known)
 
         def send(event: Event) -> None:
-            complete = isinstance(event, EpochEnded | MemberFinished)
-            messages.put(_Message(event, _read(member_folder, known) if complete else {}))
+            contents = _read(member_folder, known) if isinstance(event, EpochEnded | MemberFinished) else {}
+            ray.get(mailbox.put.remote(_Message(member, attempt, event, contents)))
 
-        def train() -> None:
-            try:
-                threads = job.pipeline.experiment.threads
-                backend.configure(threads, job.pipeline.experiment.deterministic)
-                train_with(job, shared.dataset, shared.folds, [(member, steps)], send, 1, policy)
-                messages.put(None)
-            except BaseException as error:
-                messages.put(error)
-
-        threading.Thread(target=train, daemon=True).start()
-        while (message := messages.get()) is not None:
-            if isinstance(message, BaseException):
-                raise message
-            yield message
+        threads = job.pipeline.experiment.threads
+        backend.configure(threads, job.pipeline.experiment.deterministic)
+        train_with(job, shared.dataset, shared.folds, [(member, steps)], send, 1, policy)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
