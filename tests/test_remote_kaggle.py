@@ -185,6 +185,31 @@ def test_ctrl_c_only_stops_watching_and_the_same_command_picks_it_up(server, wor
     assert len(RunFolder.of(workspace, "tiny").finished()) == 2
 
 
+def test_minutes_are_planned_on_kaggle_and_its_length_is_taken(server, workspace, competition):
+    request = tiny_run.request(workspace, **{**FOLDS, "epochs": 7})
+    record = read_run_record(RunFolder.of(competition, "tiny"))
+    there = {"runs/tiny/experiment.json": files.record_text(dataclasses.replace(record, changes={**record.changes})).encode()}
+    execute = server.execute
+    server.execute = lambda version: execute(version, lambda contents: contents | there)
+    seen = []
+    workers = KaggleWorkers([request])
+    (fitted,) = workers.fit(30, workspace, seen.append)
+    assert server.versions[0].job()["commands"] == [
+        ["train", "--pipeline=tiny", "--minutes=30", "--run=tiny", "--set=epochs=7 folds=2"]
+    ]
+    assert fitted.pipeline.experiment.epochs == 1
+    train(workspace, fitted)
+    assert len(server.versions) == 1
+    assert tiny_run.probabilities(workspace.run("tiny")) == tiny_run.probabilities(competition.run("tiny"))
+    assert KaggleWorkers([request]).fit(30, workspace, seen.append)[0].pipeline.experiment.epochs == 1  # it is begun
+    assert len(server.versions) == 1
+
+
+def test_more_minutes_than_a_notebook_has_are_refused(server, workspace):
+    with pytest.raises(UserError, match="MINUTES=700 at most"):
+        KaggleWorkers([tiny_run.request(workspace)]).fit(701, workspace, lambda event: None)
+
+
 def test_status_lists_what_trains_on_kaggle(server, workspace):
     server.execute = lambda version: None
     with pytest.raises(KeyboardInterrupt):

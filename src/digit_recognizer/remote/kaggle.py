@@ -72,11 +72,7 @@ class KaggleWorkers:
         """
         store, name = PushedStore(job.workspace), job.run.name
         pushed = store.of_run(name) or self._push(store, on_event)
-        if pushed.runs[name] != _identity(job.pipeline, load_dataset(job.workspace)):
-            raise UserError(
-                f"{pushed.notebook} has been training '{name}' with other settings for {duration(pushed.age)}: wait for it "
-                f"with the command that started it, stop it at {pushed.notebook.page}, or train under another name (RUN=...)"
-            )
+        _check_identity(pushed, name, _identity(job.pipeline, load_dataset(job.workspace)))
         if not pushed.fetched:
             pushed = self._fetch(pushed, store, on_event)
         try:
@@ -87,7 +83,43 @@ class KaggleWorkers:
         store.remove_run(pushed, name)
         return record
 
-    def _push(self, store: PushedStore, on_event: OnEvent) -> Pushed:
+    def fit(self, minutes: float, workspace: Workspace, on_event: OnEvent) -> list[Request]:
+        """Have the requests trained with epochs and seeds that there fill this time; return the requests of these lengths.
+
+        Their `train` then finds the trained members. A run that is begun keeps its length.
+
+        Raises:
+            UserError: as `train`, or the minutes are more than a notebook has.
+        """
+        if 60 * minutes > notebooks.SESSION_SECONDS - MARGIN_SECONDS:
+            most = (notebooks.SESSION_SECONDS - MARGIN_SECONDS) // 60
+            raise UserError(f"MINUTES={minutes:g}: a notebook on Kaggle has time for MINUTES={most} at most")
+        store, dataset = PushedStore(workspace), load_dataset(workspace)
+        found = []
+        for request in self.requests:
+            run = RunFolder.of(workspace, request.run)
+            if run.record.exists() and not request.force:
+                changed = request.pipeline.changed(read_run_record(run).changes)
+            else:
+                changed = self._fitted(request, minutes, store, dataset, on_event)
+            found.append(replace(request, pipeline=changed))
+        return found
+
+    def _fitted(self, request: Request, minutes: float, store: PushedStore, dataset: Dataset, on_event: OnEvent) -> Pipeline:
+        """Return the request's pipeline with the length that it was given on Kaggle."""
+        asked, name = _identity(request.pipeline, dataset, minutes), request.run
+        pushed = store.of_run(name) or self._push(store, on_event, minutes)
+        if not pushed.fetched:
+            _check_identity(pushed, name, asked)
+            pushed = self._fetch(pushed, store, on_event)
+        changed = request.pipeline.changed(_fetched_record(store, pushed, name).changes)
+        identity = _identity(changed, dataset)
+        if pushed.runs[name] != identity:
+            _check_identity(pushed, name, asked)
+            store.save(replace(pushed, runs=pushed.runs | {name: identity}))
+        return changed
+
+    def _push(self, store: PushedStore, on_event: OnEvent, minutes: float | None = None) -> Pushed:
         """Push a notebook that trains what is not trained yet of all requests."""
         workspace, dataset = store.workspace, load_dataset(store.workspace)
         rehearsed = part_of(workspace)
@@ -109,8 +141,8 @@ class KaggleWorkers:
             slug=notebook.slug,
             token=secrets.token_hex(8),
             time=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            commands=[command for request in requests for command in _commands(request, workspace)],
-            runs={request.run: _identity(request.pipeline, dataset) for request in requests},
+            commands=_fitting_command(requests, minutes) if minutes else _commands(requests, workspace),
+            runs={request.run: _identity(request.pipeline, dataset, minutes) for request in requests},
             git_commit=git_commit(),
         )
         store.save(pushed)  # before: if no answer comes, the notebook may have arrived
@@ -287,10 +319,7 @@ def _install(fetched: RunFolder, job: Job, members: Sequence[Member], pushed: Pu
     Raises:
         UserError: the output has not all members, is damaged, or was trained with other settings or data.
     """
-    try:
-        record = read_run_record(fetched)
-    except UserError:
-        raise UserError(f"the output of {pushed.notebook} has no run '{job.run.name}': {pushed.notebook.page}") from None
+    record = _fetched_record(PushedStore(job.workspace), pushed, job.run.name)
     here = read_run_record(job.run)
     changed = experiment.differences(_without_seeds(here.settings), _without_seeds(record.settings))
     if changed or record.pipeline_sha256 != job.pipeline.sha256 or record.dataset.sha256 != here.dataset.sha256:
@@ -316,6 +345,13 @@ def _install(fetched: RunFolder, job: Job, members: Sequence[Member], pushed: Pu
     return replace(record, git_commit=pushed.git_commit)
 
 
+def _fetched_record(store: PushedStore, pushed: Pushed, run: str) -> RunRecord:
+    try:
+        return read_run_record(RunFolder(store.output(pushed) / "runs" / run))
+    except UserError:
+        raise UserError(f"the output of {pushed.notebook} has no run '{run}': {pushed.notebook.page}") from None
+
+
 def _is_intact(fetched: RunFolder, member: Member, pushed: Pushed) -> bool:
     try:
         return results.is_finished(fetched, member)
@@ -333,8 +369,12 @@ def _move(source: Path, target: Path) -> None:
     temporary.rename(target)
 
 
-def _commands(request: Request, workspace: Workspace) -> Iterator[list[str]]:
-    """Yield the arguments of `digit-recognizer` that train the unfinished members of a request."""
+def _commands(requests: Sequence[Request], workspace: Workspace) -> list[list[str]]:
+    """Return the arguments of `digit-recognizer` that train the unfinished members of the requests."""
+    return [command for request in requests for command in _commands_of(request, workspace)]
+
+
+def _commands_of(request: Request, workspace: Workspace) -> Iterator[list[str]]:
     finished = set(RunFolder.of(workspace, request.run).finished())
     seeds: dict[int, list[int]] = {}
     for member in choose_members(request.pipeline.experiment, request.folds, request.full):
@@ -343,23 +383,30 @@ def _commands(request: Request, workspace: Workspace) -> Iterator[list[str]]:
     together: dict[tuple[int, ...], list[int]] = {}
     for seed, folds in seeds.items():
         together.setdefault(tuple(folds), []).append(seed)
-    changes = {name: value for name, value in request.pipeline.changes.items() if name != "seeds"}
     for folds, of_seeds in together.items():
-        command = ["train", f"--pipeline={request.pipeline.name}", f"--run={request.run}", f"--seeds={_listed(of_seeds)}"]
-        if request.jobs:
-            command.append(f"--jobs={request.jobs}")
-        if changes:
-            command.append("--set=" + " ".join(f"{name}={_literal(value)}" for name, value in changes.items()))
-        yield [*command, "--full" if request.full else f"--folds={_listed(folds)}"]
+        words = [f"--pipeline={request.pipeline.name}", f"--run={request.run}", f"--seeds={_listed(of_seeds)}"]
+        which = "--full" if request.full else f"--folds={_listed(folds)}"
+        yield ["train", *words, *_settings(request, without="seeds"), which]
+
+
+def _fitting_command(requests: Sequence[Request], minutes: float) -> list[list[str]]:
+    """Return the arguments of `digit-recognizer` that train all requests within some minutes."""
+    first = requests[0]
+    words = ["--pipeline=" + " ".join(request.pipeline.name for request in requests), f"--minutes={minutes:g}"]
+    words += [f"--run={first.run}"] if len(requests) == 1 else []
+    words += ["--full"] if first.full else [f"--folds={_listed(first.folds)}"] if first.folds is not None else []
+    return [["train", *words, *_settings(first)]]
+
+
+def _settings(request: Request, without: str = "") -> list[str]:
+    changes = {name: value for name, value in request.pipeline.changes.items() if name != without}
+    # As SET takes it: Python literals without spaces.
+    text = " ".join(f"{name}={repr(value).replace(' ', '')}" for name, value in changes.items())
+    return [f"--set={text}"] * bool(changes) + [f"--jobs={request.jobs}"] * bool(request.jobs)
 
 
 def _listed(numbers: Sequence[int]) -> str:
     return ",".join(map(str, numbers))
-
-
-def _literal(value: Any) -> str:
-    """Return a value as SET takes it: a Python literal without spaces."""
-    return repr(value).replace(" ", "")
 
 
 def _check_unchanged(run: RunFolder, request: Request, dataset: Dataset) -> None:
@@ -378,10 +425,23 @@ def _check_unchanged(run: RunFolder, request: Request, dataset: Dataset) -> None
         raise UserError(f"{run} was started with other settings: {what}; {TRAIN_OTHERWISE}")
 
 
-def _identity(pipeline: Pipeline, dataset: Dataset) -> str:
+def _identity(pipeline: Pipeline, dataset: Dataset, minutes: float | None = None) -> str:
     """Return a hash of what a notebook is asked to train, apart from the seeds."""
-    asked = [_without_seeds(experiment.settings_json(pipeline.experiment)), pipeline.sha256, dataset.sha256]
+    asked = [_without_seeds(experiment.settings_json(pipeline.experiment)), pipeline.sha256, dataset.sha256, minutes]
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _check_identity(pushed: Pushed, run: str, identity: str) -> None:
+    """Refuse to take the run from a notebook that was asked for something else.
+
+    Raises:
+        UserError: it was.
+    """
+    if pushed.runs[run] != identity:
+        raise UserError(
+            f"{pushed.notebook} has been training '{run}' with other settings for {duration(pushed.age)}: wait for it "
+            f"with the command that started it, stop it at {pushed.notebook.page}, or train under another name (RUN=...)"
+        )
 
 
 def _without_seeds(settings: dict[str, Any]) -> dict[str, Any]:

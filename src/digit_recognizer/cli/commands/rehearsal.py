@@ -7,7 +7,7 @@ from digit_recognizer.cli import parser, selection
 from digit_recognizer.cli.commands.training import changes_of, elsewhere, requests_of
 from digit_recognizer.cli.console import Table, command_line, make_console, print_next, table
 from digit_recognizer.cli.index import update_index
-from digit_recognizer.cli.parser import Command, Parser
+from digit_recognizer.cli.parser import Command, Parser, UsageError
 from digit_recognizer.errors import UserError
 from digit_recognizer.formatting import duration, interval
 from digit_recognizer.workspace import Workspace
@@ -37,8 +37,10 @@ def rehearse(
     requests = requests_of(workspace, pipeline, run, changes_of(set, seeds), jobs=jobs)
     if any(request.pipeline.experiment.drop_rows for request in requests):
         raise UserError("drop_rows are rows of train.csv, and a part of a rehearsal has other rows: rehearse without drop_rows")
+    if on and minutes:
+        raise UsageError("MINUTES measures this machine, so a rehearsal can't have it with ON: leave one of them out")
     if on:
-        requests = elsewhere(on, requests, minutes)
+        requests = elsewhere(on, requests, workspace, None)
     name = run or selection.blend_name(pipeline, workspace)
 
     from digit_recognizer.cli.training_display import training_display

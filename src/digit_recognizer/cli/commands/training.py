@@ -43,7 +43,7 @@ def train(
     changes = changes_of(set, seeds)
     requests = requests_of(workspace, pipeline, run, changes, folds=folds, full=full, jobs=jobs, force=force)
     if on:
-        requests = elsewhere(on, requests, minutes)
+        requests = elsewhere(on, requests, workspace, minutes)
     elif minutes:
         requests = _fit_into(minutes, requests, workspace, {} if changes or full else _measured_curve(pipeline, workspace))
     partial = [train_run(request, workspace).partial for request in requests]
@@ -58,13 +58,17 @@ def train(
     print_next(make_console(), *steps)
 
 
-def elsewhere(on: str, requests: list["Request"], minutes: float | None) -> list["Request"]:
-    """Return the requests with the workers of the place `on`."""
+def elsewhere(on: str, requests: list["Request"], workspace: Workspace, minutes: float | None) -> list["Request"]:
+    """Return the requests with the workers of the place `on`, and with MINUTES in the length that fits there."""
+    from digit_recognizer.cli.training_display import training_display
     from digit_recognizer.remote.places import workers_on
 
-    if minutes:
-        raise UsageError("MINUTES measures this machine, so it can't be used with ON: leave one of them out")
     workers = workers_on(on, requests)
+    if minutes:
+        if on != "kaggle":
+            raise UsageError("MINUTES measures one machine, so it can't be used with a cluster: leave MINUTES or ON out")
+        with training_display(make_console()) as on_event:
+            requests = workers.fit(minutes, workspace, on_event)
     return [replace(request, elsewhere=workers) for request in requests]
 
 
