@@ -36,7 +36,7 @@ from digit_strokes import STROKES  # noqa: E402
 IMAGES = ROOT / "docs" / "images"
 LIMIT = 150_000  # bytes of a picture
 COLUMNS, LINES = 100, 70  # of the terminal
-INTERVAL = 0.5  # seconds between two looks at the terminal
+INTERVAL = 0.5  # seconds between two captures of the terminal
 
 # pyte's names of the colours that the commands print in.
 COLOURS = {
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def copy_project(folder: Path) -> Path:
-    """Copy what the commands need to `folder`, so that the person's own demo is left alone."""
+    """Copy what the commands need to `folder`, so that the user's demo is not changed."""
     for name in ("src", "pipelines"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / ".venv").symlink_to(sys.prefix)
@@ -132,7 +132,7 @@ def span(colour: str, bold: bool, text: str) -> str:
 
 
 def picture_of_terminal(browser: Browser, typed: str, lines: list[str], name: str) -> None:
-    """Save lines of a terminal below the command that was typed."""
+    """Save a picture of a terminal with the typed command and its output."""
     page = browser.new_page(viewport={"width": 1000, "height": 800})
     text = "\n".join([span("default", True, f"$ {typed}"), "", *lines])
     style = f"background:{BACKGROUND};color:{COLOURS['default']};font:14px/1.35 'DejaVu Sans Mono',monospace;padding:16px"

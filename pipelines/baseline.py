@@ -3,10 +3,11 @@
     make train PIPELINE=baseline
 
 Published: validation 0.99619 on 15 % held out unstratified, 0.99628 on Kaggle. Deviations: this project's five stratified
-folds. The weights with the lowest validation loss predict, so the out-of-fold accuracy is slightly too high.
+folds. The weights of the epoch with the lowest validation loss are kept, so the out-of-fold accuracy is slightly
+optimistic.
 
-FOLDS=0 (8,400 images): 0.99619 (0.99463 to 0.99730), stopped after 43 epochs and 91 minutes on one core beside
-other work, 2026-11-24.
+FOLDS=0 (8,400 images): 0.99619 (0.99463 to 0.99730), stopped after 43 epochs and 91 minutes on one core in
+parallel with other work, 2026-11-24.
 """
 
 from typing import Any
@@ -30,7 +31,7 @@ EXPERIMENT = Experiment(
 
 
 def suggest(trial: Any) -> dict[str, Any]:
-    """Name what a study varies."""
+    """Return the settings of a trial."""
     return {
         "network_options.width": trial.suggest_float("network_options.width", 0.5, 1.5, step=0.25),
         "network_options.dropout": trial.suggest_float("network_options.dropout", 0.0, 0.6),

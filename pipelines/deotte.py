@@ -6,7 +6,7 @@ Published: 0.99757 on Kaggle, when the public score was measured on 7,000 of the
 network reached 0.99641 and 15 of them 0.99745. Deviations: five stratified folds with three seeds each instead of a random
 tenth held out for each network.
 
-Out of fold 0.99545 with the first seed alone, in 258 s beside nine other runs on one H100, JAX backend, 2026-11-22.
+Out of fold 0.99545 with the first seed alone, in 258 s in parallel with nine other runs on one H100, JAX backend, 2026-11-22.
 """
 
 from digit_recognizer.experiment import Augmentation, Experiment, Schedule

@@ -1,4 +1,4 @@
-"""One dense layer of 256 units: what is possible without convolutions.
+"""One dense layer of 256 units: a baseline without convolutions.
 
     make train PIPELINE=mlp
 

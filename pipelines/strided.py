@@ -2,7 +2,7 @@
 
     make train PIPELINE=strided
 
-Out of fold 0.99600 (0.99535 to 0.99656) in 394 s beside conv5 and conv7 on one H100, JAX backend, 2026-11-22.
+Out of fold 0.99600 (0.99535 to 0.99656) in 394 s in parallel with conv5 and conv7 on one H100, JAX backend, 2026-11-22.
 """
 
 from typing import Any
@@ -28,7 +28,7 @@ EXPERIMENT = Experiment(
 
 
 def suggest(trial: Any) -> dict[str, Any]:
-    """Name what a study varies."""
+    """Return the settings of a trial."""
     return {
         "network_options.width": trial.suggest_float("network_options.width", 0.5, 1.5, step=0.25),
         "network_options.extra_layers": trial.suggest_int("network_options.extra_layers", 0, 2),

@@ -3,7 +3,7 @@
     make train PIPELINE=wide
 
 Out of fold 0.99588 (0.99522 to 0.99645), each image predicted by two models, in 40 minutes on two cores of an AMD EPYC (Zen 4,
-bfloat16), beside test runs, 2026-11-26. One seed has 0.99571.
+bfloat16), in parallel with test runs, 2026-11-26. One seed has 0.99571.
 """
 
 from dataclasses import replace

@@ -13,7 +13,7 @@ import pytest
 
 @contextlib.contextmanager
 def full_disk(limit: int) -> Iterator[None]:
-    """Let no file grow beyond `limit` bytes, which fails as a full disk does."""
+    """Limit files to `limit` bytes, so that writing more fails as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
@@ -25,11 +25,11 @@ def full_disk(limit: int) -> Iterator[None]:
 
 
 def on_a_read_only_disk(folder: Path, call: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Run a command in a process for which `folder` lies on a disk that is mounted read-only."""
+    """Run a command in a process for which `folder` is on a disk mounted read-only."""
     place = shlex.quote(str(folder))
     mounting = f"mount --bind {place} {place} && mount -o remount,bind,ro {place}"
-    private = ["unshare", "--map-root-user", "--mount"]  # for that process alone; root is not needed everywhere
+    private = ["unshare", "--map-root-user", "--mount"]  # for that process only; some systems allow it without root
     if subprocess.run([*private, "sh", "-c", mounting], capture_output=True, check=False).returncode:
-        pytest.skip("this machine lets nobody mount a disk")
+        pytest.skip("this machine doesn't allow mounting a disk")
     command = f"{mounting} && exec {shlex.join(call)}"
     return subprocess.run([*private, "sh", "-c", command], capture_output=True, text=True, check=False)

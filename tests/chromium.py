@@ -1,4 +1,4 @@
-"""A headless Chromium for the tests of pages: they are skipped where it or Playwright is missing, but fail in CI."""
+"""A headless Chromium for the tests of pages: they are skipped if it or Playwright is missing, but fail in CI."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ _FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "-
 
 
 def unavailable(reason: str) -> NoReturn:
-    """Skip, or fail in CI, where all that the tests of pages need is a matter of course."""
+    """Skip the tests, or fail in CI, which has everything that the tests of pages need."""
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
@@ -25,7 +25,7 @@ def unavailable(reason: str) -> NoReturn:
 
 @contextlib.contextmanager
 def launched() -> Iterator["Browser"]:
-    """Start Chromium, and end it afterwards."""
+    """Yield a running Chromium."""
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:

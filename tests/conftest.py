@@ -1,4 +1,4 @@
-"""What all tests share: no GPU, quiet libraries, nothing of the person's own settings."""
+"""Fixtures and settings of all tests: no GPU, quiet libraries, none of the user's settings."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_of_the_person(monkeypatch):
+def _no_user_settings(monkeypatch):
     for name in ("OPTUNA_STORAGE", "KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY", "COLUMNS", "MAKEFLAGS", "MAKELEVEL"):
         monkeypatch.delenv(name, raising=False)
 
@@ -33,7 +33,7 @@ def bundled(tmp_path_factory):
 
 @pytest.fixture
 def no_explanations(monkeypatch):
-    """Let reports leave out what a run's models explain: runs with invented predictions have no models."""
+    """Omit explanations from reports: runs with invented predictions have no models."""
     from digit_recognizer.report import explanation_tasks
 
     monkeypatch.setattr(explanation_tasks, "plan", lambda *_: explanation_tasks.Plan([], []))

@@ -1,4 +1,4 @@
-"""The ten digits as pen strokes, and a drawing of them with Pillow in any size, ink and paper."""
+"""The ten digits as pen strokes, drawn with Pillow in any size, ink and paper."""
 
 import math
 
@@ -12,7 +12,7 @@ def _arc(x: float, y: float, radius_x: float, radius_y: float, start: float, end
     return [(x + radius_x * math.cos(angle), y + radius_y * math.sin(angle)) for angle in angles]
 
 
-# A list of strokes a digit, each a list of points (x, y) in a unit square, y downwards.
+# A list of strokes for each digit, each a list of points (x, y) in a unit square, y downwards.
 STROKES = {
     0: [_arc(0.5, 0.5, 0.28, 0.42, -90, 270)],
     1: [[(0.5, 0.08), (0.5, 0.92)]],

@@ -1,4 +1,4 @@
-"""A wheel of this project, and virtual environments into which it is installed beside the libraries of the running one."""
+"""A wheel of this project, and virtual environments for it with the libraries of the running one."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ def build_wheel(folder: Path) -> Path:
 def create_environment(folder: Path, without: Iterable[str] = ()) -> Path:
     """Create a virtual environment with the running one's libraries, except this project and `without`; return its Python.
 
-    The libraries are links in one folder, so that those left out can neither be imported nor found by pip.
+    The libraries are linked into one folder, so that the omitted ones can neither be imported nor found by pip.
     """
     venv.create(folder, with_pip=False)
     libraries = folder / "libraries"

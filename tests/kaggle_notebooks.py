@@ -1,4 +1,4 @@
-"""Notebooks on the Kaggle on loopback: what is pushed is really executed, in folders that look like Kaggle's."""
+"""A server on loopback that acts as Kaggle's notebooks: it executes pushed scripts in folders like Kaggle's."""
 
 import base64
 import io
@@ -49,7 +49,7 @@ Execute = Callable[[Version], None]
 
 
 class NotebookServer(KaggleServer):
-    """Answers like Kaggle; `execute` runs a pushed version in a thread, and leaves its log, output and state in it."""
+    """Answers like Kaggle; `execute` runs a pushed version in a thread and sets its log, output and state."""
 
     def __init__(self, execute: Execute) -> None:
         super().__init__()

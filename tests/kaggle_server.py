@@ -1,6 +1,6 @@
-"""A Kaggle on loopback for the unmodified client, and a way to call our code in a process that talks to it.
+"""A server on loopback that acts as Kaggle for the unmodified client, and a function to run code in a process that uses it.
 
-The client is pointed at `http://localhost/api` and sent there through `http_proxy`, so the server listens on any free port.
+The client is configured for `http://localhost/api` with `http_proxy`, so that the server can listen on any free port.
 """
 
 import json
@@ -54,7 +54,7 @@ BLEND = BlendRecord(
 
 @dataclass
 class Answer:
-    """What the server does when asked: status, JSON or bytes, perhaps late, or cut off after some bytes."""
+    """An answer of the server: status, JSON or bytes, possibly late or incomplete."""
 
     content: dict | bytes = field(default_factory=dict)
     status: int = 200
@@ -64,7 +64,7 @@ class Answer:
 
 
 class KaggleServer:
-    """Answers like Kaggle. `answers[call]` replaces an answer, or, as a list, the next ones; `calls` has what was asked."""
+    """Answers like Kaggle. `answers[call]` replaces an answer or, as a list, the next answers; `calls` are the calls so far."""
 
     def __init__(self, archive: bytes = b"") -> None:
         self.archive = archive
@@ -93,7 +93,7 @@ class KaggleServer:
         return [name for name, _ in self.calls]
 
     def answer(self, name: str, body: dict) -> Answer:
-        """Return what to answer to the call `name`."""
+        """Return the answer to the call `name`."""
         self.calls.append((name, body))
         chosen = self.answers.get(name)
         if isinstance(chosen, list):
@@ -157,7 +157,7 @@ class KaggleServer:
                     if answer.cut is not None:
                         self.close_connection = True
                 except OSError:
-                    pass  # the client gave up waiting
+                    pass  # the client timed out
 
             def log_message(self, *arguments: object) -> None:
                 pass
@@ -166,7 +166,7 @@ class KaggleServer:
 
 
 def environment(server: KaggleServer | None, home: Path, **extra: str) -> dict[str, str]:
-    """Return the variables of a process whose kaggle client knows only `server`, with nothing of the person's own."""
+    """Return the environment of a process whose kaggle client uses `server` and none of the user's settings."""
     address = server.address if server else "http://127.0.0.1:9"
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR", "PYTHONPATH") if name in os.environ}
     own = {"HOME": str(home), "KAGGLE_API_ENVIRONMENT": "LOCALHOST", "KAGGLE_API_TOKEN": TOKEN}
@@ -174,9 +174,9 @@ def environment(server: KaggleServer | None, home: Path, **extra: str) -> dict[s
 
 
 def call(code: str, env: dict[str, str], timeout: float = 60) -> subprocess.CompletedProcess[str]:
-    """Run lines of Python that use this package, in a process of their own (the client reads its surroundings at import).
+    """Run lines of Python that use this package, in a separate process, because the client reads its environment at import.
 
-    Exit status 1 and one line where they end in a UserError; what they print is in `stdout`. No secret may be in either.
+    A UserError is printed in one line and gives exit status 1. Output is in `stdout`; check that it contains no secret.
     """
     body = "\n".join(f"    {line}" for line in code.strip().splitlines())
     done = subprocess.run(

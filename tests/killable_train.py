@@ -1,10 +1,10 @@
-"""Runs `digit-recognizer` commands one after another, each in a process of its own, without importing Keras anew for each.
+"""Runs `digit-recognizer` commands in turn, each in a forked process, without importing Keras again for each.
 
     python tests/killable_train.py
 
-Each line of standard input is the arguments of one command, tabs between them. The answer is a line with the process id when
-it begins, and one with its exit status, negative for a signal, when it has ended. It is the command itself that runs, in a
-process that can be killed like any other, and so are its workers; only the imports, most of a start, are done before.
+Each line of standard input has the arguments of one command, separated by tabs. The program prints the process id when the
+command starts, and its exit status, negative for a signal, when it ends. The command and its workers are normal processes
+that can be killed; only the imports, which take most of the start, are done before.
 """
 
 import os

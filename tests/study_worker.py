@@ -1,6 +1,6 @@
-"""Studies whose trainings take no time, for tests of everything around the training.
+"""Studies with simulated trainings, for fast tests of everything except training.
 
-Run as a program, it is one machine's command:
+As a program it runs the command of one machine:
 
     python tests/study_worker.py WORKSPACE '{"trials": 6, "storage": "postgresql://..."}' SECONDS_PER_FOLD
 
@@ -61,7 +61,7 @@ def dataset(workspace: Workspace) -> Dataset:
 
 
 def quick_evaluate(seconds: float):
-    """Return a replacement of `trainer.evaluate`: the best learning rate is 1e-3, one above 0.05 fails."""
+    """Return a replacement of `trainer.evaluate`: the best learning rate is 1e-3, and those above 0.05 fail."""
 
     def evaluate(job, dataset, workers, on_event, on_epoch=lambda *_: None, on_fold=lambda *_: None):
         experiment, folder = job.pipeline.experiment, job.run.path
@@ -117,7 +117,7 @@ def start_program(arguments: list[Any]) -> subprocess.Popen:
 
 
 def read_until(worker: subprocess.Popen, text: str, times: int = 1) -> None:
-    """Read the worker's output until so many lines contain `text`.
+    """Read the worker's output until `times` lines contain `text`.
 
     Raises:
         AssertionError: the worker ended before.

@@ -1,4 +1,4 @@
-"""A dataset and runs with invented predictions: all files of the contract, written as training writes them, in no time."""
+"""A dataset and runs with invented predictions, with all files that training writes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ STEPS = [{"step": 5, "loss": 2.0, "val_accuracy": 0.3}, {"step": 10, "loss": 1.0
 
 
 def make_dataset(rows: int = 1200, classes: Sequence[str] = tuple("0123456789"), shape=(28, 28, 1)) -> Dataset:
-    """Each class is a bar at its own place, with noise."""
+    """Return a dataset in which each class is a bar at another position, with noise."""
     generator = np.random.default_rng(0)
     labels = generator.permutation(np.arange(rows) % len(classes))
     images = generator.integers(0, 60, (rows, *shape), dtype=np.uint8)
@@ -39,7 +39,7 @@ def predict(labels: np.ndarray, classes: int, accuracy: float, seed: int) -> np.
 
 
 def guesses(labels: np.ndarray, accuracy: float, seed: int) -> np.ndarray:
-    """Return probabilities, float32 (n, 10), of a model that is right about so often and equally confident throughout."""
+    """Return probabilities, float32 (n, 10), of a model with about this accuracy and a constant confidence."""
     random = np.random.default_rng(seed)
     logits = random.normal(size=(len(labels), 10))
     right = random.random(len(labels)) < accuracy
@@ -48,7 +48,7 @@ def guesses(labels: np.ndarray, accuracy: float, seed: int) -> np.ndarray:
 
 
 def network(inputs, classes):
-    """Stand for the network of a run that was never trained."""
+    """A placeholder for the network of a run that is not trained."""
     raise AssertionError
 
 

@@ -1,4 +1,4 @@
-"""The layout's promises, read from the import statements of all files: see CONTRIBUTING.md."""
+"""The rules of the layout (CONTRIBUTING.md), checked by the import statements of all files."""
 
 import ast
 from collections import defaultdict
@@ -12,7 +12,7 @@ PACKAGES = {path.name for path in SOURCE.iterdir() if (path / "__init__.py").exi
 MODULES = {path.stem for path in SOURCE.glob("*.py")} - {"__init__", "__main__"}
 HEAVY = {"tensorflow", "keras", "optuna", "kaggle", "albumentations", "ray", "jax", "torch"}
 
-# Modules that import a heavy library at their top, because they are themselves imported only where that library is needed.
+# Modules that import a heavy library at module level; they are only imported if that library is needed.
 IMPORTED_LATE = {
     "keras": {
         "models/layers.py",
@@ -28,7 +28,7 @@ IMPORTED_LATE = {
 
 
 def imports(file: Path, *, top_level: bool = False) -> set[str]:
-    """Return the dotted names that a file imports, anywhere in it or only where importing the file imports them."""
+    """Return the dotted names that a file imports, anywhere or only at module level."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
     nodes = tree.body if top_level else ast.walk(tree)
     found = set()
@@ -42,13 +42,13 @@ def imports(file: Path, *, top_level: bool = False) -> set[str]:
 
 
 def own_parts(names: set[str]) -> set[str]:
-    """Return the packages and modules of this project that the names lie in."""
+    """Return the packages and modules of this project that contain the names."""
     parts = {name.split(".")[1] for name in names if name.startswith("digit_recognizer.")}
     return parts & (PACKAGES | MODULES)
 
 
 def dependencies() -> dict[str, set[str]]:
-    """Return for each package and root module the others that it imports, lazily or for type hints included."""
+    """Return the other packages and root modules that each one imports, including lazily and for type hints."""
     found = defaultdict(set)
     for file in SOURCE.rglob("*.py"):
         part = file.relative_to(SOURCE).parts[0].removesuffix(".py")
@@ -58,7 +58,7 @@ def dependencies() -> dict[str, set[str]]:
 
 
 def circle_in(graph: dict[str, set[str]]) -> list[str]:
-    """Return the parts of one circle of imports, or nothing."""
+    """Return the packages of one circular import, or an empty list."""
     finished: set[str] = set()
 
     def visit(part: str, path: list[str]) -> list[str]:
@@ -75,7 +75,7 @@ def circle_in(graph: dict[str, set[str]]) -> list[str]:
     return next((circle for part in sorted(graph) if (circle := visit(part, []))), [])
 
 
-def test_circle_is_found():
+def test_circular_imports_are_found():
     assert circle_in({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
     assert circle_in({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
 
@@ -88,7 +88,7 @@ def test_nothing_imports_the_command_line():
     assert [part for part, others in dependencies().items() if "cli" in others] == []
 
 
-def test_at_most_eight_modules_beside_the_packages():
+def test_at_most_eight_modules_outside_packages():
     assert len(MODULES) <= 8, sorted(MODULES)
 
 
@@ -104,7 +104,7 @@ def test_heavy_libraries_are_imported_late(library):
     assert early == []
 
 
-def test_only_one_module_tells_the_backends_apart():
+def test_only_one_module_has_code_for_each_backend():
     users = {
         file.relative_to(SOURCE).as_posix() for file in SOURCE.rglob("*.py") if imports(file) & {"tensorflow", "jax", "torch"}
     }

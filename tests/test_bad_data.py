@@ -1,4 +1,4 @@
-"""Bad input of every kind: each ends in one line that helps, and `input/` is as it was."""
+"""Invalid input data: each kind gives a helpful one-line error, and `input/` is unchanged."""
 
 import contextlib
 import gzip
@@ -28,7 +28,7 @@ def table(columns, rows):
 
 
 def good():
-    """Return the text of the three files, all as it should be."""
+    """Return the text of three valid files."""
     rng = np.random.default_rng(0)
     return {
         "train.csv": table(["label", *PIXELS], [[row % 10, *rng.integers(0, 256, 784)] for row in range(TRAIN_ROWS)]),
@@ -41,7 +41,7 @@ GOOD = good()
 
 
 def write(folder, **changed):
-    """Write the good files but for those changed (name without .csv = text, bytes, or None for none)."""
+    """Write the valid files with changes (name without .csv = text, bytes, or None to omit the file)."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in GOOD.items():
         content = changed.get(name.removesuffix(".csv"), text)
@@ -88,7 +88,7 @@ def smaller(text, side):
 
 HTML = "<!DOCTYPE html>\n<html><body>Sign in to Kaggle</body></html>\n"
 
-# How train.csv or another file is spoilt, and words that the message must have.
+# How train.csv or another file is damaged, and words that the message must contain.
 CSV = {
     "no train.csv": (lambda folder: write(folder, train=None), ["no train.csv"]),
     "no test.csv": (lambda folder: write(folder, test=None), ["no test.csv"]),
@@ -184,7 +184,7 @@ def zipped(**options):
     return make
 
 
-def spoilt(change):
+def damaged_zip(change):
     """Return a function that makes a good zip and then changes its bytes."""
 
     def make(folder):
@@ -207,7 +207,7 @@ def with_password(content):
 
 
 def bomb(folder):
-    """A zip that claims to hold 20 GB."""
+    """Write a zip whose header states a size of 20 GB."""
     path = zipped()(folder)
     content = bytearray(path.read_bytes())
     start = content.find(b"PK\1\2")
@@ -222,12 +222,12 @@ def flipped(content):
 
 
 ZIPS = {
-    "empty": (spoilt(lambda content: b""), ["empty"]),
-    "cut": (spoilt(lambda content: content[: len(content) // 2]), ["incomplete or damaged"]),
-    "damaged inside": (spoilt(flipped), ["damaged"]),
-    "HTML": (spoilt(lambda content: HTML.encode()), ["web page"]),
-    "something else": (spoilt(lambda content: b"x" * 999), ["not a zip"]),
-    "a password": (spoilt(with_password), ["password"]),
+    "empty": (damaged_zip(lambda content: b""), ["empty"]),
+    "cut": (damaged_zip(lambda content: content[: len(content) // 2]), ["incomplete or damaged"]),
+    "damaged inside": (damaged_zip(flipped), ["damaged"]),
+    "HTML": (damaged_zip(lambda content: HTML.encode()), ["web page"]),
+    "something else": (damaged_zip(lambda content: b"x" * 999), ["not a zip"]),
+    "a password": (damaged_zip(with_password), ["password"]),
     "a bomb": (bomb, ["MB", "not Kaggle's archive"]),
     "a file missing": (zipped(**{"test.csv": None}), ["no test.csv"]),
     "a file twice": (zipped(**{"old/test.csv": "x"}), ["2 test.csv"]),
@@ -273,7 +273,7 @@ def pickled(folder):
 
 
 def tree(change):
-    """A tree of two classes and a test folder, then changed."""
+    """Write image folders of two classes and a test folder, then change them."""
 
     def make(folder):
         for name in ("train/a", "train/b", "test"):
@@ -291,7 +291,7 @@ def picture(size=(28, 28), mode="L", name="train/a/x.png", **options):
 
 
 def resized(side):
-    """All images of the tree with this width and height."""
+    """Resize all images to this width and height."""
 
     def change(folder):
         for path in folder.rglob("*.png"):
@@ -359,7 +359,7 @@ ALL = {f"{kind}: {name}": case for kind, cases in KINDS.items() for name, case i
 
 @pytest.fixture(scope="module")
 def there(tmp_path_factory):
-    """A workspace with good data, as other rooms have it."""
+    """A workspace with valid data."""
     folder = tmp_path_factory.mktemp("there")
     workspace = Workspace(folder / "work")
     sources.fetch(str(write(folder / "source")), workspace)
@@ -397,26 +397,26 @@ FINE = {
 
 
 @pytest.mark.parametrize("name", FINE)
-def test_line_ends_of_all_kinds_are_fine(name, there, tmp_path):
+def test_all_kinds_of_line_ends_are_accepted(name, there, tmp_path):
     texts = {name_.removesuffix(".csv"): FINE[name](text) for name_, text in GOOD.items()}
     workspace = Workspace(tmp_path)
     sources.fetch(str(write(tmp_path / "source", **texts)), workspace)
     assert dataset.load_dataset(workspace).sha256 == dataset.load_dataset(there).sha256
 
 
-def test_too_few_rows_for_the_folds_name_the_way_out(there):
+def test_too_few_rows_for_the_folds_is_an_error_with_a_remedy(there):
     with pytest.raises(UserError, match=r"class \d has 2 training rows, too few for 5 folds: choose SET=folds=2 or fewer"):
         stratified_folds(dataset.load_dataset(there).labels, folds=5, seed=0)
 
 
-def test_class_of_one_row_is_not_advised_to_take_fewer_folds():
+def test_remedy_for_a_class_of_one_row_is_not_fewer_folds():
     with pytest.raises(UserError, match=r"class 1 has 1 training row: validation needs at least two of each class"):
         stratified_folds(np.array([0, 0, 0, 1]), folds=2, seed=0)
 
 
 @contextlib.contextmanager
 def somebody():
-    """Act as a person without root's rights."""
+    """Run the block as a user without root's permissions."""
     user = os.geteuid()
     if user == 0:
         os.seteuid(65534)
@@ -428,7 +428,7 @@ def somebody():
 
 @pytest.fixture
 def open_folder():
-    """A folder that everybody may enter, which pytest's are not."""
+    """A folder that all users can access, unlike pytest's folders."""
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o777)
     yield folder
@@ -439,7 +439,7 @@ def open_folder():
 
 
 @pytest.mark.parametrize("forbidden", ["", "train.csv"])
-def test_a_source_without_rights_is_named(forbidden, open_folder):
+def test_a_source_without_read_permission_is_named(forbidden, open_folder):
     source = write(open_folder / "source")
     (source / forbidden).chmod(0)
     with somebody(), pytest.raises(UserError, match="Permission denied") as caught:
@@ -447,7 +447,7 @@ def test_a_source_without_rights_is_named(forbidden, open_folder):
     assert "source" in str(caught.value)
 
 
-def test_a_workspace_without_rights_to_write_is_named(open_folder):
+def test_a_workspace_without_write_permission_is_named(open_folder):
     source = write(open_folder / "source")
     (open_folder / "work").mkdir(mode=0o555)
     with somebody(), pytest.raises(UserError, match=r"input: Permission denied"):
@@ -480,7 +480,7 @@ def test_a_full_disk_leaves_the_good_data(limit, there, tmp_path):
     assert content_of(there) == before
 
 
-def test_a_full_disk_only_costs_the_cache(tmp_path):
+def test_a_full_disk_only_prevents_the_cache(tmp_path):
     workspace = Workspace(tmp_path)
     sources.fetch(str(write(tmp_path / "source")), workspace)
     with full_disk(1000):

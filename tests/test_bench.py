@@ -33,7 +33,7 @@ def count_up(report, pause, step):
         report(total)
 
 
-def leave_a_file(report):
+def write_temporary_file(report):
     with tempfile.TemporaryDirectory():
         count_up(report, 0.02, 1)
 
@@ -48,11 +48,11 @@ def fail(report):
     raise ValueError("no reason")
 
 
-def vanish(report):
+def exit_without_report(report):
     os._exit(3)
 
 
-def test_rates_are_those_of_a_programs_own_turns():
+def test_rates_count_only_the_turns_of_the_program():
     rates = measure_rates([Program("slow", count_up, (0.02, 1)), Program("quick", count_up, (0.02, 3))], repeats=2, seconds=0.4)
     assert [len(values) for values in rates.values()] == [2, 2]
     for slow, quick in zip(rates["slow"], rates["quick"], strict=True):
@@ -67,18 +67,18 @@ def test_copies_of_a_program_add_up():
 
 def test_nothing_temporary_is_left(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    measure_rates([Program("it", leave_a_file)], repeats=1, seconds=0.1)
+    measure_rates([Program("it", write_temporary_file)], repeats=1, seconds=0.1)
     assert not list(tmp_path.iterdir())
 
 
-def test_time_to_a_score_is_that_of_a_programs_own_turns():
+def test_time_to_a_score_counts_only_the_turns_of_the_program():
     times = measure_times([0.5, 0.9], [Program("a", score, ([0.1, 0.6, 0.95], 0.2)), Program("b", score, ([0.1, 0.6], 0.2))])
     assert 0.1 < times["a"][0] < times["a"][1] < NEVER
     assert times["b"][0] < NEVER
     assert times["b"][1] == NEVER
 
 
-@pytest.mark.parametrize(("work", "message"), [(fail, "failed: ValueError: no reason"), (vanish, "was killed")])
+@pytest.mark.parametrize(("work", "message"), [(fail, "failed: ValueError: no reason"), (exit_without_report, "was killed")])
 def test_failing_program_is_one_line(work, message):
     with pytest.raises(UserError, match=message):
         measure_rates([Program("it", work)], repeats=1, seconds=0.1)

@@ -58,7 +58,7 @@ def test_resumed_member_equals_uninterrupted_one(trained, copied):
 
 
 def test_epochs_are_whole_executions_and_resume_exactly(tiny, monkeypatch):
-    """As on a GPU: of four steps in each execution, an epoch of 5 steps becomes one of 8."""
+    """As on a GPU: with four steps per execution, an epoch of 5 steps becomes one of 8."""
     monkeypatch.setattr(backend, "steps_per_execution", lambda: 4)
     wanted = {"folds": 2, "only": [0], "steps_per_epoch": 5}
     events = []

@@ -1,4 +1,4 @@
-"""Commands answer at once, say what is wrong in one line, and end with the status that they should."""
+"""Commands start fast, report errors in one line, and return the right exit status."""
 
 import os
 import re
@@ -33,7 +33,7 @@ def workspace(tmp_path):
 
 @pytest.fixture
 def run(workspace, capsys):
-    """Call a command; return its status, what it printed and what it complained about."""
+    """Call a command; return its status, standard output and standard error."""
 
     def call(*words):
         capsys.readouterr()
@@ -48,7 +48,7 @@ def run(workspace, capsys):
 
 
 @pytest.mark.parametrize("verb", VERBS.split())
-def test_every_verb_explains_itself(run, verb):
+def test_every_command_has_a_help_text(run, verb):
     status, printed, _ = run(verb, "--help")
     assert status == 0
     assert verb in printed
@@ -123,7 +123,7 @@ def test_error_is_one_line_and_status_1(run, words, said):
     assert complaint.count("\n") == 1
 
 
-def test_unknown_pipeline_lists_those_that_there_are(run):
+def test_unknown_pipeline_lists_all_pipelines(run):
     status, _, complaint = run("train", "--pipeline=bath")
     assert status == 1
     assert "Did you mean both?" in complaint
@@ -137,7 +137,7 @@ def test_debug_shows_the_traceback(run):
         assert complaint.splitlines()[-1].startswith("digit-recognizer: ")
 
 
-def test_ctrl_c_ends_with_status_130_and_says_how_to_resume(run, monkeypatch):
+def test_ctrl_c_gives_status_130_and_a_line_about_resuming(run, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
@@ -147,7 +147,7 @@ def test_ctrl_c_ends_with_status_130_and_says_how_to_resume(run, monkeypatch):
     assert "the same command resumes" in complaint
 
 
-def test_unexpected_error_is_one_line_too(run, monkeypatch):
+def test_unexpected_error_is_one_line(run, monkeypatch):
     def broken(*_):
         raise RuntimeError("two\nlines")
 
@@ -158,7 +158,7 @@ def test_unexpected_error_is_one_line_too(run, monkeypatch):
     assert "RuntimeError" in complaint
 
 
-def test_nothing_yet_is_no_error(run):
+def test_empty_workspace_is_not_an_error(run):
     assert run("status")[0] == 0
     assert run("ledger")[:2] == (0, "no submissions yet\n")
 
@@ -169,7 +169,7 @@ def test_pipelines_lists_the_workspaces_own_and_the_projects(run):
     assert re.search(r"^smoke +\w", printed, re.M)
 
 
-def test_quick_answers_import_no_heavy_library():
+def test_help_and_usage_errors_import_no_heavy_library():
     heavy = {"tensorflow", "keras", "optuna", "albumentations", "kaggle", "matplotlib", "sklearn", "pandas", "numpy"}
     code = (
         "import sys; from digit_recognizer.cli import main\n"
@@ -182,7 +182,7 @@ def test_quick_answers_import_no_heavy_library():
     assert done.stdout.splitlines()[-1] == "imported:"
 
 
-def test_help_takes_less_than_half_a_second_of_computing():
+def test_help_takes_less_than_half_a_second_of_cpu_time():
     def seconds() -> float:
         before = os.times()
         subprocess.run([sys.executable, "-m", "digit_recognizer", "--help"], capture_output=True, check=True)
@@ -199,11 +199,11 @@ def shell(command, **environment):
 
 
 @pytest.mark.parametrize("command", ["digit-recognizer settings | head -1", "digit-recognizer pipelines | true"])
-def test_closed_pipe_brings_no_complaint(command):
+def test_closed_pipe_prints_no_error(command):
     assert shell(command).stderr == ""
 
 
-def test_closed_standard_output_is_no_error(tmp_path):
+def test_closed_standard_output_is_not_an_error(tmp_path):
     done = shell(f"digit-recognizer --workspace={tmp_path} ledger >&-")
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -213,7 +213,7 @@ def test_full_disk_behind_standard_output_is_one_line():
     assert (done.returncode, done.stderr) == (1, "digit-recognizer: writing failed: No space left on device\n")
 
 
-def test_characters_that_the_terminal_lacks_do_not_end_a_command(tmp_path):
+def test_characters_that_the_terminal_lacks_are_not_an_error(tmp_path):
     done = shell(f"digit-recognizer --workspace={tmp_path}/ä status", PYTHONIOENCODING="ascii")
     assert done.returncode == 0
     assert r"\xe4/runs" in done.stdout

@@ -1,4 +1,4 @@
-"""The comparison of runs: counts image by image, on the images that all have predicted."""
+"""The page that compares runs image by image, on the images that all have predicted."""
 
 import pytest
 from synthetic_run import make_dataset, make_run

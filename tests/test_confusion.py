@@ -1,4 +1,4 @@
-"""Confusion matrices of folds and seeds: cells with significantly more images than the others let expect."""
+"""Confusion matrices of folds and seeds: cells with significantly more images than expected from the others."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What all commands print with: wrapped text, tables that fit, the next commands to type."""
+"""Console output: wrapped text, tables that fit the terminal, the next commands to type."""
 
 import io
 import sys
@@ -20,14 +20,14 @@ def printed(item, width):
     return [line.rstrip() for line in out.file.getvalue().splitlines()]
 
 
-def test_text_is_broken_between_words_but_never_within_a_command():
+def test_text_is_wrapped_between_words_but_not_within_a_command():
     text = "there is no run yet: `make train PIPELINE=fast` makes one"
     assert wrapped(text, 80) == text
     lines = wrapped(text, 30).splitlines()
     assert lines == ["there is no run yet:", "  `make train PIPELINE=fast`", "  makes one"]
 
 
-def test_narrow_table_leaves_out_columns_in_turn_and_breaks_no_word():
+def test_narrow_table_omits_columns_in_order_and_splits_no_word():
     runs = table("", "run", ">models", "data", rows=[("tutorial_cnn", 5, "bundled")], dropped=("data", "models"))
     assert printed(runs, 40)[1] == "tutorial_cnn       5  bundled"
     assert printed(runs, 25)[1] == "tutorial_cnn       5"
@@ -41,7 +41,7 @@ def test_long_text_in_a_table_is_wrapped_between_words():
 
 @pytest.fixture
 def by_make(monkeypatch):
-    """As make runs the program: from the repository's root, with its Python."""
+    """Run as by make: from the repository's root, with its Python."""
     monkeypatch.chdir(PROJECT_ROOT)
     monkeypatch.setattr(sys, "prefix", str(PROJECT_ROOT / ".venv"))
 
@@ -68,7 +68,7 @@ def test_command_is_shown_as_digit_recognizer_elsewhere(tmp_path, monkeypatch):
         (50, ["next: wrong images and curves:", "        make report PIPELINE=fast"]),
     ],
 )
-def test_next_commands_stay_whole_on_a_narrow_terminal(width, lines):
+def test_next_commands_are_not_wrapped_on_a_narrow_terminal(width, lines):
     out = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None, soft_wrap=True)
     print_next(out, ("make report PIPELINE=fast", "wrong images and curves"), ("make ensemble", "the submission"))
     assert out.file.getvalue().splitlines()[:2] == lines
@@ -80,10 +80,10 @@ def test_without_a_terminal_nothing_is_wrapped(capsys):
 
 
 @pytest.mark.parametrize("in_notebook", [False, True])
-def test_a_notebook_is_no_terminal(in_notebook, monkeypatch):
+def test_a_notebook_is_not_a_terminal(in_notebook, monkeypatch):
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     monkeypatch.delenv("JPY_PARENT_PID", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     if in_notebook:
-        monkeypatch.setenv("JPY_PARENT_PID", "1")  # as Jupyter sets it for the commands of a cell
+        monkeypatch.setenv("JPY_PARENT_PID", "1")  # set by Jupyter for the commands of a cell
     assert console.make_console().is_terminal is not in_notebook

@@ -1,4 +1,4 @@
-"""Training a run: the files it leaves, and what happens when it is resumed, changed or damaged."""
+"""Cross-validation: the files of a run, and resuming it, unchanged, changed or damaged."""
 
 import dataclasses
 import json
@@ -52,7 +52,7 @@ def test_trained_run_has_all_files(trained):
 
 
 def test_no_model_predicts_out_of_fold_rows_that_it_was_trained_on(trained):
-    """From the files alone."""
+    """Checked with the run's files only."""
     folds = load_folds(trained / "folds.csv")
     total = {}
     for member in MEMBERS:
@@ -95,7 +95,7 @@ def test_metrics_of_the_run_are_those_of_its_predictions(trained, tiny):
     assert found["copies_across_folds"] == 0
     assert len(found["fold_accuracy"]) == 2
     assert found["seconds"] > 0 and found["images_per_second"] > 0
-    assert 2e8 < found["peak_memory"] < 1e10  # bytes; TensorFlow alone is more than the former
+    assert 2e8 < found["peak_memory"] < 1e10  # bytes; TensorFlow alone uses more than 200 MB
     assert np.array_equal(oof["label"], load_dataset(tiny).labels)
 
 
@@ -135,7 +135,7 @@ def test_model_of_all_rows_does_not_count_as_a_fold(tiny):
     assert (summary["members"], summary["members_planned"]) == (2, 3)
 
 
-def test_folds_are_trained_in_the_given_order_and_others_can_follow(tiny):
+def test_folds_are_trained_in_the_given_order_and_others_can_be_added(tiny):
     events = []
     wanted = {"epochs": 1, "checkpoint": None}
     train_here(request(tiny, "order", only=[3, 1], **wanted), tiny, events.append)
@@ -245,7 +245,7 @@ def test_more_seeds_add_members(copied):
     assert json.loads((copied.run("trained") / "metrics.json").read_text("utf-8"))["members_planned"] == 6
 
 
-def test_force_moves_the_old_run_aside(copied):
+def test_force_renames_the_old_run(copied):
     events = []
     train_here(request(copied, "trained", force=True, only=[0], epochs=1), copied, events.append)
     (aside,) = copied.runs.glob("trained.before-*")

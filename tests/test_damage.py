@@ -1,4 +1,4 @@
-"""One flipped bit in any file of a workspace: named in one line by the command that reads it, or without any effect."""
+"""A flipped bit in any file of a workspace is reported in one line by the command that reads it, or has no effect."""
 
 import random
 import re
@@ -24,7 +24,7 @@ COMMANDS = {
     "predict": ["predict", "--run=tiny", "--images=input/test.csv"],
     "train": ["train", "--pipeline=tiny", "--set=folds=2 epochs=2 checkpoint=None"],
 }
-READERS = {  # which commands read a file
+READERS = {  # commands that read each file
     f"{RUN}/experiment.json": ("status", "report", "compare", "ensemble", "verify", "evaluate", "predict", "train"),
     f"{RUN}/metrics.json": ("status", "report", "compare", "ensemble", "verify"),
     f"{RUN}/folds.csv": ("train", "report", "ensemble"),
@@ -58,7 +58,7 @@ def pristine(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def expected(pristine, tmp_path_factory):
-    """What each command prints and writes on the undamaged files."""
+    """The output of each command with the undamaged files."""
     outcomes = {}
     for command in COMMANDS:
         copy = copied(pristine, tmp_path_factory.mktemp(command))
@@ -68,7 +68,7 @@ def expected(pristine, tmp_path_factory):
 
 
 def copied(workspace: Workspace, folder: Path) -> Workspace:
-    """Return a copy at the same path for all, so that the paths in messages and files are equal."""
+    """Return a copy at a path that is the same for all tests, so that paths in messages and files are equal."""
     shutil.rmtree(folder, ignore_errors=True)
     for name in ("input", "pipelines", "runs", "submissions"):
         shutil.copytree(workspace.root / name, folder / name)
@@ -86,16 +86,16 @@ def run_command(workspace: Workspace, command: str) -> tuple[int, str, str]:
 
 
 def outcome(workspace: Workspace, command: str) -> tuple:
-    """Return exit status, what was printed, without times and the workspace's path, and what was written."""
+    """Return the exit status, the printed text without times and the workspace's path, and the written files."""
     status, out, err = run_command(workspace, command)
     printed = re.sub(r"\d+ (s|min)\b", "TIME", (out + err).replace(str(workspace.root), "WORKSPACE"))
-    printed = " ".join(printed.split())  # the width of a column depends on these times
+    printed = " ".join(printed.split())  # the width of columns depends on the times
     written = [(workspace.root / name).read_bytes() for name in WRITTEN if (workspace.root / name).exists()]
     return status, printed, written, err
 
 
 def flip(path: Path, generator: random.Random) -> str:
-    """Flip one bit of the file, and keep its time of modification; return which one."""
+    """Flip one bit of the file without changing its modification time; return which one."""
     content, stat = bytearray(path.read_bytes()), path.stat()
     place, bit = generator.randrange(len(content)), generator.randrange(8)
     content[place] ^= 1 << bit
@@ -117,7 +117,7 @@ def check_flips(names: Sequence[str], flips: int, pristine, expected, folder: Pa
             if status == 0:
                 problem = command == "status" and "damaged" in printed
                 unharmed = (printed, written) == expected[command][1:3]
-                assert problem or unharmed, f"{what}: another result without a word\n{printed}"
+                assert problem or unharmed, f"{what}: another result without an error\n{printed}"
             else:
                 assert status == 1, what
                 assert len(err.splitlines()) == 1, f"{what}\n{err}"

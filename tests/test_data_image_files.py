@@ -1,4 +1,4 @@
-"""Image files: which are found, in which order, and what an opened one looks like."""
+"""Finding image files, in natural order, and reading them."""
 
 import os
 
@@ -29,7 +29,7 @@ def test_any_format_of_pillow_is_read_from_a_folder(tmp_path, name):
     assert found.images[0].max() > 200
 
 
-def test_files_that_are_no_images_are_named_and_counted(tmp_path):
+def test_files_that_are_not_images_are_listed_and_counted(tmp_path):
     save(tmp_path / "1.png")
     for number in range(5):
         (tmp_path / f"note{number}.txt").write_text("no image")
@@ -47,19 +47,19 @@ def test_damaged_image_in_a_folder_is_named(tmp_path):
     assert "2.png can't be read as an image" in found.problems[0]
 
 
-def test_folder_with_an_images_name_is_searched(tmp_path):
+def test_folder_whose_name_ends_in_an_image_suffix_is_searched(tmp_path):
     save(tmp_path / "dir.png" / "1.png")
     assert read_images([tmp_path], (28, 28, 1), prepare=True).names == ["dir.png/1.png"]
 
 
-def test_heic_says_what_to_install(tmp_path):
+def test_heic_without_pillow_heif_names_the_package_to_install(tmp_path):
     (tmp_path / "photo.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
     with pytest.raises(UserError, match=r"photo\.HEIC is a HEIC image: install pillow-heif"):
         image_files.read_image(tmp_path / "photo.HEIC")
 
 
 @pytest.mark.parametrize("bits", [8, 10, 12, 16])
-def test_grey_values_of_any_depth_in_16_bits_look_alike(tmp_path, bits):
+def test_grey_values_of_any_depth_in_16_bits_are_scaled_to_8(tmp_path, bits):
     deep = (STROKE.astype(np.uint32) * (2**bits - 1) // 255).astype(np.uint16)
     picture = image_files.read_image(save(tmp_path / "deep.png", deep)).image
     assert np.abs(np.asarray(picture.convert("L")).astype(int) - STROKE).max() <= 1
@@ -70,7 +70,7 @@ def test_floating_point_grey_is_read(tmp_path):
     assert np.array_equal(np.asarray(picture.convert("L")), STROKE)
 
 
-def test_first_frame_of_a_gif_is_read_and_the_others_are_mentioned(tmp_path):
+def test_first_frame_of_a_gif_is_read_with_a_note_about_the_others(tmp_path):
     frames = [Image.fromarray(STROKE), Image.fromarray(255 - STROKE)]
     frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
     picture = image_files.read_image(tmp_path / "moving.gif")
@@ -89,7 +89,7 @@ def test_names_are_sorted_by_the_numbers_in_them():
     assert sorted(names, key=image_files.natural_key) == ["a/9.png", "a/10.png", "b/1.png", "img_2.png", "img_10.png"]
 
 
-def test_file_name_that_is_no_utf8_can_be_printed_and_saved(tmp_path):
+def test_file_name_that_is_not_utf8_can_be_printed_and_saved(tmp_path):
     path = tmp_path / os.fsdecode(b"caf\xe9.png")
     save(tmp_path / "a.png").rename(path)
     found = read_images([path], (28, 28, 1), prepare=True)
@@ -97,7 +97,7 @@ def test_file_name_that_is_no_utf8_can_be_printed_and_saved(tmp_path):
     found.names[0].encode("utf-8")
 
 
-def test_files_of_the_same_name_are_told_apart_by_their_folders(tmp_path):
+def test_files_of_the_same_name_are_named_with_their_folders(tmp_path):
     paths = [save(tmp_path / folder / "1.png") for folder in ("x", "y")]
     assert read_images(paths, (28, 28, 1), prepare=True).names == [str(path) for path in paths]
 
@@ -125,7 +125,7 @@ def test_pattern_without_a_match_is_an_error(tmp_path):
 
 @pytest.fixture
 def tree(tmp_path):
-    """Two classes and a test folder whose names have numbers; each image has its number as its first pixel."""
+    """Image folders of two classes and a test folder with numbered files; the first pixel of an image is its number."""
     for folder, count in (("train/a", 3), ("train/b", 3), ("test", 12)):
         for number in range(1, count + 1):
             image = STROKE[:28, :28].copy()
@@ -134,7 +134,7 @@ def tree(tmp_path):
     return tmp_path
 
 
-def test_image_tree_says_which_image_id_is_which_file(tree):
+def test_image_folders_record_the_file_of_each_image_id(tree):
     workspace = Workspace(tree / "work")
     sources.fetch(str(tree), workspace)
     assert dataset.load_dataset(workspace).test_images[:, 0, 0, 0].tolist() == list(range(1, 13))
@@ -143,18 +143,18 @@ def test_image_tree_says_which_image_id_is_which_file(tree):
     assert lines[10] == "10,test/img_10.png"
 
 
-def test_image_tree_reads_every_format_and_counts_what_it_leaves_out(tree):
+def test_image_folders_with_other_files_read_the_images_and_count_the_others(tree):
     save(tree / "train/a/img_4.webp", STROKE[:28, :28], lossless=True)
     (tree / "train/a/readme.txt").write_text("no image")
     report = sources.fetch(str(tree), Workspace(tree / "work"))
     assert report.notes == ["19 images read", "left out 1 file: train/a/readme.txt, which Pillow can't read as images"]
 
 
-def test_image_tree_is_turned_as_its_cameras_say(tree):
+def test_image_folders_are_rotated_by_exif_orientation(tree):
     image = STROKE[:28, :28].copy()
     image[:, 20:] = 0
     options = Image.Exif()
-    options[0x0112] = 6  # turned by 90 degrees
+    options[0x0112] = 6  # rotated by 90 degrees
     save(tree / "train/a/img_1.png", image, exif=options)
     workspace = Workspace(tree / "work")
     sources.fetch(str(tree), workspace)

@@ -1,4 +1,4 @@
-"""input/ -> Dataset: what is loaded, when the cache is trusted, and what the person is told otherwise."""
+"""Loading input/: the dataset, its cache, and errors in files that have changed."""
 
 import os
 import subprocess
@@ -24,7 +24,7 @@ def bundled(tmp_path_factory):
 
 @pytest.fixture
 def workspace(bundled, tmp_path):
-    """A workspace of its own with the bundled digits, not loaded before."""
+    """A workspace with the bundled digits that was not loaded before."""
     workspace = Workspace(tmp_path)
     workspace.input.mkdir()
     for name in (*dataset.FILES, dataset.TEST_LABELS, dataset.RECORD):
@@ -49,7 +49,7 @@ def test_images_are_channels_last_bytes_and_labels_class_numbers(workspace):
     assert (data.source, data.competition) == ("bundled", False)
 
 
-def test_pixels_run_row_by_row(workspace):
+def test_pixels_are_in_row_major_order(workspace):
     line = (workspace.input / "train.csv").read_text().splitlines()[1].split(",")
     data = dataset.load_dataset(workspace)
     assert data.labels[0] == int(line[0])
@@ -71,7 +71,7 @@ def test_the_second_load_reads_no_csv_and_gives_the_same(workspace, monkeypatch)
     assert all(np.array_equal(getattr(first, name), getattr(second, name)) for name in ("images", "labels", "test_images"))
 
 
-def test_a_new_time_stamp_alone_makes_it_read_again_and_accept(workspace, monkeypatch):
+def test_a_new_modification_time_makes_it_read_the_files_again(workspace, monkeypatch):
     reads = counting(monkeypatch)
     first = dataset.load_dataset(workspace)
     os.utime(workspace.input / "train.csv", (1, 1))
@@ -79,7 +79,7 @@ def test_a_new_time_stamp_alone_makes_it_read_again_and_accept(workspace, monkey
     assert len(reads) == 2
 
 
-def test_a_damaged_cache_is_made_again(workspace, monkeypatch):
+def test_a_damaged_cache_is_written_again(workspace, monkeypatch):
     reads = counting(monkeypatch)
     first = dataset.load_dataset(workspace)
     cache = workspace.input / ".cache.npz"
@@ -90,7 +90,7 @@ def test_a_damaged_cache_is_made_again(workspace, monkeypatch):
     assert len(reads) == 2
 
 
-def test_a_changed_file_is_refused_even_with_a_valid_content(workspace):
+def test_a_changed_file_is_refused_even_if_its_content_is_valid(workspace):
     dataset.load_dataset(workspace)
     path = workspace.input / "train.csv"
     lines = path.read_text().splitlines()
@@ -99,7 +99,7 @@ def test_a_changed_file_is_refused_even_with_a_valid_content(workspace):
         dataset.load_dataset(workspace)
 
 
-def test_line_ends_do_not_change_what_the_data_is(workspace, bundled, tmp_path):
+def test_line_ends_do_not_change_the_hash_of_the_data(workspace, bundled, tmp_path):
     for name in dataset.FILES:
         path = workspace.input / name
         path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
@@ -108,7 +108,7 @@ def test_line_ends_do_not_change_what_the_data_is(workspace, bundled, tmp_path):
     assert dataset.load_dataset(other).sha256 == dataset.load_dataset(bundled).sha256
 
 
-def test_claiming_to_be_the_competition_in_the_record_does_not_help(workspace):
+def test_competition_is_decided_by_the_data_not_by_the_record(workspace):
     path = workspace.input / dataset.RECORD
     claims = replace(dataset.read_record(workspace), competition=True, sha256=dataset.COMPETITION_SHA256)
     files.write_record(path, claims)
@@ -116,7 +116,7 @@ def test_claiming_to_be_the_competition_in_the_record_does_not_help(workspace):
 
 
 @pytest.mark.parametrize("name", [*dataset.FILES, dataset.TEST_LABELS])
-def test_a_missing_file_says_how_to_get_it_back(name, workspace):
+def test_a_missing_file_is_an_error_with_a_remedy(name, workspace):
     (workspace.input / name).unlink()
     with pytest.raises(UserError, match=f"{name} is missing: run `make data`"):
         dataset.load_dataset(workspace)
@@ -124,7 +124,7 @@ def test_a_missing_file_says_how_to_get_it_back(name, workspace):
     assert dataset.load_dataset(workspace)
 
 
-def test_no_data_at_all_says_how_to_get_some(tmp_path):
+def test_no_data_is_an_error_with_a_remedy(tmp_path):
     with pytest.raises(UserError, match="run `make data`"):
         dataset.load_dataset(Workspace(tmp_path))
 
@@ -132,7 +132,7 @@ def test_no_data_at_all_says_how_to_get_some(tmp_path):
 @pytest.mark.parametrize(
     "content", ["", "{", "[]", "null", "{}", '{"source": 1}', '{"files": {}}', '{"classes": 3, "files": []}', "\0\0"]
 )
-def test_a_damaged_record_says_how_to_mend_it(content, workspace):
+def test_a_damaged_record_is_an_error_with_a_remedy(content, workspace):
     (workspace.input / dataset.RECORD).write_text(content)
     with pytest.raises(UserError, match=r"delete it and run") as caught:
         dataset.load_dataset(workspace)
@@ -157,7 +157,7 @@ def test_the_cache_loads_data_of_the_competitions_size_in_a_tenth_of_a_second(tm
     assert min(seconds) < 0.1
 
 
-def test_importing_takes_no_pandas():
+def test_import_does_not_load_pandas():
     code = (
         "import sys; from digit_recognizer.data import dataset, sources; from digit_recognizer.submission import submitting; "
     )

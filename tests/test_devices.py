@@ -1,4 +1,4 @@
-"""GPUs as a stand-in for `nvidia-smi` lists them, and how members are spread over them."""
+"""GPUs listed by a fake `nvidia-smi`, and how members are assigned to them."""
 
 import dataclasses
 import functools
@@ -31,7 +31,7 @@ sys.exit({status})
 
 @pytest.fixture
 def nvidia_smi(tmp_path, monkeypatch):
-    """A function that puts an `nvidia-smi` with these lines on the path; GPU i has the UUID `GPU-<i>`."""
+    """A function that puts a fake `nvidia-smi` with these lines on the path; GPU i has the UUID `GPU-<i>`."""
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
@@ -54,7 +54,7 @@ def test_all_gpus_are_listed_by_name_and_number(nvidia_smi, count):
     assert backend.device() == ("Tesla T4" if count == 1 else f"{count} x Tesla T4")
 
 
-def test_unlike_gpus_are_all_named(nvidia_smi):
+def test_different_gpus_are_all_named(nvidia_smi):
     nvidia_smi(T4, A100, T4)
     assert backend.device() == "2 x Tesla T4, NVIDIA A100-SXM4-40GB"
 
@@ -110,7 +110,7 @@ BUSY = f"Tesla T4, 15360, {15360 - 500}, 7.5"
 
 
 def take_all(slots):
-    """Take places until there is none, and return the UUIDs of their GPUs."""
+    """Take all free slots and return the UUIDs of their GPUs."""
     taken = list(iter(slots.take, None))
     return [slot.gpu.uuid if slot.gpu else None for slot in taken], taken
 
@@ -149,14 +149,14 @@ def test_gpu_with_most_free_memory_comes_first(nvidia_smi):
     assert [gpu.uuid for gpu in usable_gpus()] == ["GPU-2", "GPU-0", "GPU-1"]
 
 
-def test_gpus_that_are_all_busy_are_one_clear_line(nvidia_smi):
+def test_gpus_without_free_memory_are_a_one_line_error(nvidia_smi):
     nvidia_smi(BUSY)
     with pytest.raises(UserError, match=r"use the memory of all GPUs \(Tesla T4 15\.6 of 16\.1 GB\).*CUDA_VISIBLE_DEVICES=-1"):
         make_slots(None, cpu_jobs=1)
 
 
 class Machine:
-    """GPUs whose members train at a given total of steps per second, and use a given memory each."""
+    """GPUs on which members train with a given total of steps per second, and use the given memory each."""
 
     def __init__(self, total_speed, memory=1e9, cores=99, gpus=1):
         self.now, self.speed, self.memory = 0.0, total_speed, memory
@@ -171,7 +171,7 @@ class Machine:
         return [dataclasses.replace(gpu, used=int(self.memory * len(self.on(gpu)))) for gpu in self.gpus]
 
     def train(self, seconds):
-        """Let all members train and report twice a second, 10 seconds an epoch, and start those that are asked for."""
+        """Train all members, with reports twice a second and epochs of 10 seconds, and start new ones if wanted."""
         for _ in range(2 * seconds):
             self.taken += iter(self.slots.take, None)
             self.now += 0.5
@@ -192,7 +192,7 @@ class Machine:
         (lambda number: 1000 * number, 15),  # until the memory is full
     ],
 )
-def test_a_gpu_gets_members_as_long_as_they_raise_its_throughput(total_speed, members):
+def test_a_gpu_gets_members_while_they_increase_its_throughput(total_speed, members):
     machine = Machine(total_speed)
     machine.train(200)
     assert len(machine.taken) == members
@@ -217,7 +217,7 @@ def test_memory_is_never_overcommitted():
     assert len(machine.taken) == 2
 
 
-def test_place_that_made_training_slower_is_given_up_at_a_members_end():
+def test_slot_that_made_training_slower_is_freed_when_a_member_ends():
     machine = Machine(lambda number: {1: 1000, 2: 1800, 3: 900}[number])
     machine.train(100)
     assert len(machine.taken) == 3 and machine.slots.jobs == 2

@@ -1,4 +1,4 @@
-"""The map of digits: all wrong ones and a sample by label, the same places each time."""
+"""The map of digits: all wrong digits and a sample by label, with reproducible positions."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def test_same_probabilities_give_the_same_map_with_classes_apart():
     assert (own == labels).mean() > 0.9
 
 
-def test_too_few_digits_make_no_map(tmp_path):
+def test_too_few_digits_give_no_map(tmp_path):
     small = make_dataset(10, ("a", "b"))
     run = read_run(make_run(tmp_path / "small", small, folds=2), small)
     assert digit_map.digit_map(run, DigitSheet(small)) is None

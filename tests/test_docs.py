@@ -1,4 +1,4 @@
-"""What README and docs/ tell people to type is there."""
+"""The commands in README and docs/ exist."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""The drawing page: exported from Keras models and drawn on in headless Chromium; its probabilities equal Python's."""
+"""The drawing page: it is exported from Keras models and used in headless Chromium; its probabilities equal Python's."""
 
 import base64
 import shutil
@@ -23,7 +23,7 @@ TOLERANCE = 1e-4
 
 
 def tiny_model(seed):
-    """Return an untrained network; what is tested is that its probabilities are the same everywhere."""
+    """Return an untrained network, since the tests only compare its probabilities."""
     import keras
     from keras import layers
 
@@ -98,7 +98,7 @@ def test_runs_on_other_data_are_refused_in_one_line(classes, shape, message):
     assert "\n" not in str(error.value)
 
 
-def test_a_network_that_onnx_cannot_express_is_refused(tmp_path):
+def test_a_network_with_operations_that_onnx_lacks_is_refused(tmp_path):
     import keras
 
     model = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten(), keras.layers.Dense(10, activation="gelu")])
@@ -106,7 +106,7 @@ def test_a_network_that_onnx_cannot_express_is_refused(tmp_path):
         network.write_onnx([model], tmp_path / "model.onnx")
 
 
-def test_missing_npm_is_one_line_that_says_what_to_install(models, tmp_path, monkeypatch):
+def test_missing_npm_is_a_one_line_error_with_a_remedy(models, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match=r"needs npm.*install Node\.js") as error:
         drawing.export(models, tmp_path / "page", "fast", None)
@@ -139,7 +139,7 @@ def browser():
 
 @pytest.fixture(scope="module")
 def folder(models, tmp_path_factory):
-    """Export the page, of the two models that Python computes in float32 too."""
+    """Export the page with the two models that compute in float32 in Python too."""
     folder = tmp_path_factory.mktemp("site") / "some path" / "draw"
     try:
         runtime.download(folder)
@@ -151,7 +151,7 @@ def folder(models, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def address(folder):
-    """Serve the page as a static host does, below a path of its site."""
+    """Serve the page below a path, as a static web host does."""
     server = drawing.make_server(folder.parents[1])
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/some%20path/draw/"
@@ -243,7 +243,7 @@ def test_a_drawn_digit_gets_the_probabilities_that_predict_gives_its_picture(
         page.keyboard.press("Escape")
 
 
-def test_a_finger_draws_on_a_phone(open_page, models, tmp_path):
+def test_drawing_with_a_finger_on_a_phone(open_page, models, tmp_path):
     page = open_page(viewport=PHONE, has_touch=True, is_mobile=True, device_scale_factor=3)
     draw_with_finger(page, 4)
     shown = shown_probabilities(page)
@@ -277,7 +277,7 @@ def test_page_names_run_models_and_accuracy(open_page):
     assert caption == "Run a&b: mean of 2 models; out-of-fold accuracy 0.99600 (0.98976 to 0.99844)"
 
 
-def test_page_opened_from_disk_says_that_it_needs_a_server(browser, folder):
+def test_page_opened_from_disk_explains_that_it_needs_a_server(browser, folder):
     page = browser.new_page()
     page.goto((folder / "index.html").as_uri())
     assert "python -m http.server" in page.inner_text("#message")

@@ -1,4 +1,4 @@
-"""Rows whose labels are wrong can be left out of the training; they are still judged."""
+"""Rows with wrong labels can be excluded from training; they are still validated."""
 
 import numpy as np
 import pytest
@@ -54,7 +54,7 @@ def test_row_that_does_not_exist_is_refused():
         split_rows(np.zeros(6, int), 0, drop_rows=(6,))
 
 
-def test_run_records_the_rows_and_judges_all(tiny):
+def test_run_records_the_dropped_rows_and_validates_all_rows(tiny):
     train_here(request(tiny, "dropped", folds=2, epochs=1, drop_rows=(0, 1, 2)), tiny)
     folder = tiny.run("dropped")
     for fold in (0, 1):

@@ -1,4 +1,4 @@
-"""The whole way by commands in processes of their own, on the bundled digits in a temporary workspace."""
+"""All steps as commands in separate processes, with the bundled digits in a temporary workspace."""
 
 import csv
 import json
@@ -37,13 +37,13 @@ def command(workspace: Path, *words: str) -> str:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A workspace in which `smoke` is trained, and what training it printed."""
+    """A workspace with a trained run of `smoke`, and the output of its training."""
     workspace = tmp_path_factory.mktemp("a workspace")
     assert "1,437 training and 360 test images" in command(workspace, "data", "--source=bundled")
     return workspace, command(workspace, "train", "--pipeline=smoke")
 
 
-def test_training_says_how_long_it_takes_and_shows_each_epoch_and_a_summary(trained):
+def test_training_prints_the_remaining_time_each_epoch_and_a_summary(trained):
     _, printed = trained
     assert "smoke: training 2 models, at most 2 epochs" in printed
     assert " ms per step" in printed
@@ -75,7 +75,7 @@ def test_each_row_is_predicted_by_the_model_of_its_own_fold(trained):
         np.testing.assert_array_equal(oof["probabilities"][predictions["rows"]], predictions["valid"])
 
 
-def test_second_training_finds_it_finished_at_once_and_changes_nothing(trained):
+def test_second_training_of_a_finished_run_is_fast_and_changes_nothing(trained):
     workspace, _ = trained
     files = [path for path in (workspace / "runs" / "smoke" / "seed_0").rglob("*") if path.is_file()]
     before = [path.stat().st_mtime_ns for path in files]
@@ -88,7 +88,7 @@ def test_second_training_finds_it_finished_at_once_and_changes_nothing(trained):
 
 @pytest.fixture(scope="module")
 def submitted(trained):
-    """What report, ensemble and submit printed."""
+    """The output of report, ensemble and submit."""
     workspace, _ = trained
     return {verb: command(workspace, verb, "--pipeline=smoke") for verb in ("report", "ensemble", "submit")}
 
@@ -105,7 +105,7 @@ def test_report_ensemble_submit_and_verify(trained, submitted):
     assert "all 360 labels agree" in command(workspace, "verify", str(workspace / "submissions" / "smoke.csv"))
 
 
-def test_each_command_names_the_next_with_the_names_that_were_used(trained, submitted):
+def test_each_command_prints_the_next_commands_with_the_same_names(trained, submitted):
     workspace, printed = trained
     program = f"digit-recognizer --workspace={shlex.quote(str(workspace))}"
     for output, following in (
@@ -138,7 +138,7 @@ def test_prediction_of_image_files(trained, tmp_path):
 
 @pytest.fixture(scope="module")
 def clothes(trained):
-    """The workspace with the same run once more, as if it had been trained on Fashion-MNIST."""
+    """The workspace with a copy of the run that looks as if it was trained on Fashion-MNIST."""
     workspace, _ = trained
     run = shutil.copytree(workspace / "runs" / "smoke", workspace / "runs" / "clothes")
     record = read_run_record(RunFolder(run))
@@ -148,7 +148,7 @@ def clothes(trained):
 
 
 @pytest.mark.slow
-def test_images_for_a_run_on_other_things_than_digits_are_only_scaled(clothes, tmp_path):
+def test_images_for_a_run_on_other_classes_than_digits_are_only_scaled(clothes, tmp_path):
     from PIL import Image
 
     ramp = np.arange(28 * 28, dtype=np.uint32).reshape(28, 28) // 4
@@ -162,7 +162,7 @@ def test_images_for_a_run_on_other_things_than_digits_are_only_scaled(clothes, t
     assert answers[0] == answers[1]
 
 
-def test_the_drawing_page_is_refused_to_a_run_on_other_things_than_digits(clothes):
+def test_the_drawing_page_is_refused_for_a_run_on_other_classes_than_digits(clothes):
     call = [sys.executable, "-m", "digit_recognizer", "--workspace", str(clothes), "draw", "--run=clothes"]
     done = subprocess.run(call, capture_output=True, text=True)
     assert done.returncode == 1
@@ -201,7 +201,7 @@ def test_more_runs_are_compared_and_blended(trained):
         "demo",
     ],
 )
-def test_a_read_only_disk_is_named_in_one_line(trained, words):
+def test_a_read_only_disk_is_a_one_line_error(trained, words):
     workspace, _ = trained
     call = [sys.executable, "-m", "digit_recognizer", "--workspace", str(workspace), *words.split()]
     done = on_a_read_only_disk(workspace, call)
@@ -211,7 +211,7 @@ def test_a_read_only_disk_is_named_in_one_line(trained, words):
     assert "unexpected" not in done.stderr
 
 
-def test_what_only_reads_works_on_a_read_only_disk(trained):
+def test_commands_that_only_read_work_on_a_read_only_disk(trained):
     workspace, _ = trained
     for words in (["status"], ["data", "--source=bundled"]):
         done = on_a_read_only_disk(workspace, [sys.executable, "-m", "digit_recognizer", "--workspace", str(workspace), *words])
@@ -251,7 +251,7 @@ def test_tensorboard_serves_until_ctrl_c_and_prints_only_its_address(trained):
     assert second.stderr.count("\n") == 1
 
 
-def test_pipeline_that_imports_keras_prints_nothing_of_tensorflows(tmp_path):
+def test_pipeline_that_imports_keras_prints_no_messages_of_tensorflow(tmp_path):
     page = (ROOT / "docs" / "pipelines.md").read_text()
     (tmp_path / "own.py").write_text(re.search(r"```python\n([^`]*import keras[^`]*)```", page)[1])
     command(tmp_path, "settings", str(tmp_path / "own.py"))
@@ -265,7 +265,7 @@ def test_run_of_another_pipeline_is_refused(trained):
     assert "RUN=smoke was trained with PIPELINE=smoke, not fast" in done.stderr
 
 
-def test_changed_settings_stop_with_the_ways_on(trained):
+def test_changed_settings_are_an_error_with_a_remedy(trained):
     call = [sys.executable, "-m", "digit_recognizer", "--workspace", str(trained[0]), "train", "--pipeline=smoke"]
     done = subprocess.run([*call, "--set=epochs=3"], capture_output=True, text=True)
     assert done.returncode == 1
@@ -275,7 +275,7 @@ def test_changed_settings_stop_with_the_ways_on(trained):
 
 
 @pytest.mark.slow
-def test_demo_goes_the_whole_way(tmp_path):
+def test_demo_runs_all_steps(tmp_path):
     printed = command(tmp_path, "demo")
     scores = [float(line.split(": ")[1].split()[0]) for line in printed.splitlines() if " right)" in line]
     assert scores[0] > 0.95

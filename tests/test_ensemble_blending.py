@@ -1,4 +1,4 @@
-"""Blending runs: which go together, which method is chosen, and figures of rows that the weights were not fitted on."""
+"""Blending runs: checks of the runs, the choice of the method, and scores on rows that the weights were not fitted on."""
 
 import json
 import re
@@ -68,7 +68,7 @@ def test_computing_a_blend_writes_nothing(workspace):
     assert not workspace.submissions.exists()
 
 
-def test_a_blend_that_cannot_be_saved_is_shown_all_the_same(workspace, capsys):
+def test_a_blend_that_cannot_be_saved_is_printed(workspace, capsys):
     make_run(workspace, "one")
     workspace.submissions.write_text("a file in place of the folder")
     assert main(["--workspace", str(workspace.root), "ensemble", "--run=one"]) == 1
@@ -92,7 +92,7 @@ def probabilities_with(right: np.ndarray) -> np.ndarray:
     ("wins", "losses", "chosen"),
     [(5, 0, "second"), (4, 0, "first"), (15, 5, "second"), (14, 6, "first"), (0, 0, "first"), (0, 20, "first")],
 )
-def test_the_simplest_method_stays_unless_another_is_better_with_p_below_5_percent(wins, losses, chosen):
+def test_the_simplest_method_is_chosen_unless_another_is_better_with_p_below_5_percent(wins, losses, chosen):
     """McNemar's mid-p of 5 against 0 images is 0.031, of 4 against 0 0.063; of 15 against 5 0.027, of 14 against 6 0.078."""
     rows = np.arange(100)
     first, second = rows >= wins, (rows < wins) | (rows >= wins + losses)
@@ -117,7 +117,7 @@ def test_unequal_runs_are_not_weighted_equally(workspace):
     assert next(score for score in blend.methods if score.chosen).p_value < 0.05
 
 
-def test_a_blend_no_better_than_its_best_run_says_to_submit_that_run(workspace):
+def test_a_blend_no_better_than_its_best_run_recommends_that_run(workspace):
     make_run(workspace, "good", accuracy=0.95, seed=1)
     make_run(workspace, "bad", accuracy=0.1, seed=2)
     blend = compute_blend(workspace, ["bad", "good"], "both")
@@ -126,7 +126,7 @@ def test_a_blend_no_better_than_its_best_run_says_to_submit_that_run(workspace):
     assert blend.to_submit == "good"
 
 
-def test_a_blend_better_than_its_best_run_is_to_be_submitted(workspace):
+def test_a_blend_better_than_its_best_run_is_recommended(workspace):
     for name, seed in (("a", 1), ("b", 2), ("c", 3)):
         make_run(workspace, name, accuracy=0.8, seed=seed)
     blend = compute_blend(workspace, ["a", "b", "c"], "abc")
@@ -149,7 +149,7 @@ def test_the_record_describes_the_blend(workspace):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_nested_estimate_is_blind_to_the_labels_it_is_scored_on(method):
+def test_a_nested_estimate_does_not_depend_on_the_labels_it_is_scored_on(method):
     random = np.random.default_rng(0)
     labels, folds = random.integers(0, 10, 500), np.arange(500) % 5
     stack = np.stack([guesses(labels, 0.8, seed) for seed in range(3)]).astype(np.float64)
@@ -161,13 +161,13 @@ def test_a_nested_estimate_is_blind_to_the_labels_it_is_scored_on(method):
 
 
 def unsure_and_sure(labels):
-    """Return a stack of a good run that is never confident and a worse one that always is."""
+    """Return a stack of a good underconfident run and a worse overconfident one."""
     unsure, sure = guesses(labels, 0.98, 1).astype(np.float64), guesses(labels, 0.8, 2).astype(np.float64)
     return np.stack([metrics.apply_temperature(unsure, 3), metrics.apply_temperature(sure, 0.3)])
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_run_that_is_never_confident_is_not_outvoted_by_a_worse_one_that_always_is(method):
+def test_a_good_underconfident_run_has_more_influence_than_a_worse_overconfident_one(method):
     labels, folds = np.random.default_rng(0).integers(0, 10, 5000), np.arange(5000) % 5
     blended = nested_predictions([method], unsure_and_sure(labels), labels, folds)[method.name]
     assert (blended.argmax(axis=1) == labels).mean() > 0.97
@@ -207,7 +207,7 @@ def test_runs_without_a_common_row_cannot_be_blended(workspace):
         written(workspace, ["a", "b"], "a+b")
 
 
-def test_a_missing_run_lists_those_that_there_are(workspace):
+def test_a_missing_run_is_an_error_that_lists_all_runs(workspace):
     make_run(workspace, "a")
     with pytest.raises(UserError, match=r"there is no run 'x' in .*; there are: a\. "):
         written(workspace, ["x"], "x")

@@ -26,7 +26,7 @@ def test_every_method_gives_probabilities(method, labels):
     assert blended.sum(axis=1) == pytest.approx(1)
 
 
-@pytest.mark.parametrize("method", METHODS[:3])  # stacking is a model of its own
+@pytest.mark.parametrize("method", METHODS[:3])  # stacking fits a model, which changes predictions
 def test_one_run_keeps_its_predictions(method, labels):
     stack = stack_of(labels, 0.8)
     assert np.array_equal(method().fit(stack, labels).apply(stack).argmax(axis=1), stack[0].argmax(axis=1))
@@ -39,14 +39,14 @@ def test_means_are_those_of_probabilities_and_of_their_logarithms(labels):
     assert GeometricMean().fit(stack, labels).apply(stack) == pytest.approx(geometric / geometric.sum(axis=1, keepdims=True))
 
 
-def test_hill_climbing_weighs_the_better_run_more():
+def test_hill_climbing_gives_the_better_run_more_weight():
     labels = np.random.default_rng(0).integers(0, 10, 2000)
     weights = HillClimbing().fit(stack_of(labels, 0.3, 0.95), labels).weights
     assert weights.sum() == pytest.approx(1)
     assert weights[1] > 0.9
 
 
-def test_an_unknown_method_lists_those_there_are():
+def test_an_unknown_method_is_an_error_that_lists_all_methods():
     assert method_named("stacking").name == "stacking"
     with pytest.raises(UserError, match="no blending method 'mean'; there are: equal weights, geometric mean, "):
         method_named("mean")

@@ -1,4 +1,4 @@
-"""Verifying a submission: from the stored probabilities, or by training everything again."""
+"""Verification of a submission from the stored probabilities, or by training all models again."""
 
 import shutil
 from dataclasses import replace
@@ -84,7 +84,7 @@ def retrain_here(monkeypatch):
 
 
 def test_training_again_gives_the_same_probabilities(workspace, monkeypatch):
-    """Also of the models on all rows; the second run is removed again."""
+    """Includes models on all rows; the second run is deleted."""
     retrain_here(monkeypatch)
     assert verify(workspace, retrain=True) == 40
     assert [path.name for path in workspace.runs.iterdir()] == ["tiny"]
@@ -112,8 +112,8 @@ def test_an_edited_pipeline_is_not_trained_again(workspace):
 
 
 @pytest.mark.parametrize("name", ["stranger", "../stranger", "{folder}/stranger.py"])
-def test_a_run_does_not_choose_which_code_is_run(name, workspace, tmp_path_factory):
-    """The record of the run names a file that would leave a trace, with the file's true hash."""
+def test_files_of_a_run_do_not_decide_which_code_is_executed(name, workspace, tmp_path_factory):
+    """The run's record has the path and the right hash of a pipeline file that would write a file if executed."""
     folder = tmp_path_factory.mktemp("elsewhere")
     code = folder / "stranger.py"
     code.write_text(f"from pathlib import Path; Path({str(folder / 'trace')!r}).touch()")

@@ -116,7 +116,7 @@ def test_other_data_than_that_rehearsed_before_is_refused(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     other = tiny_run.make_workspace(tmp_path / "elsewhere", rows=380)
     (tmp_path / "rehearsal").rename(other.root / "rehearsal")
-    with pytest.raises(UserError, match="holds rehearsals of other data"):
+    with pytest.raises(UserError, match="has rehearsals of other data"):
         parts.make_part(other, 0)
 
 

@@ -1,4 +1,4 @@
-"""A page to draw a digit on: a run's models compute its probabilities in the browser. It is a folder of static files."""
+"""The drawing page: static files with which a run's models classify a drawn digit in the browser."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -22,7 +22,7 @@ def check_data(data: TrainingData) -> None:
     """Check the data that a run was trained on, before its models are loaded.
 
     Raises:
-        UserError: it is not grey digits of 28x28, which a drawing is turned into.
+        UserError: the data is not grey digits of 28x28, the format of drawings.
     """
     if not are_digits(data.classes, data.image_shape):
         height, width, channels = data.image_shape
@@ -35,7 +35,7 @@ def check_data(data: TrainingData) -> None:
 def export(models: Sequence[Any], folder: Path, run: str, accuracy: Estimate | None) -> Path:
     """Write the page, the average of the models as one ONNX graph, and its runtime; return the page's index.html.
 
-    The folder needs nothing from outside: any web server can serve it, also below a path. An earlier export is replaced.
+    Any web server can serve the folder under any path, without access to other hosts. An earlier export is replaced.
 
     Args:
         models: Keras models from grey pixels 0..255 (batch, 28, 28, 1) to probabilities (batch, 10).

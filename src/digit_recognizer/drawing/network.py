@@ -1,4 +1,4 @@
-"""Keras models -> one ONNX graph that averages their probabilities."""
+"""Export of Keras models as one ONNX graph that averages their probabilities."""
 
 import logging
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ def write_onnx(models: Sequence[Any], path: Path) -> None:
     probabilities = [_in_float32(model, f"member_{number}")(pixels) for number, model in enumerate(models)]
     average = keras.layers.Average()(probabilities) if len(models) > 1 else probabilities[0]
     signature = [keras.InputSpec(dtype="float32", shape=shape, name="pixels")]
-    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)  # it logs unknown operations, which are checked for below
+    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)  # it logs unknown operations, which are checked below
     keras.Model(pixels, average).export(path, format="onnx", verbose=False, input_signature=signature)
     operations = {node.op_type for node in onnx.load(path).graph.node}
     unknown = sorted(name for name in operations if not onnx.defs.has(name))

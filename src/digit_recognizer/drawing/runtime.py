@@ -10,7 +10,7 @@ from digit_recognizer import files
 from digit_recognizer.errors import UserError
 
 PACKAGE = "onnxruntime-web@1.30.0"
-# File of the page -> file in the package, SHA-256. The first is a module named .js, since not every web server knows .mjs.
+# File of the page -> file in the package, SHA-256. The first is named .js, since some web servers don't know .mjs.
 FILES = {
     "ort.js": ("ort.wasm.bundle.min.mjs", "11e64bd8ffe11bd1a2a2f0d6275fdfbbba7262f0b76b99b53d228a8a22ef3d90"),
     "ort-wasm-simd-threaded.wasm": (
@@ -21,10 +21,10 @@ FILES = {
 
 
 def download(folder: Path) -> None:
-    """Put the runtime into the folder, unless it is there and intact.
+    """Download the runtime to the folder, unless it is there and intact.
 
     Raises:
-        UserError: npm is missing or fails, or a file has another SHA-256.
+        UserError: npm is missing or fails, or a file has the wrong SHA-256.
     """
     if all((folder / name).is_file() and files.sha256_of(folder / name) == digest for name, (_, digest) in FILES.items()):
         return

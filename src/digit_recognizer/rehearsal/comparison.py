@@ -1,4 +1,4 @@
-"""Two submissions compared image by image, on the rehearsed parts that both have."""
+"""Comparison of two submissions image by image, on the parts that were rehearsed for both."""
 
 from dataclasses import dataclass
 
@@ -32,7 +32,7 @@ def compare_rehearsed(first: str, second: str, workspace: Workspace) -> Rehearse
         second: likewise.
 
     Raises:
-        UserError: no part has both, a method is unknown, or a file is damaged.
+        UserError: no part was rehearsed for both, a method is unknown, or a file is damaged.
     """
     parts = [part for part in existing_parts(workspace) if all(_rehearsed(workspace, part, name) for name in (first, second))]
     if not parts:

@@ -1,4 +1,4 @@
-"""The six parts of a mock competition: each is once the test set, whose labels are known, and the other five train."""
+"""The six parts of a mock competition: each is the test set once, with known labels, and the other five are for training."""
 
 from collections.abc import Sequence
 
@@ -23,12 +23,12 @@ def check_parts(parts: Sequence[int]) -> None:
 
 
 def part_workspace(workspace: Workspace, part: int) -> Workspace:
-    """Return the workspace of a part; it need not exist."""
+    """Return the workspace of a part, which needn't exist."""
     return Workspace(workspace.root / "rehearsal" / f"part_{part}")
 
 
 def part_of(workspace: Workspace) -> tuple[Workspace, int] | None:
-    """Return the workspace that is rehearsed and the number of the part whose workspace this is; None where it is none."""
+    """If this is the workspace of a part, return the rehearsed workspace and the number of the part, else None."""
     outer = Workspace(workspace.root.parent.parent)
     return next(((outer, part) for part in range(PARTS) if part_workspace(outer, part) == workspace), None)
 
@@ -39,7 +39,7 @@ def existing_parts(workspace: Workspace) -> list[int]:
 
 
 def assign_parts(dataset: Dataset) -> np.ndarray:
-    """Return for each training row the part whose test set it belongs to, int8 (n,).
+    """Return the part in whose test set each training row is, int8 (n,).
 
     Raises:
         UserError: a class has fewer rows than there are parts.
@@ -55,7 +55,7 @@ def make_part(workspace: Workspace, part: int) -> Workspace:
     """Write the part's data to `rehearsal/part_<part>/input/`, unless it is there and intact; return its workspace.
 
     Raises:
-        UserError: no data, too few rows, or another dataset was rehearsed before.
+        UserError: there is no data, there are too few rows, or another dataset was rehearsed before.
     """
     inner = part_workspace(workspace, part)
     source = source_name(part, read_record(workspace).sha256)
@@ -77,6 +77,6 @@ def source_name(part: int, sha256: str) -> str:
 def _refuse_other_dataset(workspace: Workspace, inner: Workspace, source: str) -> None:
     if (inner.input / "dataset.json").exists() and (before := read_record(inner).source) != source:
         raise UserError(
-            f"{inner.root.parent} holds rehearsals of other data ({before}), not of {workspace.input}: "
+            f"{inner.root.parent} has rehearsals of other data ({before}), not of {workspace.input}: "
             f"move {inner.root.parent} away to rehearse this data"
         )

@@ -1,4 +1,4 @@
-"""One part of a rehearsal: train, ensemble and score in its workspace, by the functions that do it for the real thing."""
+"""One part of a rehearsal: train, ensemble and score in its workspace, with the functions of a real submission."""
 
 import contextlib
 import hashlib
@@ -62,7 +62,7 @@ def rehearse_part(
 
 
 def settings_hash(workspace: Workspace, runs: Sequence[str]) -> str:
-    """Return a hash of the settings and members of runs: what they have in common on the real data and in a rehearsal."""
+    """Return a hash of the settings and members of runs, which is the same for the real data and in a rehearsal."""
     described = [_settings(workspace, run) for run in sorted(runs)]
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -74,7 +74,7 @@ def _settings(workspace: Workspace, run: str) -> dict[str, Any]:
 
 
 def expectation(workspace: Workspace, runs: Sequence[str]) -> Rehearsed | None:
-    """Return what a blend of these runs scored when rehearsed with the same settings and members; None: it never was.
+    """Return the rehearsed score of a blend of these runs with the same settings and members, or None if not rehearsed.
 
     Raises:
         UserError: a run's record or the table of results is damaged.

@@ -1,4 +1,4 @@
-"""rehearsal/results.csv: what each rehearsed part scored, and what that lets expect of the real submission."""
+"""rehearsal/results.csv: the score of each rehearsed part, and the expected score of a real submission."""
 
 import dataclasses
 import io
@@ -24,7 +24,7 @@ class PartResult:
     part: int
     right: int
     n: int
-    oof: float  # out-of-fold accuracy of the same trainings
+    oof: float  # out-of-fold accuracy of the same models
     seconds: float  # of training, all models together
     commit: str
 
@@ -36,7 +36,7 @@ class PartResult:
 
 @dataclass(frozen=True)
 class Rehearsed:
-    """What a submission scored on all rehearsed parts together."""
+    """The score of a submission on all rehearsed parts together."""
 
     right: int
     n: int
@@ -54,7 +54,7 @@ def results_path(workspace: Workspace) -> Path:
 
 
 def read_results(workspace: Workspace) -> list[PartResult]:
-    """Return the rows of the table, the oldest first; none where there is no table.
+    """Return the rows of the table, the oldest first; empty if there is no table.
 
     Raises:
         UserError: the table is damaged.

@@ -1,1 +1,1 @@
-"""Training elsewhere: in a notebook on Kaggle, or on a Ray cluster. No other package but `cli` knows this one."""
+"""Training elsewhere: in a notebook on Kaggle, or on a Ray cluster. Only `cli` imports this package."""

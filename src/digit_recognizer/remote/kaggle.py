@@ -1,7 +1,7 @@
-"""Members trained in a private notebook on Kaggle: pushed, watched, fetched, checked and put into their runs.
+"""Training members in a private notebook on Kaggle: push, watch, download its output, check it and move it to the runs.
 
-One notebook trains the members of all runs that a command names. What is on its way stands in `remote/` of the workspace, so
-that the same command continues to watch after Ctrl-C, also on another day.
+One notebook trains the members of all runs that a command names. Pushed notebooks are recorded in `remote/` of the workspace:
+the same command continues to watch after Ctrl-C or on another day.
 """
 
 import collections
@@ -45,7 +45,7 @@ from digit_recognizer.workspace import Workspace, git_commit
 POLL_SECONDS = 15.0
 OUTAGE_SECONDS = 3600.0  # without an answer, after which watching ends
 MARGIN_SECONDS = 20 * 60  # at the end of a session, to stop the training and save its checkpoints
-LEAST_SECONDS = 10 * 60  # of GPU time that make a notebook worth it
+LEAST_SECONDS = 10 * 60  # of GPU time; with less no notebook is pushed
 TAIL = 10  # lines of the log that a failed notebook shows
 _SAME_COMMAND = "the same command continues to watch it, also on another day"
 
@@ -61,14 +61,14 @@ class KaggleWorkers:
         return Plan(jobs=1, where="Kaggle", reports_steps=False)
 
     def train(self, job: Job, members: Sequence[Member], on_event: OnEvent, length: Length = own_length) -> RunRecord:
-        """Have the members trained, and put them into the run's folder.
+        """Train the members on Kaggle and move them to the run's folder.
 
         Returns:
             The run's record as the notebook wrote it, with the versions and devices there.
 
         Raises:
-            UserError: no or wrong credentials, no GPU hours left, the notebook was refused, failed or stopped, or its output
-                is damaged or not of this training.
+            UserError: credentials are missing or wrong, no GPU hours are left, the notebook was refused, failed or stopped, or
+                its output is damaged or of another training.
         """
         store, name = PushedStore(job.workspace), job.run.name
         pushed = store.of_run(name) or self._push(store, on_event)
@@ -84,9 +84,9 @@ class KaggleWorkers:
         return record
 
     def fit(self, minutes: float, workspace: Workspace, on_event: OnEvent) -> list[Request]:
-        """Have the requests trained with epochs and seeds that there fill this time; return the requests of these lengths.
+        """Train the requests with epochs and seeds that fill this time on Kaggle; return the requests with these settings.
 
-        Their `train` then finds the trained members. A run that is begun keeps its length.
+        Their `train` then finds the trained members. A run that was started before keeps its settings.
 
         Raises:
             UserError: as `train`, or the minutes are more than a notebook has.
@@ -106,7 +106,7 @@ class KaggleWorkers:
         return found
 
     def _fitted(self, request: Request, minutes: float, store: PushedStore, dataset: Dataset, on_event: OnEvent) -> Pipeline:
-        """Return the request's pipeline with the length that it was given on Kaggle."""
+        """Return the request's pipeline with the epochs and seeds that were chosen on Kaggle."""
         asked, name = _identity(request.pipeline, dataset, minutes), request.run
         pushed = store.of_run(name) or self._push(store, on_event, minutes)
         if not pushed.fetched:
@@ -120,7 +120,7 @@ class KaggleWorkers:
         return changed
 
     def _push(self, store: PushedStore, on_event: OnEvent, minutes: float | None = None) -> Pushed:
-        """Push a notebook that trains what is not trained yet of all requests."""
+        """Push a notebook that trains the unfinished members of all requests."""
         workspace, dataset = store.workspace, load_dataset(store.workspace)
         rehearsed = part_of(workspace)
         if not (load_dataset(rehearsed[0]) if rehearsed else dataset).competition:
@@ -145,7 +145,7 @@ class KaggleWorkers:
             runs={request.run: _identity(request.pipeline, dataset, minutes) for request in requests},
             git_commit=git_commit(),
         )
-        store.save(pushed)  # before: if no answer comes, the notebook may have arrived
+        store.save(pushed)  # before sending: without an answer, the notebook may have arrived
         try:
             self._send(pushed, store, on_event)
         except UserError as error:
@@ -178,7 +178,7 @@ class KaggleWorkers:
         on_event(LogLine(f"Kaggle: pushed {pushed.notebook.page}; Ctrl-C only stops watching, {_SAME_COMMAND}"))
 
     def _fetch(self, pushed: Pushed, store: PushedStore, on_event: OnEvent) -> Pushed:
-        """Wait until the notebook has ended, and leave its output in the store."""
+        """Wait until the notebook has ended, and download its output to the store."""
         while True:
             watch = _Watch(pushed, store, on_event)
             try:
@@ -215,7 +215,7 @@ class _Watch:
         self.shown = 0  # lines, by this object
 
     def until_end(self) -> Status:
-        """Return the final status, after its log lines were shown as they came."""
+        """Show log lines until the notebook ends; return the final status."""
         notebook, before = self.pushed.notebook, ""
         while True:
             status = self.persistently(lambda: notebooks.status(notebook))
@@ -232,7 +232,7 @@ class _Watch:
             time.sleep(POLL_SECONDS)
 
     def _show_log(self) -> None:
-        """Show the lines that were not shown yet; returns when no more come for a while."""
+        """Show new lines; return when no more come for a while."""
         count, rest = 0, ""
         self.tail.clear()
         try:
@@ -249,7 +249,7 @@ class _Watch:
             self.store.save(self.pushed)
 
     def persistently(self, ask: Callable[[], Any]) -> Any:
-        """Return what `ask` returns, after up to an hour without a network.
+        """Call `ask` and return its result; retry for up to an hour without an answer from Kaggle.
 
         Raises:
             UserError: no answer for OUTAGE_SECONDS, or any that `ask` raises but UnreachableError.
@@ -271,7 +271,7 @@ class _Watch:
 
 
 def _download(pushed: Pushed, folder: Path) -> SessionResult | None:
-    """Download the notebook's output and return its result; None where it left none of this training."""
+    """Download the notebook's output and return its result, or None if it has no result of this training."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     notebooks.download_output(pushed.notebook, [RESULT, ARCHIVE], folder)
@@ -293,7 +293,7 @@ def _unpack(folder: Path, result: SessionResult) -> None:
 
 
 def _failure(pushed: Pushed, status: Status, result: SessionResult | None, watch: _Watch, on_event: OnEvent) -> UserError:
-    """Return the error for a notebook that didn't do its job, after its last lines were shown."""
+    """Show the last log lines of a notebook that failed, and return the error."""
     notebook = pushed.notebook
     match result.outcome if result else None:
         case "no gpu":
@@ -314,7 +314,7 @@ def _failure(pushed: Pushed, status: Status, result: SessionResult | None, watch
 
 
 def _install(fetched: RunFolder, job: Job, members: Sequence[Member], pushed: Pushed, on_event: OnEvent) -> RunRecord:
-    """Check a fetched run and move its members into the run's folder; a member that is unfinished brings its checkpoint.
+    """Check a fetched run and move its members into the run's folder; an unfinished member includes its checkpoint.
 
     Raises:
         UserError: the output has not all members, is damaged, or was trained with other settings or data.
@@ -360,7 +360,7 @@ def _is_intact(fetched: RunFolder, member: Member, pushed: Pushed) -> bool:
 
 
 def _move(source: Path, target: Path) -> None:
-    """Move a member's folder to its place, which may be on another disk, without a moment in which half of it is there."""
+    """Move a member's folder atomically to its place, which may be on another disk."""
     temporary = target.with_name(f".{target.name}.incoming")
     shutil.rmtree(temporary, ignore_errors=True)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -413,8 +413,7 @@ def _check_unchanged(run: RunFolder, request: Request, dataset: Dataset) -> None
     """Refuse a run that was started with other settings before anything is pushed.
 
     Raises:
-        UserError: it was.
-    """
+        UserError: the run was started with other settings or data."""
     if not run.record.exists() or request.force:
         return
     before = read_run_record(run)
@@ -426,7 +425,7 @@ def _check_unchanged(run: RunFolder, request: Request, dataset: Dataset) -> None
 
 
 def _identity(pipeline: Pipeline, dataset: Dataset, minutes: float | None = None) -> str:
-    """Return a hash of what a notebook is asked to train, apart from the seeds."""
+    """Return a hash of the settings and data of a training, without the seeds."""
     asked = [_without_seeds(experiment.settings_json(pipeline.experiment)), pipeline.sha256, dataset.sha256, minutes]
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -449,7 +448,7 @@ def _without_seeds(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _slug(name: str) -> str:
-    """Return a notebook's slug for runs of this name: Kaggle takes small letters, digits and dashes, 50 at most."""
+    """Return a notebook's slug for runs of this name: Kaggle allows at most 50 lower-case letters, digits and dashes."""
     plain = re.sub(r"[^a-z0-9]+", "-", name.lower().replace("_", "-")).strip("-")
     if plain != name.replace("_", "-") or len(plain) > 30:
         plain = f"{plain[:22].strip('-')}-{hashlib.sha256(name.encode()).hexdigest()[:6]}".strip("-")

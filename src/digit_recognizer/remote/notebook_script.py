@@ -1,4 +1,4 @@
-"""The script that a notebook on Kaggle runs: it unpacks the project's wheel and the job from its own text, and does the job."""
+"""The script that a notebook on Kaggle runs: it unpacks the project's wheel and the job from its own text and runs the job."""
 
 import base64
 import textwrap
@@ -35,8 +35,8 @@ def make_script(command: str, job: SessionJob, pipelines: dict[str, bytes]) -> s
     """Return the script's text.
 
     Args:
-        command: what the person typed, for the reader of the notebook.
-        pipelines: content by file name of the pipelines that the wheel lacks.
+        command: the user's command, shown in the notebook.
+        pipelines: content by file name of the pipelines that are not in the wheel.
     """
     name, wheel = build_wheel()
     entries = {name: wheel, "job.json": files.record_text(job).encode()}

@@ -16,7 +16,7 @@ from digit_recognizer.kaggle_client import COMPETITION, PAGE, client
 ACCELERATOR = "NvidiaTeslaT4"  # two of them
 SESSION_SECONDS = 12 * 3600  # after which Kaggle stops a notebook
 SCRIPT = "script.py"
-_INSTEAD = "docs/kaggle.md describes the way by browser"
+_INSTEAD = "docs/kaggle.md describes how to do it in the browser"
 
 State = Literal["queued", "running", "complete", "error", "cancelled"]
 _STATES: dict[str, State] = {
@@ -32,7 +32,7 @@ _STATES: dict[str, State] = {
 
 @dataclass(frozen=True)
 class Notebook:
-    """A notebook's place on Kaggle. Kaggle derives `slug` from the title."""
+    """The identity of a notebook on Kaggle, which derives `slug` from the title."""
 
     owner: str
     slug: str
@@ -61,7 +61,7 @@ class Quota(NamedTuple):
 
 
 def user_name() -> str:
-    """Return the name of the person's account.
+    """Return the name of the user's account.
 
     Raises:
         UserError: no or wrong credentials, no network.
@@ -71,7 +71,7 @@ def user_name() -> str:
 
 
 def gpu_quota() -> Quota | None:
-    """Return the person's GPU quota, or None where Kaggle doesn't tell.
+    """Return the user's GPU quota, or None if Kaggle doesn't report it.
 
     Raises:
         UserError: no or wrong credentials, no network.
@@ -87,10 +87,10 @@ def gpu_quota() -> Quota | None:
 def push(notebook: Notebook, script: str, seconds: int) -> None:
     """Save a version of the notebook, which Kaggle then runs on two GPUs for at most `seconds`, without internet access.
 
-    Raises:
-        UserError: Kaggle refused it, with Kaggle's reason.
-        UnreachableError: no usable answer.
-    """
+       Raises:
+           UserError: Kaggle refused it, with Kaggle's reason.
+           UnreachableError: Kaggle can't be reached for now.
+    __all__"""
     metadata = {
         "id": str(notebook),
         "title": notebook.slug.replace("-", " "),
@@ -125,12 +125,12 @@ def _remedy(error: str) -> str:
 
 
 def status(notebook: Notebook) -> Status | None:
-    """Return the state of the notebook's latest version, or None where there is no such notebook.
+    """Return the state of the notebook's latest version, or None if there is no such notebook.
 
-    Raises:
-        UserError: no or wrong credentials.
-        UnreachableError: no usable answer.
-    """
+       Raises:
+           UserError: no or wrong credentials.
+           UnreachableError: Kaggle can't be reached for now.
+    __all__"""
     import requests
 
     with client(f"asking for the state of {notebook}", _INSTEAD) as api:
@@ -140,7 +140,7 @@ def status(notebook: Notebook) -> Status | None:
             if error.response is None or error.response.status_code != 404:
                 raise
             return None
-        except ValueError as error:  # the client's, for a 403: Kaggle doesn't tell whether a notebook exists
+        except ValueError as error:  # the client raises it for a 403: Kaggle doesn't report whether a notebook exists
             if "Cannot access" not in str(error):
                 raise
             return None
@@ -148,9 +148,9 @@ def status(notebook: Notebook) -> Status | None:
 
 
 def log_events(notebook: Notebook) -> Iterator[str]:
-    """Yield the texts that the latest version has printed, from its beginning, and while it runs those that follow.
+    """Yield the output of the latest version from its beginning, and new output while it runs.
 
-    It ends with the notebook, and at any failure of the connection: call it again, and skip what was yielded before.
+    The iterator ends with the notebook or if the connection fails; then call it again and skip what was yielded before.
     """
     import requests
 
@@ -158,9 +158,9 @@ def log_events(notebook: Notebook) -> Iterator[str]:
         with client(f"reading the log of {notebook}", _INSTEAD) as api:
             events = api.kernels_logs_stream(str(notebook))
             first = next(events, None)
-    except UserError:  # no line for half a minute, or none yet
+    except UserError:  # no line for half a minute
         return
-    # Outside of the block above, which silences whatever the reader of this log prints.
+    # Outside the block above, which would discard what the caller prints.
     with contextlib.suppress(requests.RequestException, OSError), contextlib.closing(events):
         while first is not None:
             yield _text(first)
@@ -172,12 +172,12 @@ def _text(event: dict[str, Any]) -> str:
 
 
 def download_output(notebook: Notebook, names: list[str], folder: Path) -> None:
-    """Download files of these names from the output of the latest version; those that it lacks are left out.
+    """Download files of these names from the output of the latest version; missing ones are skipped.
 
-    Raises:
-        UserError: no or wrong credentials.
-        UnreachableError: no usable answer.
-    """
+       Raises:
+           UserError: no or wrong credentials.
+           UnreachableError: Kaggle can't be reached for now.
+    __all__"""
     pattern = f"^({'|'.join(name.replace('.', '[.]') for name in names)})$"
     with client(f"downloading the output of {notebook}", _INSTEAD) as api:
         api.kernels_output(str(notebook), path=str(folder), file_pattern=pattern, force=True)

@@ -1,4 +1,4 @@
-"""The pipeline files that another machine needs beside the project's wheel."""
+"""The pipeline files that another machine needs in addition to the project's wheel."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from digit_recognizer.workspace import PIPELINES, Workspace
 
 
 def own_pipelines(pipelines: Sequence[Pipeline], workspace: Workspace) -> dict[str, bytes]:
-    """Return by name the files that the wheel lacks: those of the workspace, as one may build on another, and `pipelines`."""
+    """Return by name the files that are not in the wheel: all of the workspace, since one may load another, and `pipelines`."""
     own = workspace.root / "pipelines"
     paths = [*(() if own.resolve() == PIPELINES.resolve() else own.glob("*.py")), *(one.file for one in pipelines)]
     return {path.name: path.read_bytes() for path in paths if path.parent.resolve() != PIPELINES.resolve()}

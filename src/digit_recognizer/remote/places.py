@@ -1,4 +1,4 @@
-"""The name of a place -> the workers there."""
+"""The workers of a place, by the place's name."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from digit_recognizer.training.workers import Workers
 
 
 def workers_on(place: str, requests: Sequence[Request]) -> Workers:
-    """Return what trains the requests of one command on `kaggle`, on `ray` or on the cluster at `ray://HOST:PORT`."""
+    """Return the workers for the requests of one command: on `kaggle`, on `ray` or on the cluster at `ray://HOST:PORT`."""
     if place == "kaggle":
         from digit_recognizer.remote.kaggle import KaggleWorkers
 
@@ -19,10 +19,10 @@ def workers_on(place: str, requests: Sequence[Request]) -> Workers:
 
 
 def trial_workers_on(place: str) -> Workers:
-    """Return what trains the members of a study's trials, one at a time.
+    """Return the workers for the members of a study's trials, one member at a time.
 
     Raises:
-        UserError: the place is `kaggle`, where a study would be a notebook for each trial.
+        UserError: the place is `kaggle`, where each trial would need a notebook.
     """
     if place == "kaggle":
         raise UserError("a study can't run on Kaggle from here: docs/kaggle.md has a study in a notebook; ON=ray is possible")

@@ -1,6 +1,6 @@
-"""What of this workspace trains on Kaggle: a record for each notebook that was pushed and whose result is not fetched yet.
+"""Records of the notebooks that were pushed to Kaggle and whose output is not downloaded yet.
 
-`remote/<notebook>-<token>.json` is the record, the folder of the same name holds the notebook's output once it is downloaded.
+`remote/<notebook>-<token>.json` is the record; the folder of the same name is for the notebook's output.
 """
 
 import datetime
@@ -18,16 +18,16 @@ from digit_recognizer.workspace import Workspace
 
 @dataclass(frozen=True)
 class Pushed:
-    """A notebook that was pushed; `runs` are those whose members are still to be taken from its output."""
+    """A pushed notebook; `runs` are those whose members have not been moved from its output yet."""
 
     owner: str
     slug: str
     token: str
     time: str  # ISO 8601, UTC
     commands: list[list[str]]
-    runs: dict[str, str]  # run name -> hash of what was asked for
+    runs: dict[str, str]  # run name -> hash of its settings and data
     git_commit: str
-    events: int = 0  # log events that were shown
+    events: int = 0  # number of log events that were shown
     pushes: int = 1
     fetched: bool = False
 
@@ -43,7 +43,7 @@ class Pushed:
 
 
 class PushedStatus(NamedTuple):
-    """What is known about a pushed notebook; `state` names the problem where Kaggle could not be asked."""
+    """The status of a pushed notebook; `state` is the error if Kaggle could not be reached."""
 
     pushed: Pushed
     state: str
@@ -64,7 +64,7 @@ def pushed_statuses(workspace: Workspace) -> list[PushedStatus]:
 
 @dataclass(frozen=True)
 class PushedStore:
-    """The records of a workspace."""
+    """Reads and writes the records of pushed notebooks in a workspace."""
 
     workspace: Workspace
 
@@ -83,7 +83,7 @@ class PushedStore:
         """Return all records, the oldest first.
 
         Raises:
-            UserError: one is damaged.
+            UserError: a record is damaged.
         """
         remedy = "delete it, and fetch the notebook's output from its page on Kaggle"
         found = [files.read_record(path, Pushed, remedy) for path in self.folder.glob("*.json")]
@@ -98,7 +98,7 @@ class PushedStore:
         return pushed
 
     def remove_run(self, pushed: Pushed, run: str) -> None:
-        """Note that a run's members were taken; after the last run the record and the output are deleted."""
+        """Record that a run's members were moved; after the last run, delete the record and the output."""
         left = {name: identity for name, identity in pushed.runs.items() if name != run}
         if left:
             self.save(replace(pushed, runs=left))

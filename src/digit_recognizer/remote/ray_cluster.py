@@ -1,7 +1,7 @@
-"""Members trained as tasks of a Ray cluster. The only module that knows Ray.
+"""Training members as tasks of a Ray cluster. The only module that imports Ray.
 
-The data travels once to each node. After each epoch a task sends what changed in its member's folder, so that a lost node costs
-at most the epoch that it was in. When a member is finished its folder here is as if it had been trained here.
+The data is sent once to each node. After each epoch a task sends the changed files of its member's folder, so that at most one
+epoch is lost with a node. The folder of a finished member is the same as after training on this machine.
 """
 
 import contextlib
@@ -31,18 +31,18 @@ from digit_recognizer.training.events import EpochEnded, Event, MemberFinished, 
 from digit_recognizer.training.workers import Job, Length, Plan, own_length, train_with
 from digit_recognizer.workspace import Workspace, git_commit
 
-ON_HEAD = {"node:__internal_head__": 0.001}  # the node without which there is no cluster
-LOSSES = 3  # of nodes, without an epoch between them, after which a member's training ends
+ON_HEAD = {"node:__internal_head__": 0.001}  # the cluster's head node
+LOSSES = 3  # lost nodes in a row, without an epoch in between, after which a member's training fails
 _connecting = threading.Lock()  # the trials of a study train in several threads
 Contents = dict[str, bytes]  # by path relative to the member's folder
 
 
 @dataclass(frozen=True)
 class RayWorkers:
-    """Trains members on a Ray cluster: that at `address`, else the one that this machine belongs to, else this machine alone.
+    """Trains members on a Ray cluster: the one at `address`, else the one of this machine, else a new one on this machine.
 
-    Each member has a GPU of its own, or a CPU core for each of its threads where the cluster has no GPU. With `jobs` that many
-    members train in parallel, and share GPUs where these are fewer.
+    Each member has a GPU, or one CPU core per thread if the cluster has no GPU. With `jobs`, that many members train in
+    parallel and share GPUs if there are fewer.
     """
 
     address: str | None = None
@@ -57,7 +57,7 @@ class RayWorkers:
         """Train members; see `Workers.train`.
 
         Raises:
-            UserError: no such cluster, a training failed, or its nodes were lost again and again.
+            UserError: the cluster can't be reached, a training failed, or its nodes were lost repeatedly.
         """
         ray = _connect(self.address)
         options = _options(_Cluster.of(ray), job.pipeline.experiment.threads, self.jobs)
@@ -74,7 +74,7 @@ class RayWorkers:
 
 
 class _Cluster(NamedTuple):
-    """What a cluster has."""
+    """The resources of a cluster."""
 
     nodes: int
     cores: float
@@ -103,7 +103,7 @@ def _options(cluster: _Cluster, threads: int, jobs: int | None) -> dict[str, Any
 
 
 def _connect(address: str | None) -> Any:
-    """Return the module ray, connected to a cluster whose processes import this package as it is here.
+    """Return the module ray, connected to a cluster whose processes import this version of the package.
 
     Raises:
         UserError: Ray is not installed, or the cluster can't be reached.
@@ -126,7 +126,7 @@ def _connect(address: str | None) -> Any:
 
 @dataclass(frozen=True)
 class _Shared:
-    """What all members of a run are trained from; Ray keeps one copy on each node."""
+    """The inputs that all members of a run share; Ray keeps one copy per node."""
 
     dataset: Dataset
     folds: Any  # int8 (n,)
@@ -151,11 +151,11 @@ class _Shared:
         """Return the job in a folder of this machine.
 
         Raises:
-            UserError: the pipeline's file differs.
+            UserError: the pipeline's file has changed.
         """
         workspace = Workspace(folder)
         _write(folder / "pipelines", self.pipelines)
-        os.chdir(folder)  # where a pipeline looks for others that it builds on
+        os.chdir(folder)  # where a pipeline looks for others that it loads
         pipeline = experiment.load(self.pipeline, workspace, self.changes)
         if pipeline.sha256 != self.sha256:
             raise UserError(f"pipeline {self.pipeline} was edited during the training: run the same command again")
@@ -163,7 +163,7 @@ class _Shared:
 
 
 class _Message(NamedTuple):
-    """What a task sends: an event, and the files that were written since the last one."""
+    """A message of a task: an event, and the files that were written since the last message."""
 
     member: Member
     attempt: int
@@ -181,7 +181,7 @@ class _Mailbox:
         self.messages.put(message)
 
     def take(self, seconds: float) -> list[_Message]:
-        """Return the messages that are there, after waiting for the first one."""
+        """Return all messages, after waiting up to `seconds` for the first one."""
         found = []
         with contextlib.suppress(queue.Empty):
             found.append(self.messages.get(timeout=seconds))
@@ -191,7 +191,7 @@ class _Mailbox:
 
 
 class _Tasks:
-    """The tasks of some members: started, listened to, and started again where a node is lost."""
+    """Runs the tasks of members, receives their messages, and restarts them if a node is lost."""
 
     def __init__(self, ray: Any, mailbox: Any, job: Job, on_event: OnEvent, start: Any) -> None:
         self.ray, self.mailbox, self.job, self.on_event, self.start = ray, mailbox, job, on_event, start
@@ -255,7 +255,7 @@ def _failure(member: Member, error: Any) -> UserError:
 
 
 def _read(folder: Path, known: dict[str, tuple[int, int]]) -> Contents:
-    """Return the files of a folder that changed since `known`, which is brought up to date; metrics.json comes last."""
+    """Return the files of a folder that changed since `known`, and update `known`; metrics.json is the last one."""
     contents = {}
     paths = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
     for path in sorted(paths, key=lambda path: (path.name == "metrics.json", path)):
@@ -276,7 +276,7 @@ def _write(folder: Path, contents: Contents) -> None:
 
 
 def _describe(shared: _Shared) -> RunRecord:
-    """Return the run's record with the versions and devices of the node that this runs on."""
+    """Return the run's record with the versions and devices of this node."""
     with tempfile.TemporaryDirectory(prefix="digit-recognizer-") as folder:
         return describe(shared.job(Path(folder)).pipeline, shared.dataset, "")
 
@@ -284,7 +284,7 @@ def _describe(shared: _Shared) -> RunRecord:
 def _train(
     mailbox: Any, shared: _Shared, member: Member, attempt: int, steps: int | None, policy: str, given: Contents
 ) -> None:
-    """Train or resume one member from the files `given`; its events and what it wrote go into the mailbox."""
+    """Train or resume one member from the files `given`; send its events and the files that it wrote to the mailbox."""
     import ray
 
     folder = Path(tempfile.mkdtemp(prefix="digit-recognizer-"))

@@ -1,6 +1,6 @@
-"""What runs inside a notebook on Kaggle: data, training commands, and an archive of the runs.
+"""The program of a notebook on Kaggle: prepare the data, run training commands, and pack the runs into an archive.
 
-The notebook's script (notebook_script.py) calls `main` in Kaggle's working folder, beside its folder `input`.
+The notebook's script (notebook_script.py) calls `main` in Kaggle's working folder, next to its folder `input`.
 """
 
 import os
@@ -29,18 +29,18 @@ Outcome = Literal["done", "stopped", "failed", "no gpu", "no data", "other data"
 
 @dataclass(frozen=True)
 class SessionJob:
-    """What a notebook is to do."""
+    """The job of a notebook."""
 
-    token: str  # comes back with the result, so that another version's output is told apart
+    token: str  # is part of the result, so that the output of another version is detected
     commands: list[list[str]]  # arguments of `digit-recognizer`, one training each
-    seconds: float  # after which training is stopped, so that there is time to save its checkpoints
+    seconds: float  # after which training is stopped to save its checkpoints
     dataset_sha256: str
     part: int | None = None  # of a rehearsal, in whose workspace the commands run
 
 
 @dataclass(frozen=True)
 class SessionResult:
-    """What a notebook did; written after the archive."""
+    """The result of a notebook; written after the archive."""
 
     token: str
     outcome: Outcome
@@ -54,10 +54,10 @@ class _End(NamedTuple):
 
 
 def main(job_file: Path, pipelines: Path, output: Path) -> int:
-    """Do the job, leave RESULT and ARCHIVE in the folder `output`, and return an exit status.
+    """Run the job, write RESULT and ARCHIVE to the folder `output`, and return an exit status.
 
     Args:
-        pipelines: a folder with pipeline files that the package lacks.
+        pipelines: a folder with pipeline files that are not in the package.
     """
     began = time.monotonic()
     job = files.read_record(job_file, SessionJob, "push the notebook again")
@@ -76,7 +76,7 @@ def main(job_file: Path, pipelines: Path, output: Path) -> int:
 
 
 def _prepare(job: SessionJob, workspace: Workspace, given: Path) -> _End | None:
-    """Check the device and place the data; return why the job can't be done."""
+    """Check the device and fetch the data; return why the job can't be run, or None."""
     if not backend.gpus():
         return _End("no gpu")
     print(f"training on {backend.device()}", flush=True)
@@ -102,7 +102,7 @@ def _train(job: SessionJob, workspace: Workspace, deadline: float) -> _End:
 
 
 def _run(command: list[str], workspace: Workspace, deadline: float) -> _End | None:
-    """Run a command of `digit-recognizer`; return why it didn't come to its end."""
+    """Run a command of `digit-recognizer`; return why it failed, or None."""
     words = [sys.executable, "-m", "digit_recognizer", f"--workspace={workspace.root}", *command]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, errors="replace", env=environment) as process:

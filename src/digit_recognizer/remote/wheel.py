@@ -1,4 +1,4 @@
-"""This project as a wheel, made from the files that run, without setuptools and without a network."""
+"""Building this project's wheel from the running sources, without setuptools and without a network."""
 
 import base64
 import hashlib
@@ -13,11 +13,11 @@ from digit_recognizer.workspace import INSTALLED, PIPELINES
 PACKAGE = Path(__file__).resolve().parents[1]
 SUFFIXES = (".py", ".html", ".css", ".js")  # as in pyproject.toml
 WHEEL = b"Wheel-Version: 1.0\nGenerator: digit-recognizer\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-TIME = (1980, 1, 1, 0, 0, 0)  # of all files, so that the same sources make the same wheel
+TIME = (1980, 1, 1, 0, 0, 0)  # time stamp of all files, so that the same sources give the same wheel
 
 
 def build_wheel() -> tuple[str, bytes]:
-    """Return the wheel's file name and content: the package with its pipelines, as `pip wheel .` makes it."""
+    """Return the wheel's file name and content: the package with its pipelines, as built by `pip wheel .`."""
     distribution = importlib.metadata.distribution("digit-recognizer")
     stem = f"digit_recognizer-{distribution.version}"
     entries = dict(_sources())

@@ -1,4 +1,4 @@
-"""A blend of runs: weights, accuracy by ensemble size, disagreement between models."""
+"""The page of a blend: weights, accuracy by ensemble size, disagreement between models."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.runs.run import Run, read_run
 
 GALLERY = 100
-ORDERS = 8  # random orders of adding models, which the curve of ensemble sizes averages
+ORDERS = 8  # random orders of adding models, over which the curve of ensemble sizes is averaged
 
 
 class SeedPredictions(NamedTuple):

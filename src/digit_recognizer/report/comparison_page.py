@@ -1,4 +1,4 @@
-"""Two or more runs compared image by image."""
+"""The page that compares two or more runs image by image."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -22,7 +22,7 @@ GALLERY = 60
 
 
 class Pair(NamedTuple):
-    """Two runs compared on the rows that both have predicted, with the digits that one or both have wrong."""
+    """Two runs compared on the rows that both have predicted, with the digits that one or both predict wrongly."""
 
     first: Run
     second: Run

@@ -1,4 +1,4 @@
-"""Confusion matrices of all folds, each fold and each seed, and the digits of their cells."""
+"""Confusion matrices of all folds, each fold and each seed, and the digits in their cells."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,8 +10,8 @@ from digit_recognizer.report.digit_sheet import DigitSheet
 from digit_recognizer.report.verdicts import Verdicts
 from digit_recognizer.runs.run import Run
 
-ON_DIAGONAL = 30  # correct digits that a cell on the diagonal shows, the least confident
-MOST_DIGITS = 8000  # in all cells together: a limit to the page's size
+ON_DIAGONAL = 30  # least confident correct digits that a cell on the diagonal shows
+MOST_DIGITS = 8000  # in all cells together, to limit the page's size
 
 
 class Cell(NamedTuple):
@@ -31,7 +31,7 @@ class Cell(NamedTuple):
 
 
 class Excess(NamedTuple):
-    """A cell with significantly more images than the other folds (or seeds) let expect."""
+    """A cell with significantly more images than expected from the other folds (or seeds)."""
 
     label: int
     prediction: int
@@ -54,7 +54,7 @@ class Matrix(NamedTuple):
 
 
 def matrices(run: Run, verdicts: Verdicts, classes: int) -> list[Matrix]:
-    """Return the matrix of all predicted rows, that of each fold, and that of each seed where there are several."""
+    """Return the matrix of all predicted rows, that of each fold, and that of each seed if there are several."""
 
     def counts(rows: np.ndarray, predictions: np.ndarray) -> np.ndarray:
         return metrics.confusion_matrix(run.labels[rows], predictions, classes)
@@ -77,7 +77,7 @@ def _compared(kind: str, counts: dict[tuple[int, str], np.ndarray]) -> list[Matr
 
 
 def excesses(matrices: Sequence[np.ndarray]) -> list[list[Excess]]:
-    """Return for each confusion matrix, int (classes, classes), the error cells that exceed what the others let expect.
+    """Return for each confusion matrix, int (classes, classes), the error cells with more images than expected from the others.
 
     Fisher's exact test, one-sided: images with the cell's label in this matrix and in all others, predicted as the cell's
     class or not; Bonferroni-corrected for the number of error cells in all matrices. Seeds predict the same images, which
@@ -104,7 +104,7 @@ def excesses(matrices: Sequence[np.ndarray]) -> list[list[Excess]]:
 
 
 def _matrix(kind: str, index: int, name: str, counts: np.ndarray, excesses: list[Excess]) -> Matrix:
-    """Colour errors by the square root of their share relative to the largest, so that single errors are visible."""
+    """Return the matrix with errors coloured by the square root of their relative share, so that single errors are visible."""
     total, correct = int(counts.sum()), int(counts.trace())
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     diagonal = np.eye(len(counts), dtype=bool)
@@ -125,7 +125,7 @@ def cell_digits(run: Run, verdicts: Verdicts, sheet: DigitSheet) -> list[int]:
     """Return the places in the sheet of the digits of the cells, in the order in which a cell shows them.
 
     These are all errors, the most confident first, then all errors of single seeds, then the least confident correct digits
-    of each fold and class. Above MOST_DIGITS, the last ones of each cell are left out.
+    of each fold and class. If there are more than MOST_DIGITS, the last ones of each cell are omitted.
     """
     correct = run.rows[run.predictions[run.rows] == run.labels[run.rows]]
     correct = correct[np.argsort(run.confidence[correct], kind="stable")]

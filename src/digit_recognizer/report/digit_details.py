@@ -1,4 +1,4 @@
-"""What the panel for one digit shows: probabilities, the verdict of each model, and why the digit is predicted so."""
+"""The content of the panel for one digit: probabilities, each model's prediction, and an explanation of the prediction."""
 
 import base64
 from typing import Any
@@ -21,10 +21,10 @@ def digit_details(
 ) -> dict[str, Any]:
     """Return the details of all digits of the sheet as JSON for script.js: lists in the order of the sheet.
 
-    Probabilities are in thousandths, rounded down. Call it when the sheet is complete but for the neighbours.
+    Probabilities are in thousandths, rounded down. Call it last: it adds the neighbours to the sheet.
 
     Args:
-        train: of the training images; None where a page has no predictions for them.
+        train: of the training images; None if the page has no predictions for them.
         test: of the test images.
         fold: of each training image, int (n,).
         explanations: by (is a test image, row).

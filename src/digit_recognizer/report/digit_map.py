@@ -1,4 +1,4 @@
-"""A two-dimensional map of digits: images that the models confuse lie near each other."""
+"""A two-dimensional map of digits, on which images that the models confuse are close to each other."""
 
 from typing import Any
 
@@ -10,15 +10,15 @@ from digit_recognizer.runs.run import Run
 SAMPLE = 2000  # correct digits
 WRONG = 2000  # wrong digits at most
 PERPLEXITY = 30
-FEWEST = 20  # digits that make a map
+FEWEST = 20  # digits; with fewer there is no map
 
 
 def digit_map(run: Run, sheet: DigitSheet) -> dict[str, Any] | None:
     """Return the map for script.js: places in the sheet, and coordinates 0..1000; None for too few digits.
 
     The digits are all wrong ones (up to WRONG) and a sample of the others, stratified by label. t-SNE (van der Maaten and
-    Hinton, 2008) embeds their out-of-fold logarithms of probabilities, so that a digit lies where a model puts it that has
-    not learned from it.
+    Hinton, 2008) embeds their out-of-fold logarithms of probabilities, so the position of a digit comes from a model
+    that was not trained on it.
     """
     rows = sample(run)
     if len(rows) < FEWEST:
@@ -48,5 +48,5 @@ def embed(probabilities: np.ndarray) -> np.ndarray:
     embedding = TSNE(
         init="pca", perplexity=min(PERPLEXITY, (len(logarithms) - 1) / 3), max_iter=500, angle=0.8, random_state=0, n_jobs=1
     )
-    with threadpool_limits(1):  # OpenMP's threads would wait for a core that another process computes on
+    with threadpool_limits(1):  # OpenMP's threads would wait for cores that other processes use
         return embedding.fit_transform(logarithms)

@@ -1,4 +1,4 @@
-"""The digits that a page shows: packed into one image (a sprite sheet), each with its caption."""
+"""The digits of a page, packed into one image (a sprite sheet), with captions."""
 
 import base64
 import io

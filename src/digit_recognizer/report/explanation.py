@@ -1,6 +1,6 @@
-"""Why models predict what they predict: the most similar training images and occlusion maps.
+"""Explanations of predictions: the most similar training images and occlusion maps.
 
-`explain` runs in this process and needs Keras; `Background` runs it in a process of its own.
+`explain` runs in this process and needs Keras; `Background` runs it in another process.
 """
 
 import multiprocessing
@@ -21,7 +21,7 @@ from digit_recognizer.runs.evaluation import keras_session
 
 NEIGHBOURS = 5
 CELLS = 14  # of an occlusion map, in each direction
-PATCH = 5 / 28  # of the image's side, that is hidden at a time
+PATCH = 5 / 28  # fraction of the image's side that is hidden at a time
 BLOCK = 64_000_000  # bytes of images that are predicted at a time
 
 
@@ -113,15 +113,15 @@ def _unit_features(features: Any, images: np.ndarray) -> np.ndarray:
 
 
 def occlusion_maps(model: Any, images: np.ndarray, classes: np.ndarray, background: np.ndarray) -> np.ndarray:
-    """Return where each image decides between two classes (Zeiler and Fergus, 2014), float32 (n, CELLS, CELLS).
+    """Return which parts of each image decide between two classes (Zeiler and Fergus, 2014), float32 (n, CELLS, CELLS).
 
     A square is replaced by the background, with its centre at each cell of a grid. A cell's value is how much this lowers
-    log p(first class) - log p(second class): positive where the image speaks for the first class, negative for the second.
+    log p(first class) - log p(second class): positive if that part is evidence for the first class, negative for the second.
 
     Args:
         images: uint8 (n, height, width, channels).
         classes: int64 (n, 2).
-        background: the pixels that hide, (height, width, channels).
+        background: the pixels of the hidden part, (height, width, channels).
     """
     maps = np.zeros((len(images), CELLS, CELLS), np.float32)
     size = max(BLOCK // (images[0].nbytes * CELLS**2), 1) if len(images) else 1
@@ -135,7 +135,7 @@ def occlusion_maps(model: Any, images: np.ndarray, classes: np.ndarray, backgrou
 
 
 def _hidden(images: np.ndarray, background: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the images with each square hidden that this changes, and (image, row, column) of each, int64 (k, 3)."""
+    """Return the images that hiding a square changes, and (image, row, column) of each, int64 (k, 3)."""
     _, height, width, _ = images.shape
     reach = max(round(PATCH * max(height, width)) // 2, 1)
     hidden, places = [], []
@@ -152,7 +152,7 @@ def _hidden(images: np.ndarray, background: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def _margins(model: Any, images: np.ndarray, classes: np.ndarray, owners: np.ndarray) -> np.ndarray:
-    """Return log p(first) - log p(second), float32: of the whole images, then of the others, which show image `owners`."""
+    """Return log p(first) - log p(second), float32: of the images, then of the partly hidden ones of the images `owners`."""
     pairs = np.concatenate([classes, classes[owners]])
     logarithms = np.log(np.clip(_predict(model, images), 1e-7, 1))
     return np.subtract(*np.take_along_axis(logarithms, pairs, axis=1).T)
@@ -163,7 +163,7 @@ def _predict(model: Any, images: np.ndarray) -> np.ndarray:
 
 
 class Background:
-    """Explains in a process of its own, so that this one, which doesn't import Keras, can draw the page meanwhile.
+    """Runs `explain` in another process, so that this one doesn't import Keras and can draw the page in the meantime.
 
     Use it as a context manager: leaving it ends the process.
     """
@@ -190,7 +190,7 @@ class Background:
         """Wait for the explanations and return them, a list for each task.
 
         Raises:
-            UserError: a model can't be loaded, or the process ended early.
+            UserError: a model can't be loaded, or the process ended unexpectedly.
         """
         found = []
         for _ in self._tasks:
@@ -206,7 +206,7 @@ class Background:
 
 
 def _work(pipe: Connection, tasks: Sequence[Task], train_images: np.ndarray) -> None:
-    """Explain in threads, one task in each: small networks don't keep all cores busy."""
+    """Run the tasks in threads, since a small network doesn't use all cores."""
     with suppress(KeyboardInterrupt, BrokenPipeError), keras_session(), ThreadPoolExecutor(os.cpu_count()) as threads:
         try:
             for found in threads.map(lambda task: explain(task, train_images), tasks):

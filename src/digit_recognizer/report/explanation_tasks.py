@@ -1,4 +1,4 @@
-"""Which digits of a run are explained, and by which of its models."""
+"""The choice of the digits of a run to explain, and of the model for each."""
 
 from typing import NamedTuple
 
@@ -10,8 +10,8 @@ from digit_recognizer.report.label_issues import LabelIssues
 from digit_recognizer.report.verdicts import member_name
 from digit_recognizer.runs.run import MemberResult, Run
 
-MOST_ROWS = 1500  # training images of a run that are explained
-TEST_DIGITS = 200  # test images that are explained, the least confident
+MOST_ROWS = 1500  # training images to explain
+TEST_DIGITS = 200  # least confident test images to explain
 
 Key = tuple[bool, int]  # whether it is a test image, and its row
 

@@ -1,4 +1,4 @@
-"""All runs, rehearsals, studies and submissions of a workspace on one page, runs/index.html."""
+"""The page runs/index.html, which lists all runs, rehearsals, studies and submissions of a workspace."""
 
 import os
 import time
@@ -21,11 +21,11 @@ from digit_recognizer.workspace import Workspace
 
 @dataclass(frozen=True, kw_only=True)
 class IndexRow:
-    """One row of the table; what isn't known is None."""
+    """One row of the table; unknown values are None."""
 
     kind: str  # run, rehearsal, study or submission
     name: str
-    page: Path | None = None  # its report
+    page: Path | None = None  # the report to link to
     oof: float | None = None  # accuracy, out of fold
     oof_interval: Estimate | None = None
     rehearsed: float | None = None  # accuracy on mock test sets
@@ -73,7 +73,7 @@ def _run_row(status: RunStatus, workspace: Workspace, rehearsed: float | None) -
         record = read_run_record(folder)
         device, settings = record.device, {"pipeline": record.pipeline, "data": record.dataset.source, **flat(record.settings)}
     except UserError:
-        pass  # the status has the reason
+        pass  # `status.problem` is shown instead
     missing = f"{status.folds_done} of {status.folds} folds" if status.folds_done < status.folds else ""
     return IndexRow(
         kind="run",

@@ -1,4 +1,4 @@
-"""Training images whose label is probably wrong or ambiguous, and the accuracy that such labels leave possible."""
+"""Label issues: training images whose label is probably wrong or ambiguous, and the highest accuracy to expect with them."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,13 +8,13 @@ import pandas as pd
 
 from digit_recognizer import metrics
 
-AMBIGUOUS = 2 / 3  # a second class with more than this share of the best class's probability leaves the label open
+AMBIGUOUS = 2 / 3  # an image is ambiguous if the second class has more than this share of the first one's probability
 
 
 class LabelIssues(NamedTuple):
-    """Indices into the arrays that were judged, int64, the most suspicious first.
+    """Indices into the given arrays, int64, the most suspicious first.
 
-    `highest_accuracy` is what can be expected at most with labels like these.
+    `highest_accuracy` is the highest accuracy to expect with such labels.
     """
 
     wrong_labels: np.ndarray
@@ -23,7 +23,7 @@ class LabelIssues(NamedTuple):
 
 
 def find_label_issues(labels: np.ndarray, probabilities: np.ndarray) -> LabelIssues | None:
-    """Find label issues by confident learning (Northcutt, Jiang and Chuang, 2021); return None where cleanlab is not installed.
+    """Find label issues by confident learning (Northcutt, Jiang and Chuang, 2021); return None if cleanlab is not installed.
 
     For `highest_accuracy`, only errors on images with a label issue count as unavoidable.
 
@@ -33,7 +33,7 @@ def find_label_issues(labels: np.ndarray, probabilities: np.ndarray) -> LabelIss
     """
     try:
         from cleanlab import filter as cleanlab
-    except ImportError:  # as in Kaggle's notebooks
+    except ImportError:  # not installed, as in Kaggle's notebooks
         return None
 
     probabilities = probabilities.astype(np.float64)
@@ -58,7 +58,7 @@ def find_label_issues(labels: np.ndarray, probabilities: np.ndarray) -> LabelIss
 def labels_to_check(rows: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
     """Return the table of labels.csv: `row,label,suggested,probability`, with the names of the classes.
 
-    The file that the page saves has a column `mark` more: `wrong`, `fine`, `unclear`, or empty.
+    The file that the page saves has an additional column `mark`: `wrong`, `fine`, `unclear`, or empty.
 
     Args:
         rows: int64 (k,), training rows with a label that is probably wrong.

@@ -1,4 +1,4 @@
-"""The one Jinja environment: templates/ -> self-contained HTML files."""
+"""Rendering of templates/ to self-contained HTML files, with one Jinja environment for all pages."""
 
 import functools
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings by dotted name."""
+    """Return nested settings as a flat mapping by dotted name."""
     found: dict[str, Any] = {}
     for name, value in settings.items():
         found |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) and value else {f"{prefix}{name}": value}
@@ -29,7 +29,7 @@ def setting(value: Any) -> str:
 FILTERS = {
     "interval": interval,
     "duration": duration,
-    "decimals": "{:.5f}".format,  # an accuracy as Kaggle prints it
+    "decimals": "{:.5f}".format,  # the format of Kaggle's scores
     "thousands": "{:,}".format,
     "percent": percent,
     "setting": setting,
@@ -37,14 +37,14 @@ FILTERS = {
 
 
 def write_page(path: Path, template: str, **values: Any) -> Path:
-    """Fill `template` with `values`, write it to `path` and return `path`; text from outside is escaped."""
+    """Fill `template` with `values`, write it to `path` and return `path`; values are HTML-escaped."""
     files.write_text(path, environment().get_template(template).render(values))
     return path
 
 
 @functools.cache
 def environment() -> "Environment":
-    """Return the environment that every page is rendered in: an undefined name in a template is an error."""
+    """Return the environment of all pages; undefined names in a template are errors."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     loader = PackageLoader("digit_recognizer.report")

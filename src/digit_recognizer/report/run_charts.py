@@ -6,7 +6,7 @@ from digit_recognizer.runs.run import Run
 
 
 def learning_curves(run: Run) -> dict[str, str]:
-    """Return charts by title: loss, accuracy and learning rate of each member, and accuracy within epochs where measured."""
+    """Return charts by title: loss, accuracy and learning rate of each member, and accuracy within epochs if measured."""
     charts = {
         "Loss": _chart(run, "loss", "log"),
         "Accuracy": _chart(run, "accuracy", "accuracy"),
@@ -41,7 +41,7 @@ def _colour(member: Member) -> int:
 
 
 def _name(run: Run, member: Member) -> str:
-    """Return the member's name in the legend, where each fold is named once."""
+    """Return the member's name in the legend; each fold is named once."""
     if member.fold is None:
         return f"all of train, seed {member.seed}"
     return f"fold {member.fold}" if member.seed == run.members[0].member.seed else ""

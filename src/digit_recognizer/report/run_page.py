@@ -1,4 +1,4 @@
-"""A run -> report.html."""
+"""The report of a run, report.html."""
 
 import dataclasses
 from pathlib import Path
@@ -25,7 +25,7 @@ SAMPLES = 50  # training digits, and test digits of each group
 
 
 def write_report(folder: RunFolder, dataset: Dataset) -> Path:
-    """Write the run's report.html and labels.csv; return the path of the report. Folds that are not trained yet are left out.
+    """Write the run's report.html and labels.csv; return the path of the report. Unfinished folds are omitted.
 
     Raises:
         UserError: no member of the run is finished, or it was trained on other data.
@@ -58,7 +58,7 @@ def write_report(folder: RunFolder, dataset: Dataset) -> Path:
 def _out_of_fold(
     run: Run, verdicts: Verdicts, issues: LabelIssues | None, dataset: Dataset, sheet: DigitSheet
 ) -> dict[str, Any]:
-    """Return the template's values that need out-of-fold predictions; `issues` is None where cleanlab is not installed."""
+    """Return the template's values that need out-of-fold predictions; `issues` is None if cleanlab is not installed."""
 
     def gallery(rows: np.ndarray) -> list[Digit]:
         return [_digit(row, run, dataset, sheet) for row in rows[:GALLERY]]
@@ -94,7 +94,7 @@ def _digit(row: int, run: Run, dataset: Dataset, sheet: DigitSheet) -> Digit:
 
 
 def _test_digits(run: Run, dataset: Dataset, sheet: DigitSheet) -> dict[str, list[Digit]]:
-    """Return test digits with their predictions: some in regular intervals, and the least confident."""
+    """Return test digits with their predictions: a regular sample, and the least confident."""
     spread = np.unique(np.linspace(0, len(run.test) - 1, SAMPLES).astype(int))
     unsure = explanation_tasks.least_confident(run)[: explanation_tasks.TEST_DIGITS]
 

@@ -1,4 +1,4 @@
-"""What several models predict for the same images, beside the prediction that is reported."""
+"""Predictions of several models for the same images, and the reported prediction."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from digit_recognizer.runs.run import Run
 
 @dataclass(frozen=True)
 class Verdicts:
-    """Probabilities for n images; NaN where an image is not predicted."""
+    """Probabilities for n images; NaN if an image is not predicted."""
 
     kind: str  # what the models are called: seed, member, run
     names: list[str]  # of the models

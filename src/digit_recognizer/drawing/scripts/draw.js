@@ -3,7 +3,7 @@
 import {inkOf, place} from "./prepare.js";
 
 const SIDE = 28;  // pixels of the network's input
-const PEN = 40;  // of the canvas's 448 pixels: as thick as MNIST's strokes for a digit of usual size
+const PEN = 40;  // of the canvas's 448 pixels: the width of MNIST's strokes for a digit of usual size
 const byId = (id) => document.getElementById(id);
 const paper = byId("paper"), seen = byId("seen"), message = byId("message"), bars = byId("bars");
 const pen = paper.getContext("2d", {willReadFrequently: true});

@@ -1,4 +1,4 @@
-// Labels to check: marked in the page, kept by the browser, saved as a file.
+// Labels to check: marks are set on the page, stored in the browser, and saved as a file.
 const labels = json("label-data") ?? { row: [] };
 const marks = new Map(labels.row.map((row) => [row, ""]));
 const MARKS = { wrong: "wrong", fine: "fine", unclear: "can't tell" };

@@ -1,4 +1,4 @@
-// The map: dots on a canvas, the same digits in a list for the keyboard.
+// The map: dots on a canvas, and a list of the same digits for the keyboard.
 const map = json("map-data");
 if (map) {
   const canvas = byId("map-canvas"), list = byId("map-list"), tip = byId("map-tip");
@@ -72,7 +72,7 @@ if (map) {
   list.onchange = () => highlight(points[list.selectedIndex]);
   list.addEventListener("keydown", (event) => {
     if (event.key !== "Enter") return;
-    event.preventDefault(); // or it would press the panel's first button
+    event.preventDefault(); // otherwise it would press the panel's first button
     open(points[list.selectedIndex]);
   });
   list.ondblclick = () => open(points[list.selectedIndex]);

@@ -1,5 +1,5 @@
 "use strict";
-// What all pages share: helpers, wide tables, digits and the panel for one digit. Without JavaScript all content is visible.
+// Code of all pages: helpers, wide tables, digits and the panel for one digit. Without JavaScript all content is visible.
 
 const byId = (id) => document.getElementById(id);
 const json = (id) => JSON.parse(byId(id)?.textContent ?? "null");
@@ -51,7 +51,7 @@ function digitItem(place, title = captionOf(place), lines = [percent(sureness(pl
   return item;
 }
 
-// A list of digits is one stop for the Tab key; arrow keys move in it.
+// A list of digits has one tab stop; arrow keys move within it.
 function tabStop(list) {
   list.querySelectorAll("button.digit").forEach((button, index) => (button.tabIndex = index ? -1 : 0));
 }
@@ -133,10 +133,10 @@ function showReason(place, reason) {
   if (!reason) return;
   const [first, second] = reason.classes.map((label) => details.classes[label]);
   drawOcclusion(Int8Array.from(atob(reason.occlusion), (character) => character.charCodeAt(0)));
-  byId("panel-occlusion-text").textContent = `Occlusion map: orange parts speak for ${first}, blue parts for ${second}. Hiding the `
+  byId("panel-occlusion-text").textContent = `Occlusion map: orange parts are evidence for ${first}, blue parts for ${second}. Hiding the `
     + `strongest changes log p(${first}) − log p(${second}) by ${reason.strongest}.`;
   const list = byId("panel-neighbours").querySelector("ul");
-  byId("panel-neighbours").querySelector("p").textContent = `By the features of the last layer but one of the model of ${reason.model}, among the images that it was trained on.`;
+  byId("panel-neighbours").querySelector("p").textContent = `By the features of the second-to-last layer of the model of ${reason.model}, among the images that it was trained on.`;
   fill(list, reason.neighbours.map(([neighbour, similarity]) =>
     digitItem(neighbour, `label ${details.classes[details.label[neighbour]]}`, [`similarity ${similarity.toFixed(3)}`, nameOf(neighbour)])));
 }

@@ -1,4 +1,4 @@
-// Tables that are sorted by a click on a column's head, ages, and the difference between two ticked rows.
+// Tables that are sorted by a click on a column's header, ages, and the settings that differ between two selected rows.
 document.querySelectorAll("time").forEach((time) => {
   const minutes = (Date.now() - new Date(time.dateTime)) / 60000;
   time.title = time.textContent;
