@@ -75,7 +75,8 @@ class RunMetrics:
     members_planned: int
     copies_across_folds: int  # training images with an exact copy in another fold
     epoch_selected_on_fold: bool
-    seconds: float  # of training, summed over all members    images_per_second: int
+    seconds: float  # of training, summed over all members
+    images_per_second: int
     peak_memory: int  # bytes, of one process
     published: str
 
