@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -85,3 +86,51 @@ def test_a_cpu_trains_in_bfloat16_only_where_it_has_instructions_for_it(monkeypa
     monkeypatch.setenv("KERAS_BACKEND", keras_backend)
     assert backend.precision("auto") == policy
     assert backend.precision("float32") == "float32"
+
+
+CONFIGURED = """
+from digit_recognizer import backend
+backend.prepare_environment(1)
+backend.configure(1, deterministic=False)
+import keras, os
+print(keras.config.floatx(), keras.config.epsilon(), keras.config.image_data_format(), keras.config.max_epochs())
+"""
+
+
+def configured(home, **variables):
+    """Configure the backend in a process with this home folder."""
+    environment_ = environment(HOME=str(home), **variables)
+    return subprocess.run([sys.executable, "-c", CONFIGURED], env=environment_, capture_output=True, text=True, check=False)
+
+
+def test_keras_settings_of_the_person_do_not_reach_a_training(tmp_path):
+    (tmp_path / ".keras").mkdir()
+    (tmp_path / ".keras/keras.json").write_text('{"floatx": "float16", "epsilon": 0.1, "image_data_format": "channels_first"}')
+    done = configured(tmp_path, KERAS_MAX_EPOCHS="1")
+    assert done.stdout == "float32 1e-07 channels_last None\n"
+
+
+def test_impossible_keras_settings_are_named(tmp_path):
+    (tmp_path / ".keras").mkdir()
+    (tmp_path / ".keras/keras.json").write_text('{"floatx": "float8"}')
+    done = configured(tmp_path)
+    assert "Keras can't be imported (Invalid `floatx` configuration" in done.stderr
+    assert done.stderr.endswith(f"correct or delete {tmp_path}/.keras/keras.json\n")
+
+
+def test_variables_that_libraries_read_are_recorded(monkeypatch):
+    monkeypatch.setattr(os, "environ", {"XLA_FLAGS": "--x", "TF_DETERMINISTIC_OPS": "1", "HOME": "/", "OMP_NUM_THREADS": "9"})
+    assert backend.ambient_variables() == {"TF_DETERMINISTIC_OPS": "1", "XLA_FLAGS": "--x"}
+
+
+def test_cores_are_counted_without_linux_calls(monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    assert backend.cpu_cores() == os.cpu_count()
+
+
+def test_no_cpu_flags_without_proc(monkeypatch):
+    def missing(self, *arguments, **options):
+        raise FileNotFoundError(self)
+
+    monkeypatch.setattr(Path, "read_text", missing)
+    assert backend.cpu_flags.__wrapped__() == frozenset()

@@ -221,6 +221,11 @@ def test_changed_versions_give_a_warning(copied):
     assert "precision: 'mixed_float16' -> " in warnings
 
 
+def test_changed_environment_variables_give_a_warning(copied, monkeypatch):
+    monkeypatch.setenv("NPY_PROMOTION_STATE", "weak")
+    assert "variables.NPY_PROMOTION_STATE: None -> 'weak'" in " ".join(warnings_in(trained_again(copied)))
+
+
 def test_damaged_record_is_named(copied):
     path = copied.run("trained") / "experiment.json"
     path.write_text("{}")

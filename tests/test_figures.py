@@ -1,7 +1,10 @@
 """Figures: real files of the right kind."""
 
 import io
+import os
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -96,3 +99,14 @@ def test_estimates_are_drawn_by_name_and_a_perfect_one_too():
     texts = re.findall(r"<text[^>]*>([^<]*)</text>", svg)
     assert {"fast", "$x$", "5", "10", "20"} <= set(texts)
     assert not any("mathdefault" in text for text in texts)
+
+
+def test_matplotlib_settings_of_the_person_change_no_figure(tmp_path):
+    (tmp_path / "matplotlibrc").write_text("font.size: 30\nsavefig.facecolor: red\n")
+    program = "import sys, numpy; from digit_recognizer.figures import confusion_png; "
+    program += "sys.stdout.buffer.write(confusion_png(numpy.eye(3, dtype=int), ('a', 'b', 'c')))"
+    drawn = [
+        subprocess.run([sys.executable, "-c", program], env={**os.environ, **more}, capture_output=True, check=True).stdout
+        for more in ({}, {"MATPLOTLIBRC": str(tmp_path / "matplotlibrc"), "MPLBACKEND": "nonsense"})
+    ]
+    assert drawn[0] == drawn[1] and drawn[0].startswith(b"\x89PNG")

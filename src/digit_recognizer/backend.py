@@ -5,6 +5,7 @@ import contextlib
 import functools
 import importlib.metadata
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -121,18 +122,34 @@ def library_versions() -> dict[str, str]:
     return found
 
 
+# The person's variables that shorten or break trainings: they are removed. Others are recorded with the run.
+REMOVED = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
+READ_BY_LIBRARIES = re.compile(
+    "(CUBLAS|CUDA|CUDNN|DNNL|JAX|KERAS|KMP|MKL|NCCL|NPY|NVIDIA|OMP|ONEDNN|OPENBLAS|OPENCV|PYTORCH|TF|TORCH|XLA)_"
+)
+
+
 def prepare_environment(threads: int) -> None:
-    """Set what the libraries read from the environment when they are imported; call it before Keras is imported.
+    """Set and remove what the libraries read from the environment when they are imported; call it before Keras is imported.
 
     `threads` is the number of CPU threads of this process and of those that it starts.
     """
+    for variable in REMOVED:
+        os.environ.pop(variable, None)
     os.environ.update(environment_variables(threads))
+
+
+def ambient_variables() -> dict[str, str]:
+    """Return the person's environment variables that the libraries read and that are neither set nor removed here."""
+    ours = {*environment_variables(1), *REMOVED, "CUDA_VISIBLE_DEVICES", "KERAS_HOME"}
+    return {key: value for key, value in sorted(os.environ.items()) if READ_BY_LIBRARIES.match(key) and key not in ours}
 
 
 def environment_variables(threads: int) -> dict[str, str]:
     """Return the environment variables of a process with this number of CPU threads."""
     return {
         "KERAS_BACKEND": name(),
+        "KERAS_NNX_ENABLED": "false",
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "TF_ENABLE_ONEDNN_OPTS": "1",  # a third faster on CPUs for which TensorFlow disables it by default
         "OMP_NUM_THREADS": str(threads),
@@ -147,7 +164,7 @@ def configure(threads: int, deterministic: bool) -> None:
     """Set threads and determinism of the backend in this process, before its first computation.
 
     Raises:
-        UserError: the backend is not installed.
+        UserError: the backend is not installed, or keras.json is invalid.
     """
     import logging
 
@@ -158,6 +175,11 @@ def configure(threads: int, deterministic: bool) -> None:
         import keras
     except ImportError as error:
         raise UserError(f"KERAS_BACKEND={backend} can't be used: {first_line(error)}") from error
+    except (AssertionError, ValueError) as error:
+        raise UserError(f"Keras can't be imported ({first_line(error)}): correct or delete {_keras_settings()}") from error
+    keras.config.set_floatx("float32")  # keras.json may have other values
+    keras.config.set_epsilon(1e-7)
+    keras.config.set_image_data_format("channels_last")
 
     if backend == "tensorflow":
         import tensorflow
@@ -178,6 +200,10 @@ def configure(threads: int, deterministic: bool) -> None:
     elif deterministic:
         os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_gpu_deterministic_ops=true"
     keras.config.disable_traceback_filtering()
+
+
+def _keras_settings() -> Path:
+    return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "keras.json"
 
 
 def device() -> str:

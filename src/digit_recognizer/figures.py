@@ -1,11 +1,14 @@
 """Figures from arrays: PNG bytes or SVG text, drawn with matplotlib's object interface (no pyplot, no global state)."""
 
+import contextlib
 import hashlib
 import io
+import os
 import re
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -19,6 +22,29 @@ if TYPE_CHECKING:
 DEFAULT_FONT = "DejaVu Sans"  # comes with matplotlib
 
 
+@contextlib.contextmanager
+def default_style(**settings: Any) -> Iterator[None]:
+    """Draw in matplotlib's default style with these settings, whatever the person's matplotlibrc and MPLBACKEND say."""
+    if "matplotlib" not in sys.modules:
+        _import_matplotlib()
+    import matplotlib.style
+
+    with matplotlib.style.context(["default", settings]):
+        yield
+
+
+def _import_matplotlib() -> None:
+    """Import matplotlib without an invalid MPLBACKEND, which would raise an error; a valid one is kept for pyplot."""
+    backend = os.environ.pop("MPLBACKEND", None)
+    import matplotlib
+
+    if backend is not None:
+        os.environ["MPLBACKEND"] = backend
+        with contextlib.suppress(ValueError):
+            matplotlib.rcParams["backend"] = backend
+
+
+@default_style()
 def confusion_png(matrix: np.ndarray, classes: Sequence[str]) -> bytes:
     """Draw a confusion matrix, int (classes, classes), rows true labels, as a PNG.
 
@@ -103,6 +129,7 @@ LOWEST_ERROR = 1e-5  # lower errors are drawn here, since a logarithmic scale ha
 Scale = Literal["linear", "log", "accuracy"]  # "accuracy": the error on a logarithmic scale
 
 
+@default_style()
 def lines_svg(lines: Sequence[Line], x_label: str, y_label: str, scale: Scale = "linear") -> str:
     """Draw lines as an SVG to embed in an HTML page."""
     figure = new_figure(4.4, 3.0)
@@ -126,6 +153,7 @@ def lines_svg(lines: Sequence[Line], x_label: str, y_label: str, scale: Scale = 
     return to_svg(figure)
 
 
+@default_style()
 def boxes_svg(groups: Mapping[str, Sequence[float]], x_label: str) -> str:
     """Draw a box for each group with a point for each value, as an SVG to embed in an HTML page."""
     figure = new_figure(6.4, 1.1 + 0.55 * len(groups))
@@ -142,6 +170,7 @@ def boxes_svg(groups: Mapping[str, Sequence[float]], x_label: str) -> str:
     return to_svg(figure)
 
 
+@default_style()
 def estimates_svg(points: Mapping[str, tuple[float, Estimate]], x_label: str, y_label: str) -> str:
     """Draw named estimates with their 95 % intervals over a logarithmic x axis, as an SVG to embed in an HTML page."""
     from matplotlib.ticker import LogLocator, NullFormatter
@@ -164,6 +193,7 @@ def estimates_svg(points: Mapping[str, tuple[float, Estimate]], x_label: str, y_
     return to_svg(figure)
 
 
+@default_style()
 def calibration_svg(calibration: Calibration) -> str:
     """Draw a reliability diagram, with the 95 % interval of each bin, as an SVG to embed in an HTML page."""
     figure = new_figure(4.4, 3.4)

@@ -20,7 +20,7 @@ from digit_recognizer.experiment import Pipeline
 from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.runs.records import TRAIN_OTHERWISE, RunRecord, describe, read_run_record
 
-ENVIRONMENT = ("git_commit", "versions", "python", "backend", "device", "precision")
+ENVIRONMENT = ("git_commit", "versions", "python", "backend", "device", "precision", "variables")
 
 
 def begin_or_resume(run: RunFolder, pipeline: Pipeline, dataset: Dataset) -> tuple[np.ndarray, list[str]]:

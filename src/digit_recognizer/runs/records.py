@@ -48,6 +48,7 @@ class RunRecord:
     backend: str
     device: str
     precision: str
+    variables: dict[str, str]  # environment variables that the libraries read
     started: str  # ISO 8601, UTC
 
     @property
@@ -137,6 +138,7 @@ def describe(pipeline: Pipeline, dataset: Dataset, folds_sha256: str) -> RunReco
         backend=backend.name(),
         device=backend.device(),
         precision=backend.precision(pipeline.experiment.precision),
+        variables=backend.ambient_variables(),
         started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
 

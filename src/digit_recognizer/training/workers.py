@@ -228,7 +228,7 @@ def _receive(pipe: connection.Connection, process: Any, member: Member) -> Event
         event = pipe.recv()
     except (EOFError, ConnectionResetError):
         process.join()
-        raise UserError(f"{member}: {_why_ended(process.exitcode)}; run the same command again to resume") from None
+        raise UserError(f"{member}: {_why_ended(process.exitcode)}; the same command resumes") from None
     if not isinstance(event, _Failed):
         return event
     error = (DiskFullError if event.disk_full else UserError)(f"{member}: {event.message}")
@@ -238,10 +238,10 @@ def _receive(pipe: connection.Connection, process: Any, member: Member) -> Event
 
 def _why_ended(exit_code: int) -> str:
     if exit_code == -signal.SIGKILL:
-        return f"its process was killed, probably because the machine is out of memory ({FEWER_JOBS})"
-    if exit_code == -signal.SIGABRT:  # C++ can't allocate
-        return f"its process was aborted, probably because it can't get more memory ({FEWER_JOBS}; log.txt may tell more)"
-    return f"its process ended with exit status {exit_code} (log.txt may tell why)"
+        return f"its process was killed, probably because memory ran out: {FEWER_JOBS}"
+    if exit_code < 0:  # so it ends where C++ can't allocate memory
+        return f"its process crashed ({signal.Signals(-exit_code).name}), perhaps because memory ran out: {FEWER_JOBS}"
+    return f"its process ended with exit status {exit_code}: see log.txt in the run's folder"
 
 
 def _work(pipe: connection.Connection, job: _Unloaded, jobs: int, policy: str, parent: int) -> None:
@@ -266,11 +266,18 @@ def _disk_full(error: Exception) -> bool:
     return isinstance(error, OSError) and error.errno == errno.ENOSPC
 
 
+def _out_of_memory(error: Exception) -> bool:
+    """Return whether Python, a backend or the loader of shared libraries could not allocate memory."""
+    if isinstance(error, MemoryError) or type(error).__name__ in ("ResourceExhaustedError", "OutOfMemoryError"):
+        return True
+    return "failed to map segment" in str(error) or "Cannot allocate memory" in str(error)
+
+
 def _in_one_line(error: Exception) -> str:
     if _disk_full(error):
         return "the disk is full: free some space, then run the same command again to resume"
-    if isinstance(error, MemoryError) or type(error).__name__ in ("ResourceExhaustedError", "OutOfMemoryError"):
-        return f"out of memory: {FEWER_JOBS} or smaller batches (SET=batch_size=...)"
+    if _out_of_memory(error):
+        return f"memory ran out: {FEWER_JOBS}, or smaller batches (SET=batch_size=...)"
     return first_line(error) if isinstance(error, UserError) else f"{type(error).__name__}: {first_line(error)}"
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from optuna import Study
 
-from digit_recognizer.figures import INK, SERIES, set_scale, to_svg
+from digit_recognizer.figures import INK, SERIES, default_style, set_scale, to_svg
 from digit_recognizer.tuning import trials
 
 if TYPE_CHECKING:
@@ -60,12 +60,12 @@ def slice_of(study: Study, parameter: str) -> str:
 @contextlib.contextmanager
 def _pyplot(width: float, height: float) -> Iterator[None]:
     """Restore pyplot's settings, which Optuna's functions change, after the block."""
-    import matplotlib
-
-    if "matplotlib.pyplot" not in sys.modules:
-        matplotlib.use("agg")  # needs no display
     style = {"figure.figsize": (width, height), "figure.constrained_layout.use": True}
-    with matplotlib.rc_context(style), warnings.catch_warnings():
+    with default_style(**style), warnings.catch_warnings():
+        if "matplotlib.pyplot" not in sys.modules:
+            import matplotlib
+
+            matplotlib.use("agg")  # needs no display
         warnings.simplefilter("ignore")  # experimental functions; axes with a single value
         yield
 
