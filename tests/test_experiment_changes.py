@@ -27,7 +27,7 @@ BASE = Experiment(network=networks.mlp)
         ({"epochs": 3, "augmentation.rotation": 5}, {"epochs": 4, "augmentation.zoom": 0.1}),
     ],
 )
-def test_merged_changes_equal_both_in_turn(first, then):
+def test_merged_changes_equal_both_changes_in_turn(first, then):
     assert override(BASE, merged(first, then)) == override(override(BASE, first), then)
 
 

@@ -1,4 +1,4 @@
-"""Every setting can be looked up with its type, default, value and meaning."""
+"""The list of settings with type, default, value and meaning."""
 
 import dataclasses
 
@@ -39,7 +39,7 @@ def test_setting_shows_default_and_the_pipelines_value():
     assert found["checkpoint"][1:4] == ("Checkpoint or None", None, None)
 
 
-def test_names_are_those_that_can_be_set():
+def test_listed_names_can_be_set():
     mine = experiment.load("fast").experiment
     for setting in describe_settings(mine):
         if setting.type in ("int", "float"):

@@ -46,7 +46,7 @@ def test_pipeline_may_be_any_file(tmp_path):
     assert experiment.load(str(path)).experiment == BASE
 
 
-def test_file_that_begins_with_an_underscore_is_no_pipeline(workspace):
+def test_file_that_begins_with_an_underscore_is_not_a_pipeline(workspace):
     write(workspace, GOOD, "_common")
     assert "_common" not in experiment.available(workspace)
 

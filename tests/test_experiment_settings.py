@@ -62,7 +62,7 @@ def test_experiment_is_frozen():
         (Checkpoint, {"every_improvement": 1}, "every_improvement=1: must be True or False"),
     ],
 )
-def test_impossible_setting_is_refused_with_its_name(part, settings, message):
+def test_invalid_setting_is_refused_with_its_name(part, settings, message):
     with pytest.raises(ValueError, match=message):
         part(**settings)
 

@@ -1,4 +1,4 @@
-"""Explanations: nearest training images and occlusion maps of models, in this process and in their own."""
+"""Explanations: nearest training images and occlusion maps of models, in this process and in another one."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def images():
 
 @pytest.fixture(scope="module")
 def corner_model():
-    """A made-up network that looks at the upper left 7x7 pixels only: bright ones speak for class 1."""
+    """A network that depends only on the upper left 7x7 pixels: bright ones increase the probability of class 1."""
     import keras
     from keras import layers
 
@@ -39,10 +39,10 @@ def model():
     return keras.Model(pixels, layers.Dense(3, activation="softmax")(layers.Dropout(0.5)(x)))
 
 
-def test_occlusion_map_lights_only_the_corner_that_the_network_looks_at(corner_model, images):
+def test_occlusion_map_is_zero_outside_the_corner_that_the_network_depends_on(corner_model, images):
     maps = explanation.occlusion_maps(corner_model, images[:3], np.full((3, 2), (1, 0)), np.zeros((28, 28, 1)))
     assert maps.shape == (3, CELLS, CELLS)
-    assert (maps[:, :3, :3] > 0.1).all()  # hiding bright pixels there weakens class 1
+    assert (maps[:, :3, :3] > 0.1).all()  # hiding bright pixels there lowers the probability of class 1
     reached = 4  # centres of squares of 5x5 pixels that touch the corner's 7 pixels
     assert not maps[:, reached:].any()
     assert not maps[:, :, reached:].any()
@@ -97,7 +97,7 @@ def task(path, images) -> Task:
     return Task(path, "seed 0, fold 0", np.arange(20, 60), images[:4], np.full((4, 2), (0, 1)))
 
 
-def test_a_process_of_its_own_gives_the_same_explanations(model, images, tmp_path):
+def test_another_process_gives_the_same_explanations(model, images, tmp_path):
     model.save(tmp_path / "model.keras")
     wanted = task(tmp_path / "model.keras", images)
     with Background([wanted], images) as background:

@@ -1,4 +1,4 @@
-"""Figures: real files of the right kind."""
+"""Figures: valid PNG and SVG, with the right content."""
 
 import io
 import os
@@ -57,7 +57,7 @@ def test_accuracy_of_one_can_be_drawn_on_its_scale():
     assert "0.9" in figures.lines_svg([figures.Line([1, 2, 3], [0.5, 0.9, 1.0])], "epoch", "accuracy", "accuracy")
 
 
-def test_a_line_runs_on_over_epochs_that_were_not_measured():
+def test_a_line_connects_points_across_epochs_that_were_not_measured():
     sparse = figures.lines_svg([figures.Line([1, 2, 3], [0.1, float("nan"), 0.3], mark=3)], "epoch", "loss")
     assert sparse == figures.lines_svg([figures.Line([1, 3], [0.1, 0.3], mark=3)], "epoch", "loss")
 
@@ -81,7 +81,7 @@ def test_names_of_classes_are_drawn_as_text_or_numbered(classes):
     assert figures.confusion_png(np.array([[5, 1], [0, 4]]), classes) != plain
 
 
-def test_missing_characters_are_looked_for_in_the_installed_fonts(monkeypatch):
+def test_missing_characters_are_taken_from_other_installed_fonts(monkeypatch):
     from matplotlib import font_manager
 
     assert figures.font_families(["0", "é"]) == ["DejaVu Sans"]

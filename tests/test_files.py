@@ -1,4 +1,4 @@
-"""Files that are never half written, and that say so when they are damaged."""
+"""Atomic writes, and the detection of damaged files."""
 
 import json
 import os
@@ -20,7 +20,7 @@ def hidden(folder):
     return [path.name for path in folder.iterdir() if path.name.startswith(".")]
 
 
-def test_a_reader_sees_the_old_file_until_the_new_one_is_whole(tmp_path):
+def test_a_reader_sees_the_old_file_until_the_new_one_is_complete(tmp_path):
     path = tmp_path / "deep" / "file.json"
     files.write_text(path, "old")
     with files.atomic(path) as temporary:
@@ -53,7 +53,7 @@ def test_what_is_written_is_flushed_before_it_is_renamed(tmp_path, monkeypatch):
     assert order == ["fsync", "rename", "fsync"]  # the file, then its folder
 
 
-def test_leftovers_of_dead_processes_are_removed_and_nothing_else(tmp_path):
+def test_only_temporary_files_of_ended_processes_are_removed(tmp_path):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     folder = tmp_path / "deep"
@@ -67,7 +67,7 @@ def test_leftovers_of_dead_processes_are_removed_and_nothing_else(tmp_path):
     assert all(path.exists() for path in kept)
 
 
-def test_leftovers_of_a_process_that_nobody_has_reaped_are_removed(tmp_path):
+def test_temporary_files_of_a_zombie_process_are_removed(tmp_path):
     zombie = subprocess.Popen([sys.executable, "-c", ""])
     os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
     stale = tmp_path / f".state.{zombie.pid}.npz"
@@ -106,7 +106,7 @@ def test_a_missing_npz_is_named(tmp_path):
         files.read_npz(tmp_path / "nothing")
 
 
-def test_hashes_of_arrays_tell_values_shape_and_type_apart():
+def test_hash_of_arrays_depends_on_values_shape_and_type():
     values = np.arange(6, dtype=np.int64)
     others = [values + 1, values.reshape(2, 3), values.astype(np.int32)]
     assert len({files.sha256_of_arrays(array) for array in (values, *others)}) == 4
@@ -121,7 +121,7 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """As the records of runs: nested, with optional and free fields."""
+    """A record like those of runs: nested, with optional and free-form fields."""
 
     count: int
     share: float
@@ -180,7 +180,7 @@ def test_a_damaged_record_is_named_with_its_field_and_a_remedy(name, tmp_path):
     assert "\n" not in str(damage.value)
 
 
-def test_a_record_without_a_checksum_is_taken_as_it_is(tmp_path):
+def test_a_record_without_a_checksum_is_accepted(tmp_path):
     path = tmp_path / "record.json"
     files.write_record(path, RECORD)
     path.write_text(json.dumps(without_checksum(path.read_text("utf-8"))))

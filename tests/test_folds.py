@@ -1,4 +1,4 @@
-"""Folds: stratified, the same for every pipeline, and a guard against copies across them."""
+"""Stratified folds, and the detection of copies across folds."""
 
 import time
 
@@ -19,13 +19,13 @@ def test_each_fold_has_its_share_of_each_class():
     assert np.ptp(np.bincount(folds)) <= 5
 
 
-def test_they_depend_on_labels_count_and_seed_alone():
+def test_folds_depend_only_on_labels_number_and_seed():
     assert np.array_equal(stratified_folds(labels, 5, 0), stratified_folds(labels, 5, 0))
     assert not np.array_equal(stratified_folds(labels, 5, 0), stratified_folds(labels, 5, 1))
     assert set(stratified_folds(labels, 3, 0)) == {0, 1, 2}
 
 
-def test_too_few_rows_of_a_class_are_refused_with_the_way_out():
+def test_too_few_rows_of_a_class_are_an_error_with_a_remedy():
     few = np.array([0] * 20 + [1] * 3)
     with pytest.raises(UserError, match=r"folds=5: class 1 has only 3 training rows.*SET=folds=3"):
         stratified_folds(few, 5, 0)
@@ -56,7 +56,7 @@ def test_exact_copies_in_other_folds_are_found():
     assert list(copies_across_folds(images, folds)) == [2, 7, 13]
 
 
-def test_looking_for_copies_is_quick():
+def test_search_for_copies_is_fast():
     images = np.random.default_rng(0).integers(0, 256, (42_000, 28, 28, 1)).astype(np.uint8)
     began = time.process_time()
     copies_across_folds(images, np.arange(42_000) % 5)

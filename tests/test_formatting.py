@@ -10,7 +10,7 @@ from digit_recognizer.metrics import Comparison, Estimate
     ("seconds", "said"),
     [(0.4, "0 s"), (99, "99 s"), (120, "2 min"), (5940, "99 min"), (12_000, "3 h 20 min"), (200_000, "2 days")],
 )
-def test_durations_are_in_words(seconds, said):
+def test_durations_have_units(seconds, said):
     assert duration(seconds) == said
 
 
@@ -24,6 +24,6 @@ def test_winner_margin_and_p_come_first():
     assert winner("b", "a", Comparison(42_000, only_first_right=72, only_second_right=14, both_wrong=50)) == better
 
 
-def test_chance_is_no_winner():
+def test_difference_by_chance_has_no_winner():
     said = winner("a", "b", Comparison(42_000, only_first_right=30, only_second_right=26, both_wrong=50))
     assert said.startswith("no significant difference between a and b: a has 4 more of 42,000 images right (p = 0.6")

@@ -1,4 +1,4 @@
-"""Image files -> what the model takes: any size, ink, paper and format, prepared as MNIST was; and the table of answers."""
+"""Preparing image files of any size, ink, paper and format as MNIST's images, and the table of predictions."""
 
 import numpy as np
 import pandas as pd
@@ -63,7 +63,7 @@ def test_digits_of_any_size_ink_and_paper_are_prepared_as_mnist_was(look, refere
     assert nearest == list(range(10))
 
 
-def test_shadows_noise_and_dust_of_a_photograph_are_no_ink():
+def test_shadows_noise_and_dust_of_a_photograph_are_not_ink():
     rng = np.random.default_rng(0)
     clean = draw(5, (900, 1200), (200, 300, 500), paper=0, ink=90).astype(float)
     across, down = np.meshgrid(np.linspace(0, 70, 900), np.linspace(0, 40, 1200))
@@ -76,7 +76,7 @@ def test_shadows_noise_and_dust_of_a_photograph_are_no_ink():
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".gif"])
 @pytest.mark.parametrize("inverted", [False, True], ids=["light on dark", "dark on light"])
-def test_rows_of_the_competition_saved_as_images_are_read_as_they_were(tmp_path, rows, suffix, inverted):
+def test_rows_of_the_competition_saved_as_images_are_read_unchanged(tmp_path, rows, suffix, inverted):
     for number, image in enumerate(rows):
         Image.fromarray(255 - image[..., 0] if inverted else image[..., 0]).save(tmp_path / f"{number}{suffix}")
     names, images, problems = read_images([tmp_path], SHAPE, prepare=True)
@@ -85,20 +85,20 @@ def test_rows_of_the_competition_saved_as_images_are_read_as_they_were(tmp_path,
     assert not problems
 
 
-def test_rows_saved_as_jpeg_keep_their_place(tmp_path, rows):
+def test_rows_saved_as_jpeg_are_not_moved(tmp_path, rows):
     for number, image in enumerate(rows[:50]):
         Image.fromarray(image[..., 0]).save(tmp_path / f"{number}.jpg", quality=75)
     assert np.abs(read(tmp_path).astype(int) - rows[:50]).mean() < 4
 
 
-def test_rows_enlarged_come_back_nearly_as_they_were(rows):
+def test_enlarged_rows_are_nearly_the_original_rows(rows):
     enlarged = [Image.fromarray(image[..., 0]).resize((250, 250), Image.Resampling.BICUBIC) for image in rows]
     images = np.stack([prepare_digit(255 - np.asarray(image), 28) for image in enlarged])
     likeness = [np.corrcoef(image.ravel(), row.ravel())[0, 1] for image, row in zip(images, rows, strict=True)]
     assert np.median(likeness) > 0.9
 
 
-def test_colour_transparency_palettes_and_16_bits_are_understood(tmp_path):
+def test_colour_transparency_palettes_and_16_bits_are_supported(tmp_path):
     grey = draw(3, (90, 90), (20, 10, 60))
     expected = prepare_digit(grey, 28)
     ink = 255 - grey
@@ -124,7 +124,7 @@ def test_red_ink_on_a_card_with_transparent_corners(tmp_path):
     assert np.abs(read(tmp_path / "card.png")[0, ..., 0].astype(int) - prepare_digit(grey, 28)).mean() < 3
 
 
-def test_a_photograph_taken_sideways_is_turned(tmp_path):
+def test_a_photograph_is_rotated_by_its_exif_orientation(tmp_path):
     image = Image.fromarray(draw(7, (90, 120), (20, 10, 60)))
     exif = Image.Exif()
     exif[0x0112] = 6  # turn by 90 degrees clockwise
@@ -135,7 +135,7 @@ def test_a_photograph_taken_sideways_is_turned(tmp_path):
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (3, 2), (28, 28), (500, 700)])
 @pytest.mark.parametrize("paper", [0, 128, 255])
-def test_an_image_without_ink_comes_out_black(size, paper):
+def test_an_image_without_ink_becomes_black(size, paper):
     assert not prepare_digit(np.full(size, paper, np.uint8), 28).any()
 
 
@@ -157,11 +157,11 @@ def test_unprepared_images_are_only_scaled(tmp_path):
     ],
     ids=["digits", "other classes", "other size", "colour"],
 )
-def test_only_for_data_like_the_competitions_are_images_prepared(classes, shape, prepared):
+def test_images_are_prepared_only_for_data_like_the_competitions(classes, shape, prepared):
     assert are_digits(list(classes), list(shape)) is prepared
 
 
-def test_rows_of_a_csv_are_taken_as_they_are(tmp_path, rows):
+def test_rows_of_a_csv_are_not_prepared(tmp_path, rows):
     csv_format.write_test(tmp_path / "test.csv", rows[:3])
     names, images, _ = read_images([tmp_path / "test.csv"], SHAPE, prepare=True)
     assert names == ["test.csv:1", "test.csv:2", "test.csv:3"]
@@ -190,7 +190,7 @@ def bad_files(folder):
     }
 
 
-def test_bad_files_get_a_line_each_and_the_others_are_read(tmp_path):
+def test_each_unreadable_file_gives_one_line_and_the_others_are_read(tmp_path):
     paths = [tmp_path / "good.png"]
     for name, content in bad_files(tmp_path).items():
         paths.append(tmp_path / name)
@@ -204,7 +204,7 @@ def test_bad_files_get_a_line_each_and_the_others_are_read(tmp_path):
         assert problem.startswith(str(path)) and "\n" not in problem
 
 
-def test_when_nothing_can_be_read_that_is_an_error_of_one_line(tmp_path):
+def test_no_readable_image_is_a_one_line_error(tmp_path):
     for name, content in bad_files(tmp_path).items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(UserError, match=name) as error:

@@ -119,7 +119,7 @@ def test_unreadable_run_is_listed_with_the_reason(tmp_path):
     assert "experiment.json" in text
 
 
-def test_index_without_anything_says_how_to_begin(tmp_path):
+def test_empty_index_names_the_first_command(tmp_path):
     path = update_index(Workspace(tmp_path))
     text = path.read_text("utf-8")
     assert "make train" in text

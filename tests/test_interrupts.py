@@ -1,4 +1,4 @@
-"""Ctrl-C is never reported as an error of a file, also where a library turns it into one of its own."""
+"""Ctrl-C is never reported as an error in a file, even if a library converts KeyboardInterrupt to another error."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from digit_recognizer.errors import UserError
 
 
 @pytest.mark.parametrize("wrapped", [UserError("train.csv can't be read"), ValueError("Error tokenizing data")])
-def test_interrupt_that_a_library_wraps_is_no_damaged_file(tmp_path, monkeypatch, capsys, wrapped):
+def test_interrupt_that_a_library_wraps_is_not_reported_as_a_damaged_file(tmp_path, monkeypatch, capsys, wrapped):
     def fetch(*arguments, **options):
         try:
             os.kill(os.getpid(), signal.SIGINT)

@@ -1,4 +1,4 @@
-"""The unmodified kaggle client against a Kaggle on loopback: what it fetches and sends, and one line for each failure."""
+"""The unmodified kaggle client with a server on loopback: downloads, credentials, and a one-line error for each failure."""
 
 import io
 import json
@@ -13,7 +13,7 @@ from digit_recognizer.workspace import Workspace
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory):
-    """A zip as Kaggle's, with the bundled digits in it."""
+    """A zip like Kaggle's, with the bundled digits."""
     workspace = Workspace(tmp_path_factory.mktemp("bundled"))
     sources.fetch("bundled", workspace)
     content = io.BytesIO()
@@ -67,7 +67,7 @@ def test_a_verbose_environment_does_not_print_the_token(server, tmp_path):
     assert fetch(server, tmp_path, VERBOSE="1", VERBOSE_OUTPUT="1").returncode == 0  # `call` looks for the token
 
 
-def test_a_download_that_is_cut_once_or_refused_once_is_tried_again(server, tmp_path):
+def test_a_download_that_fails_once_is_tried_again(server, tmp_path):
     server.answers["GET"] = [Answer(server.archive, cut=1000)]
     server.answers["DownloadDataFiles"] = [Answer({"message": "slow down"}, status=429)]
     assert fetch(server, tmp_path).returncode == 0
@@ -81,7 +81,7 @@ def zipped(content: bytes) -> Answer:
     return Answer(content, headers={"Content-Type": "application/zip"})
 
 
-# What the server does to which call, and words that the one line must have.
+# Answers of the server to a call, and words that the error must contain.
 FAILURES = {
     "wrong token": ({"IntrospectToken": Answer({"active": False})}, ["does not accept", "KAGGLE_API_TOKEN", "settings/api"]),
     "token unknown": ({"IntrospectToken": Answer({"message": "no"}, 404)}, ["does not accept", "settings/api"]),
@@ -125,7 +125,7 @@ def test_each_failure_is_one_line_and_leaves_nothing(name, server, tmp_path):
     assert not folder.exists() or list(folder.iterdir()) == []
 
 
-def test_a_failure_keeps_the_data_that_is_there(server, tmp_path):
+def test_a_failure_keeps_the_existing_data(server, tmp_path):
     workspace = Workspace(tmp_path / "workspace")
     sources.fetch("bundled", workspace)
     before = {path.name: path.read_bytes() for path in workspace.input.iterdir()}
@@ -135,13 +135,13 @@ def test_a_failure_keeps_the_data_that_is_there(server, tmp_path):
     assert {path.name: path.read_bytes() for path in workspace.input.iterdir()} == before
 
 
-def test_without_network_one_line_says_so(tmp_path):
+def test_no_network_is_a_one_line_error(tmp_path):
     done = fetch(None, tmp_path)
     assert done.returncode == 1
     assert "can't be reached" in done.stdout and "make demo" in done.stdout
 
 
-def test_without_credentials_it_says_how_to_get_them_and_what_needs_none(server, tmp_path):
+def test_missing_credentials_are_an_error_with_all_remedies(server, tmp_path):
     done = fetch(server, tmp_path, KAGGLE_API_TOKEN="")
     assert done.returncode == 1
     for word in (
@@ -187,7 +187,7 @@ def test_a_faulty_kaggle_json_is_named_with_its_fault(name, server, tmp_path):
     assert server.calls == []
 
 
-def test_an_empty_kaggle_json_is_none(server, tmp_path):
+def test_an_empty_kaggle_json_counts_as_missing(server, tmp_path):
     write_credentials(tmp_path, "kaggle.json", "")
     assert "no Kaggle credentials" in fetch(server, tmp_path, KAGGLE_API_TOKEN="").stdout
 

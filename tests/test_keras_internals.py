@@ -1,4 +1,4 @@
-"""The private members of Keras that models/keras_internals.py uses exist and mean what they did in Keras 3.15."""
+"""The private members of Keras that models/keras_internals.py uses exist and behave as in Keras 3.15."""
 
 import keras
 import numpy as np
@@ -53,6 +53,6 @@ def test_averaged_variables_are_the_moving_averages_of_the_trained_weights(loss_
     assert np.abs(kernels[2] - expected).max() > 0.01
 
 
-def test_averaged_variables_without_averages_are_the_models():
+def test_averaged_variables_without_averages_are_those_of_the_model():
     model = compiled(loss_scaling=False)
     assert all(new is old for new, old in zip(keras_internals.averaged_variables(model), model.variables, strict=True))

@@ -1,4 +1,4 @@
-"""Label issues: wrong and ambiguous labels are found, and set the highest accuracy to expect."""
+"""Label issues: wrong and ambiguous labels, and the highest accuracy to expect."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def test_undecided_images_are_ambiguous(labels):
 
 
 def test_highest_accuracy_is_not_below_the_accuracy(labels):
-    flat = predict(labels, 10, 0.95, 0) ** 0.05  # the same predictions with little confidence
+    flat = predict(labels, 10, 0.95, 0) ** 0.05  # the same predictions with less confidence
     probabilities = flat / flat.sum(axis=1, keepdims=True)
     accuracy = metrics.accuracy(labels, probabilities).value
     assert find_label_issues(labels, probabilities).highest_accuracy.value >= accuracy

@@ -1,4 +1,4 @@
-"""Keras layers of this project's own."""
+"""Custom Keras layers."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def test_saved_model_has_plain_convolutions_and_predicts_the_same(precision, noi
     assert keras.ops.convert_to_numpy(plain(pixels)) == pytest.approx(expected, abs=1e-6)
 
 
-def test_standardised_kernels_keep_the_deviation_of_their_input(noise):
+def test_standardised_kernels_preserve_the_standard_deviation(noise):
     import keras
 
     from digit_recognizer.models.layers import StandardizedConv2D

@@ -1,4 +1,4 @@
-"""The ledger survives people and Excel, and two writers at once."""
+"""The ledger: edits by hand and in Excel, and parallel writers."""
 
 import subprocess
 import sys
@@ -39,7 +39,7 @@ def rewrite(workspace, change, encoding="utf-8"):
 
 
 def german(text):
-    """As Excel saves it in German: semicolons, decimal commas, other dates, CRLF."""
+    """Return the text as German Excel saves it: semicolons, decimal commas, other dates, CRLF."""
     text = text.replace(",", ";").replace("0.99650", "0,9965").replace("0.99610", "0,9961")
     return text.replace("2026-11-22T10:00:00+00:00", "22.11.2026 10:00").replace("\n", "\r\n")
 
@@ -62,7 +62,7 @@ EDITS = {
 
 
 @pytest.mark.parametrize("name", EDITS)
-def test_it_is_read_as_people_and_excel_leave_it(name, workspace):
+def test_ledger_edited_by_hand_or_in_excel_is_read(name, workspace):
     rewrite(workspace, *EDITS[name])
     (entry,) = ledger.read_ledger(workspace)
     assert (entry.file, entry.sha256, entry.status, entry.number) == ("fast.csv", "ab" * 32, "complete", 4711)
@@ -70,13 +70,13 @@ def test_it_is_read_as_people_and_excel_leave_it(name, workspace):
 
 
 @pytest.mark.parametrize("name", EDITS)
-def test_writing_to_it_then_keeps_every_row(name, workspace):
+def test_writing_to_an_edited_ledger_keeps_every_row(name, workspace):
     rewrite(workspace, *EDITS[name])
     ledger.append(workspace, Entry(file="b.csv", sha256="cd" * 32, status="pending"))
     assert [entry.file for entry in ledger.read_ledger(workspace)] == ["fast.csv", "b.csv"]
 
 
-def test_columns_that_a_person_added_or_moved_are_kept(workspace):
+def test_added_and_moved_columns_are_kept(workspace):
     path = ledger.path_of(workspace)
     path.write_text("note,status,sha256,file\nmy best,complete,aa,a.csv\n")
     ledger.update(workspace, "aa", public_score="0.99700")
@@ -86,7 +86,7 @@ def test_columns_that_a_person_added_or_moved_are_kept(workspace):
     assert path.read_text().splitlines()[0].endswith(",message,note")
 
 
-def test_cells_that_are_no_numbers_are_kept_as_they_are(workspace):
+def test_cells_that_are_not_numbers_are_kept(workspace):
     rewrite(workspace, lambda text: text.replace("0.99650", "about 0.9965"))
     assert ledger.read_ledger(workspace)[0].score is None
     ledger.append(workspace, Entry(file="b.csv", sha256="cd" * 32, status="pending"))
@@ -101,7 +101,7 @@ def test_cells_that_are_no_numbers_are_kept_as_they_are(workspace):
         ("4711", "inf", r"row 2, column ref: 'inf' is no number"),
     ],
 )
-def test_a_cell_that_decides_what_is_done_is_named_when_it_is_wrong(good, bad, words, workspace):
+def test_an_invalid_status_or_number_is_named_with_its_row(good, bad, words, workspace):
     ledger.append(workspace, ENTRY)
     path = ledger.path_of(workspace)
     first, second, third = path.read_text("utf-8").splitlines()
@@ -110,7 +110,7 @@ def test_a_cell_that_decides_what_is_done_is_named_when_it_is_wrong(good, bad, w
         ledger.read_ledger(workspace)
 
 
-def test_a_status_in_capitals_is_the_same(workspace):
+def test_status_is_not_case_sensitive(workspace):
     rewrite(workspace, lambda text: text.replace("complete", "COMPLETE"))
     assert ledger.read_ledger(workspace)[0].status == "COMPLETE"
 
@@ -125,7 +125,7 @@ def test_a_status_in_capitals_is_the_same(workspace):
         b"file,sha256,status\n" + b"x" * 200_000,
     ],
 )
-def test_what_is_no_ledger_is_neither_read_nor_overwritten(content, workspace):
+def test_a_file_that_is_not_a_ledger_is_neither_read_nor_overwritten(content, workspace):
     path = ledger.path_of(workspace)
     path.write_bytes(content)
     for attempt in (lambda: ledger.read_ledger(workspace), lambda: ledger.append(workspace, ENTRY)):
@@ -134,7 +134,7 @@ def test_what_is_no_ledger_is_neither_read_nor_overwritten(content, workspace):
     assert path.read_bytes() == content
 
 
-def test_scores_that_cannot_be_saved_are_shown_all_the_same(workspace, monkeypatch, capsys):
+def test_scores_that_cannot_be_saved_are_printed(workspace, monkeypatch, capsys):
     ledger.append(workspace, Entry(file="b.csv", sha256="cd" * 32, status="pending", ref="4712"))
     monkeypatch.setattr(kaggle_client, "scoring", lambda ref: kaggle_client.Scoring(ref, "complete", 0.9971, ""))
     (workspace.submissions / ".ledger.lock").unlink()
@@ -145,7 +145,7 @@ def test_scores_that_cannot_be_saved_are_shown_all_the_same(workspace, monkeypat
     assert "ledger.csv can't be written" in printed.err
 
 
-def test_there_is_none_before_the_first_submission(tmp_path):
+def test_ledger_is_empty_before_the_first_submission(tmp_path):
     assert ledger.read_ledger(Workspace(tmp_path)) == []
     assert not (tmp_path / "submissions").exists()
 
@@ -162,14 +162,14 @@ def test_an_entry_is_the_same_after_reading(tmp_path):
     assert ledger.read_ledger(Workspace(tmp_path)) == [entry]
 
 
-def test_the_best_score_counts_what_has_one(workspace):
+def test_best_score_ignores_entries_without_a_score(workspace):
     ledger.append(workspace, Entry(file="b.csv", sha256="cd", status="complete", public_score="0.99700"))
     ledger.append(workspace, Entry(file="c.csv", sha256="ef", status="pending"))
     assert ledger.best_score(ledger.read_ledger(workspace)) == 0.997
     assert ledger.best_score([]) is None
 
 
-def test_several_writers_lose_nothing(workspace):
+def test_parallel_writers_lose_no_entry(workspace):
     code = """
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The augmented batches of a training, prepared in parallel with it."""
+"""The loader: augmented batches, prepared in parallel with training."""
 
 import threading
 
@@ -42,10 +42,10 @@ def test_batches_are_a_function_of_seed_fold_epoch_and_batch(engine):
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_prefetched_batches_equal_those_made_one_by_one(engine):
-    """By threads, or by processes for Albumentations; from any step on."""
+    """With threads, or processes for Albumentations; from any step on."""
     expected, steps = augmented(engine), range(3, 3 + PREFETCH + 4)
     used = augmented(engine)
-    used.batch(0)  # as training does to time a step
+    used.batch(0)  # as when training times a step
     with used.stream(3, workers=2) as stream:
         for step in steps:
             assert same(next(stream), expected.batch(step))

@@ -1,4 +1,4 @@
-"""Each make target calls one command with the person's words unchanged; .venv is made once. Recorded with stubs."""
+"""Each make target calls one command with unchanged arguments; .venv is made once. Programs are replaced by stubs."""
 
 import os
 import re
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is no
 
 
 class Checkout:
-    """A copy of the Makefile in a folder with a space, whose programs write down how they are called."""
+    """A copy of the Makefile in a folder with a space, with stub programs that record their calls."""
 
     def __init__(self, folder: Path):
         self.folder, self.record, self.path = folder, folder / "record", folder / "programs"
@@ -115,7 +115,7 @@ def ready(checkout):
         (["draw", "RUN=x"], ["draw", "--run=x"]),
     ],
 )
-def test_target_calls_the_command_of_its_name_with_the_words_as_typed(ready, words, called):
+def test_target_calls_the_command_of_its_name_with_unchanged_arguments(ready, words, called):
     done = ready.make(*words)
     assert done.returncode == 0, done.stderr
     assert ready.calls == ["digit-recognizer", *called]
@@ -178,7 +178,7 @@ def test_variable_that_no_target_takes_is_refused(ready, words, said):
     assert ready.calls == []
 
 
-def test_environment_sets_no_option_and_a_line_says_so(ready):
+def test_environment_sets_no_option_and_gives_a_warning(ready):
     done = ready.make("submit", FILE="other.csv")
     assert ready.calls == ["digit-recognizer", "submit"]
     assert "ignored, as set in the environment: FILE; type variables after `make submit`" in done.stderr
@@ -194,14 +194,14 @@ def test_help_explains_each_variable(checkout):
 def test_every_command_but_two_has_a_target_that_takes_its_options():
     takes = dict(re.findall(r"^takes\.([a-z]+) :=(.*)", (ROOT / "Makefile").read_text(), re.M))
     parser = make_parser(COMMANDS)
-    assert {command.name for command in COMMANDS} - set(takes) == {"ledger", "verify"}  # what they take is no variable
+    assert {command.name for command in COMMANDS} - set(takes) == {"ledger", "verify"}  # their arguments are not variables
     for target, variables in takes.items():
         for variable in set(variables.split()) - {"HOST", "PORT"}:
             value = [] if variable in ("ALL", "DEMO", "FORCE", "FULL", "GPU") else [{"ON": "kaggle"}.get(variable, "2")]
             parser.parse_args([target, "=".join([f"--{variable.lower()}", *value])])
 
 
-def test_make_alone_lists_all_targets_and_makes_nothing(checkout):
+def test_make_without_target_lists_all_targets(checkout):
     done = checkout.make()
     targets = (
         "help setup data train rehearse report ensemble submit tune predict evaluate compare status pipelines settings demo "
@@ -221,13 +221,13 @@ def test_set_up_is_made_once_and_again_when_requirements_change(checkout):
     assert "--no-deps --editable ." in installed[1]
     checkout.make("setup")
     assert len([call for call in checkout.calls if " install " in call]) == 2
-    later = (checkout.folder / ".venv" / "ready").stat().st_mtime + 1  # files' clock has a coarse grain
+    later = (checkout.folder / ".venv" / "ready").stat().st_mtime + 1  # file times have a coarse resolution
     os.utime(checkout.folder / "requirements.txt", (later, later))
     checkout.make("setup")
     assert len([call for call in checkout.calls if " install " in call]) == 4
 
 
-def test_set_up_takes_the_gpu_requirements_where_nvidia_smi_answers(checkout):
+def test_set_up_installs_the_gpu_requirements_if_nvidia_smi_works(checkout):
     checkout.program(checkout.path / "python3.13", FAKE_PYTHON)
     checkout.program(checkout.path / "nvidia-smi", "#!/bin/sh\necho 'GPU 0: H100'\n")
     checkout.make("setup")
@@ -241,7 +241,7 @@ def test_failed_set_up_is_tried_again(checkout):
     assert checkout.make("setup").returncode == 0
 
 
-def test_other_pythons_are_refused_in_one_line(checkout):
+def test_unsupported_python_versions_are_a_one_line_error(checkout):
     for name in ("python3.13", "python3.12", "python3.11"):
         checkout.program(checkout.path / name, "#!/bin/sh\nexit 1\n")
     checkout.program(checkout.path / "python3", '#!/bin/sh\ntest "$1" = --version && echo Python 3.14.0\n')

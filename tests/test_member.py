@@ -1,4 +1,4 @@
-"""What each part of the training of a member does."""
+"""Training one member: early stopping, learning rate, kept weights, checkpoint, history."""
 
 import json
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:`shuffle=True`", "ignore:__array
 
 @pytest.fixture(scope="module")
 def best(tiny):
-    """A fold of six epochs of which the best was kept."""
+    """A fold trained for six epochs with the best epoch kept."""
     return train_one(tiny, "best", keep="best_val_loss", learning_rate=0.05, epochs=6)
 
 
@@ -32,7 +32,7 @@ def test_validation_uses_the_averaged_weights_that_predict(trained):
         assert own["kept_epoch"] == last["epoch"]
 
 
-def test_members_that_share_a_compiled_model_are_what_each_alone_is(trained, tiny):
+def test_members_that_share_a_compiled_model_equal_members_trained_alone(trained, tiny):
     """The members of a fixture are trained one after another in one process."""
     train_here(request(tiny, "alone", folds=2, seeds=(1,), only=[1]), tiny)
     alone = tiny.run("alone") / "seed_1/fold_1"
@@ -91,6 +91,6 @@ def test_checkpoint_setting_saves_the_validated_weights_of_the_best_epoch(tiny, 
     assert len(list(folder.glob("best*.keras"))) == (improvements if every else 1)
 
 
-def test_infinite_loss_ends_training_with_one_line(tiny):
+def test_infinite_loss_is_a_one_line_error(tiny):
     with pytest.raises(UserError, match=r"the loss became (nan|inf) in epoch \d: lower learning_rate"):
         train_one(tiny, "nan", optimizer="sgd", ema=0.0, learning_rate=100)

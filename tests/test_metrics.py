@@ -14,13 +14,13 @@ def test_wilson_interval_agrees_with_scipy(hits, trials):
     assert metrics.proportion(hits, trials) == pytest.approx((hits / trials, expected.low, expected.high), abs=1e-12)
 
 
-def test_wilson_interval_covers_the_truth_as_often_as_it_says():
+def test_wilson_interval_has_its_nominal_coverage():
     hits = np.random.default_rng(0).binomial(400, 0.99, size=4000)
     inside = [low <= 0.99 <= high for _, low, high in (metrics.proportion(count, 400) for count in hits)]
     assert 0.93 < np.mean(inside) < 0.98
 
 
-def test_no_trials_give_an_interval_that_says_nothing():
+def test_no_trials_give_the_interval_from_0_to_1():
     share = metrics.proportion(0, 0)
     assert np.isnan(share.value)
     assert (share.low, share.high) == (0.0, 1.0)
@@ -34,7 +34,7 @@ def test_accuracy_and_log_loss():
     assert metrics.log_loss(labels, probabilities) == pytest.approx(expected, rel=1e-6)
 
 
-def test_calibrated_log_loss_does_not_depend_on_how_sure_the_probabilities_are():
+def test_calibrated_log_loss_does_not_depend_on_the_temperature():
     random = np.random.default_rng(0)
     honest = random.dirichlet(np.full(10, 0.3), 5000)
     labels = np.array([random.choice(10, p=row) for row in honest])
@@ -70,14 +70,14 @@ def test_class_scores_agree_with_scikit_learn():
     assert [score.support for score in scores] == expected[3].tolist()
 
 
-def test_a_class_that_never_occurs_has_no_value():
+def test_scores_of_a_class_that_never_occurs_are_nan():
     scores = metrics.class_scores(np.array([[3, 0], [0, 0]]))
     assert np.isnan(scores[1].precision.value)
     assert np.isnan(scores[1].f1.value)
     assert scores[1].support == 0
 
 
-def test_calibration_error_of_predictions_that_are_surer_than_right():
+def test_calibration_error_of_overconfident_predictions():
     probabilities = np.tile([0.9, 0.1], (100, 1))
     labels = np.repeat([0, 1], [70, 30])
     result = metrics.calibration(labels, probabilities)
@@ -104,12 +104,12 @@ def test_mcnemar_mid_p_of_the_published_example():
     assert comparison.p_value == pytest.approx(0.0391, abs=1e-4)
 
 
-def test_equal_runs_differ_by_nothing():
+def test_difference_of_equal_runs_is_zero():
     comparison = metrics.compare(np.arange(5), np.arange(5), np.arange(5))
     assert (comparison.images, comparison.p_value) == (0, 1.0)
 
 
-def test_interval_of_the_difference_mirrors_when_the_runs_are_swapped():
+def test_interval_of_the_difference_is_negated_when_the_runs_are_swapped():
     one, other = metrics.Comparison(42_000, 60, 46, 90), metrics.Comparison(42_000, 46, 60, 90)
     value, low, high = one.accuracy_difference
     assert other.accuracy_difference == pytest.approx((-value, -high, -low))

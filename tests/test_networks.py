@@ -1,4 +1,4 @@
-"""The networks that pipelines name."""
+"""The network builders."""
 
 import numpy as np
 import pytest

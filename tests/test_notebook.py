@@ -1,4 +1,4 @@
-"""The notebook runs from top to bottom on Kaggle, and installing the package there leaves TensorFlow as it is."""
+"""The notebook runs in an environment like Kaggle's, where installing the package doesn't change TensorFlow."""
 
 import importlib.util
 import json
@@ -37,13 +37,13 @@ def _names(lines):
     return {re.split(r"[\[<>=!; ]", line.strip())[0].lower() for line in lines if line.strip() and line.strip()[0] not in "#-"}
 
 
-def test_package_does_not_ask_for_tensorflow_nor_for_certain_versions():
+def test_package_requires_neither_tensorflow_nor_pinned_versions():
     dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     assert "tensorflow" not in _names(dependencies)
     assert [line for line in dependencies if re.search("[=<~]=?", line.replace(">=", ""))] == []
 
 
-def test_make_pins_whatever_the_package_needs():
+def test_make_pins_all_requirements_of_the_package():
     dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     pinned = (ROOT / "requirements.txt").read_text().splitlines()
     through_others = {"pillow", "scipy"}  # of matplotlib and scikit-learn
@@ -51,7 +51,7 @@ def test_make_pins_whatever_the_package_needs():
     assert all("==" in line for line in pinned if line and line[0] not in "#-")
 
 
-def test_notebook_is_what_its_script_writes():
+def test_notebook_is_up_to_date_with_its_script():
     spec = importlib.util.spec_from_file_location("make_notebook", ROOT / "docs" / "make_notebook.py")
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
@@ -80,7 +80,7 @@ def kaggle(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def executed(kaggle, tmp_path_factory):
-    """The notebook with the outputs that it has in an environment like Kaggle's."""
+    """The notebook with its outputs after execution in an environment like Kaggle's."""
     from nbconvert.preprocessors import ExecutePreprocessor
 
     environment = tmp_path_factory.mktemp("environment")

@@ -1,4 +1,4 @@
-"""Every pipeline loads, builds the network that was published, and fits a batch."""
+"""Every pipeline loads, builds the published network and fits a batch."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def test_pipeline_builds_its_network_and_fits_a_batch(name, noise):
     model = compiled(pipeline.experiment, noise)
     if name in PUBLISHED_PARAMETERS:
         assert model.count_params() == PUBLISHED_PARAMETERS[name]
-    model.run_eagerly = True  # one batch is not worth a compilation
+    model.run_eagerly = True  # compilation would take longer than one batch
     logs = model.train_on_batch(noise.images[:8], np.eye(10, dtype=np.float32)[noise.labels[:8]], return_dict=True)
     assert np.isfinite(logs["loss"])
     probabilities = np.asarray(model(noise.images[:3].astype("float32")))
@@ -40,7 +40,7 @@ def test_pipeline_builds_its_network_and_fits_a_batch(name, noise):
 
 
 @pytest.mark.parametrize("name", PUBLISHED_PARAMETERS)
-def test_published_pipelines_are_there(name):
+def test_published_pipelines_exist(name):
     assert name in PIPELINES
 
 

@@ -23,7 +23,7 @@ def test_probabilities_are_float32_and_sum_to_one(model):
     assert prediction.predict(model, IMAGES[:0]).shape == (0, 10)
 
 
-def test_batches_make_no_difference(model, monkeypatch):
+def test_predictions_do_not_depend_on_the_batch_size(model, monkeypatch):
     whole = prediction.predict(model, IMAGES)
     monkeypatch.setattr(prediction, "BATCH_SIZE", 7)
     assert prediction.predict(model, IMAGES) == pytest.approx(whole, abs=1e-6)
@@ -41,7 +41,7 @@ def test_a_damaged_model_is_named(tmp_path):
         prediction.load_model(tmp_path / "model.keras")
 
 
-def test_a_model_that_brings_code_is_not_loaded(tmp_path):
+def test_a_model_that_contains_code_is_not_loaded(tmp_path):
     import keras
 
     inputs = keras.Input((4,))

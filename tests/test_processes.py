@@ -1,4 +1,4 @@
-"""What a training process asks of its operating system, and what it does where that is not Linux."""
+"""Operating system functions of training processes, on Linux and other systems."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Rehearsals: parts of train.csv as mock test sets, rehearsed by the functions of the real thing, and what they let expect."""
+"""Rehearsals: parts of train.csv as mock test sets, their results, and the expected score of a submission."""
 
 import dataclasses
 
@@ -89,12 +89,12 @@ def test_blends_of_the_same_runs_are_compared_without_training(workspace):
 
 
 @pytest.mark.parametrize("names", [("tiny", "unknown"), ("tiny", "tiny@unknown")])
-def test_comparison_with_something_that_was_not_rehearsed_is_refused(workspace, names):
+def test_comparison_with_a_submission_that_was_not_rehearsed_is_refused(workspace, names):
     with pytest.raises(UserError, match="unknown"):
         comparison.compare_rehearsed(*names, workspace)
 
 
-def test_rehearsal_is_no_competition_data(workspace):
+def test_rehearsal_is_not_marked_as_competition_data(workspace):
     assert not read_record(parts.part_workspace(workspace, 0)).competition
 
 
@@ -135,7 +135,7 @@ def test_table_keeps_one_row_for_each_part_and_settings(tmp_path):
 @pytest.mark.parametrize(
     "damage", ["pipeline,part\nfast,x\n", "", "pipeline,settings,part,right,n,oof,seconds,commit\nf,s,0,9,7,1,1,c\n"]
 )
-def test_damaged_table_is_one_error(tmp_path, damage):
+def test_damaged_table_is_a_one_line_error(tmp_path, damage):
     made = Workspace(tmp_path)
     results.record_result(made, RESULT)
     results.results_path(made).write_text(damage)

@@ -1,4 +1,4 @@
-"""The time left is estimated from timed steps, then from the pace of this session."""
+"""The remaining time is estimated from timed steps, then from the speed of this session."""
 
 import os
 
@@ -43,7 +43,7 @@ def test_estimate_is_all_steps_at_the_timed_speed_over_the_jobs_that_have_a_core
         assert one.seconds_left() == pytest.approx(seconds)
 
 
-def test_time_left_follows_the_pace_of_this_session():
+def test_estimate_uses_the_speed_of_this_session():
     one = remaining()
     one.on_event(SpeedMeasured(MEMBERS[0], 9.9), now=0.0)
     one.on_event(step(MEMBERS[0], 0, 0), now=0.0)
@@ -51,14 +51,14 @@ def test_time_left_follows_the_pace_of_this_session():
     assert one.seconds_left() == pytest.approx(720 * 10 / 80)
 
 
-def test_epochs_of_an_earlier_session_do_not_count_as_pace():
+def test_epochs_of_an_earlier_session_do_not_affect_the_speed():
     one = remaining(MEMBERS[:1])
     one.on_event(step(MEMBERS[0], 8, 0), now=0.0)
     one.on_event(step(MEMBERS[0], 9, 0), now=16.0)
     assert one.seconds_left() == pytest.approx(16.0)
 
 
-def test_member_that_stops_early_leaves_nothing_to_do():
+def test_member_that_stops_early_has_no_remaining_steps():
     one = remaining(MEMBERS[:1])
     one.on_event(step(MEMBERS[0], 0, 1), now=0.0)
     one.on_event(epoch_ended(MEMBERS[0], 3), now=10.0)
@@ -66,8 +66,8 @@ def test_member_that_stops_early_leaves_nothing_to_do():
     assert one.seconds_left() == 0.0
 
 
-def test_compiling_counts_for_the_members_that_are_to_come_but_not_for_the_pace():
-    """A run of which two folds were trained and one was resumed once announced 63 minutes and took 55 seconds."""
+def test_compilation_is_added_for_waiting_members_but_does_not_affect_the_speed():
+    """Regression: a run with two trained folds and one resumed fold showed 63 minutes and took 55 seconds."""
     one = remaining(MEMBERS[2:])
     one.on_event(ModelBuilt(MEMBERS[2], ""), now=0.0)
     one.on_event(SpeedMeasured(MEMBERS[2], 0.1), now=30.0)
@@ -76,7 +76,7 @@ def test_compiling_counts_for_the_members_that_are_to_come_but_not_for_the_pace(
     assert one.seconds_left() == pytest.approx(0.1 * (75 + 160 + 160) + 2 * 30)
 
 
-def test_last_member_has_a_core_of_its_own_but_no_more():
+def test_last_member_uses_one_core():
     one = remaining(jobs=2)
     for member in MEMBERS[:4]:
         one.on_event(step(member, 0, 0), now=0.0)

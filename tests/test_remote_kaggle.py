@@ -1,4 +1,4 @@
-"""Training in a notebook on Kaggle: the unmodified client against a Kaggle on loopback."""
+"""Training in a notebook on Kaggle: the unmodified client with a server on loopback."""
 
 import dataclasses
 import io
@@ -30,7 +30,7 @@ FOLDS = {"epochs": 1, "folds": 2, "jobs": None}
 
 @pytest.fixture(scope="module")
 def competition(tmp_path_factory):
-    """A workspace with digits that are taken for the competition's, and the same run as it is trained here."""
+    """A workspace with digits that are treated as the competition's, and the same run trained on this machine."""
     with pytest.MonkeyPatch.context() as patch:
         workspace = tiny_run.make_workspace(tmp_path_factory.mktemp("competition"))
         patch.setattr(dataset, "COMPETITION_SHA256", dataset.load_dataset(workspace).sha256)
@@ -49,7 +49,7 @@ def workspace(competition, tmp_path):
 
 @pytest.fixture
 def trained_there(competition):
-    """A function that stands in for the execution: the output of a notebook that trained what `competition` has trained."""
+    """A replacement of the notebook's execution, whose output is the run of `competition`."""
 
     def execute(version: Version, change=lambda files: files, **result) -> None:
         run = competition.run("tiny")
@@ -69,7 +69,7 @@ def trained_there(competition):
 
 @pytest.fixture
 def server(monkeypatch, tmp_path, trained_there):
-    """The Kaggle that this process's client knows."""
+    """The server that this process's client uses."""
     with NotebookServer(trained_there) as running:
         for name, value in kaggle_server.environment(running, tmp_path / "home").items():
             monkeypatch.setenv(name, value)
@@ -164,7 +164,7 @@ def test_record_keeps_the_devices_here_where_a_member_was_trained_here(server, w
     assert read_run_record(RunFolder.of(workspace, "tiny")) == before
 
 
-def test_trained_run_asks_kaggle_nothing(server, workspace):
+def test_trained_run_sends_no_request_to_kaggle(server, workspace):
     train(workspace)
     server.calls.clear()
     train(workspace)
@@ -287,7 +287,7 @@ def test_less_gpu_time_than_a_session_limits_the_training(server, workspace):
 
 USED_UP = {"timeUsed": "108000s", "totalTimeAllowed": "108000s"}
 
-# What Kaggle answers to which call, and words that the one line must have.
+# Answers of Kaggle to a call, and words that the error must contain.
 REFUSALS = {
     "no hours": ("GetAcceleratorQuotaStatistics", Answer({"gpuQuota": USED_UP}), ["only 0.0 GPU hours are left", "ON"]),
     "phone": ("SaveKernel", Answer({"error": "Phone verification is required"}), ["Phone verification", "kaggle.com/settings"]),
@@ -365,7 +365,7 @@ def test_notebook_stopped_on_kaggle_is_one_line(server, workspace):
     assert "was stopped on Kaggle" in refused(workspace)
 
 
-def test_short_outage_is_survived_and_a_long_one_ends_watching_only(server, workspace, monkeypatch):
+def test_watching_continues_after_a_short_outage_and_ends_after_a_long_one(server, workspace, monkeypatch):
     execute = server.execute
     down = [Answer({"message": "down"}, status=503)] * 3
     server.execute = lambda version: (execute(version), server.answers.update(GetKernelSessionStatus=[*down]))

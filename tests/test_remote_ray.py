@@ -1,4 +1,4 @@
-"""Training on a Ray cluster: two nodes on this machine, one of them lost in the middle."""
+"""Training on a Ray cluster: two nodes on this machine, one of which is lost during training."""
 
 import dataclasses
 import socket
@@ -63,7 +63,7 @@ def test_run_trained_on_a_cluster_has_the_bytes_of_one_trained_here(workspace, c
     assert {type(event) for event in events} >= {StepEnded, EpochEnded, MemberFinished}
 
 
-def test_lost_node_costs_at_most_the_epoch_that_it_was_in(workspace, cluster):
+def test_lost_node_loses_at_most_one_epoch(workspace, cluster):
     epochs, warnings = [], []
 
     def on_event(event):
@@ -105,11 +105,11 @@ def test_training_through_rays_client_has_the_same_bytes(workspace, cluster):
     assert tiny_run.probabilities(workspace.run("from outside")) == tiny_run.probabilities(workspace.run("here"))
 
 
-def test_failed_training_is_one_line(workspace, cluster):
+def test_failed_training_is_a_one_line_error(workspace, cluster):
     with pytest.raises(UserError, match=r"seed 0 fold [01]: the loss became nan"):
         train(workspace, cluster, "nan", learning_rate=100, optimizer="sgd")
 
 
-def test_cluster_that_is_not_there_is_one_line(workspace):
+def test_unreachable_cluster_is_a_one_line_error(workspace):
     with pytest.raises(UserError, match="can't be reached"):
         RayWorkers("127.0.0.1:1").plan(tiny_run.request(workspace).pipeline.experiment, 1)

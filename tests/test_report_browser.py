@@ -47,7 +47,7 @@ def scheme(request):
 
 @pytest.fixture
 def open_page(browser):
-    """Open a file with no network; closing checks that the console stayed silent and nothing was fetched."""
+    """Open a file without a network; afterwards check that the console is empty and nothing was requested."""
     pages, complaints = [], []
 
     def opener(path, viewport=DESKTOP, scheme="light"):
@@ -232,7 +232,7 @@ def open_wrong_digit(page, dataset) -> int:
     return int(re.search(r"row (\d+)", page.inner_text("#panel-title"))[1])
 
 
-def test_panel_shows_probabilities_and_the_verdict_of_each_seed(run, dataset, open_page):
+def test_panel_shows_probabilities_and_the_prediction_of_each_seed(run, dataset, open_page):
     page, oof = open_page(run.report), read_run(run, dataset)
     row = open_wrong_digit(page, dataset)
     label, prediction = dataset.labels[row], oof.predictions[row]
@@ -267,7 +267,7 @@ def test_neighbours_in_the_panel_are_the_nearest_of_the_rows_that_the_model_lear
     assert row not in nearest
 
 
-def test_panel_is_left_and_paged_through_by_keyboard(run, dataset, open_page):
+def test_panel_is_closed_and_browsed_by_keyboard(run, dataset, open_page):
     page = open_page(run.report)
     rows = shown_rows(page)
     page.focus("#cell-digits .digit >> nth=0")
@@ -297,7 +297,7 @@ def test_every_explained_digit_has_an_occlusion_map_and_others_have_none(run, da
     assert not page.is_visible("#panel-neighbours")
 
 
-def test_map_filters_hovers_and_opens_the_panel(run, dataset, open_page):
+def test_map_has_filters_and_tooltips_and_opens_the_panel(run, dataset, open_page):
     page, oof = open_page(run.report), read_run(run, dataset)
     names = "items => items.map(item => item.textContent)"
     page.check("#map-wrong")
@@ -387,7 +387,7 @@ def test_wide_tables_show_that_they_scroll_on_a_phone(run, open_page):
     assert all("scroll" in content for content in wide)
 
 
-def test_comparison_and_blend_open_without_a_complaint(run, dataset, open_page, tmp_path, scheme):
+def test_comparison_and_blend_open_without_errors(run, dataset, open_page, tmp_path, scheme):
     other = make_run(tmp_path / "a_run_with_quite_a_long_name", dataset, seeds=(1, 2))
     first, second = (read_run(directory, dataset) for directory in (run, other))
     pages = [

@@ -1,4 +1,4 @@
-"""Killed at any moment, `train` goes on with the same command to the same bytes as if it had never been stopped."""
+"""After a kill at any moment, the same `train` command resumes and gives the same bytes as an uninterrupted run."""
 
 import contextlib
 import json
@@ -38,14 +38,14 @@ def workspace(tmp_path_factory):
 
 
 class Command:
-    """`digit-recognizer train` in a process of its own, each time a new one."""
+    """Runs `digit-recognizer train`, each time in a new process."""
 
     def __init__(self, workspace, backend="tensorflow"):
         self.workspace, self.output = workspace, workspace.root / "output.txt"
         self.environment = environment(KERAS_BACKEND=backend, OUTPUT=str(self.output))
 
     def train(self, run, *, jobs=2, folds="3,1,0", settings=""):
-        """Start it; return its process id."""
+        """Start the command and return its process id."""
         options = [f"--run={run}", f"--jobs={jobs}", f"--folds={folds}", f"--set={SETTINGS} {settings}"]
         return self.start(["--workspace", str(self.workspace.root), "train", "--pipeline=tiny", *options])
 
@@ -59,12 +59,12 @@ class Command:
         return self.process.poll() is not None
 
     def status(self):
-        """Wait for its end; return the exit status, negative for a signal."""
+        """Wait for the process and return its exit status, negative for a signal."""
         return self.process.wait()
 
 
 class ForkedCommand(Command):
-    """The same without importing Keras anew each time, see killable_train.py."""
+    """The same without importing Keras each time; see killable_train.py."""
 
     def __init__(self, workspace, backend="tensorflow"):
         super().__init__(workspace, backend)
@@ -90,13 +90,13 @@ class ForkedCommand(Command):
 
 
 def half_written(run, pattern):
-    """Return the files of the run that are being written, or were when their process was killed."""
+    """Return the temporary files of the run, which are being written or were left by a killed process."""
     folders = [run, *run.glob("seed_*/fold_*")]
     return {path for folder in folders if folder.exists() for path in folder.iterdir() if pattern.fullmatch(path.name)}
 
 
 def epochs(run):
-    """Something that changes with each epoch that is saved."""
+    """Return a value that changes with each saved epoch."""
     found = {}
     for path in run.glob("seed_*/fold_*/checkpoint.npz"):
         with contextlib.suppress(FileNotFoundError):  # its member has just been finished
@@ -105,7 +105,7 @@ def epochs(run):
 
 
 def wait_for(moment, command, run, rng, old):
-    """Return when it is time to kill, or when the command has ended by itself; `old` are leftovers of an earlier kill."""
+    """Wait for the moment to kill or the end of the command; `old` are temporary files of an earlier kill."""
     before = epochs(run)
     if moment == "start":
         time.sleep(rng.uniform(0, 3))
@@ -121,7 +121,7 @@ def wait_for(moment, command, run, rng, old):
 
 
 def kill(command, process, run, old):
-    """Kill the command's process, and none of its workers; return what was hit, None if it ended by itself just before."""
+    """Kill the command's process but not its workers; return what was interrupted, or None if it had already ended."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(process, signal.SIGKILL)
     if command.status() != -signal.SIGKILL:
@@ -140,7 +140,7 @@ def free(run):
 
 
 def train_with_kills(command, run, moments, rng, **options):
-    """Train to the end, killed at each of `moments`, which leave the list when they were hit; return how often each was."""
+    """Train to the end with kills at each of `moments`, which are removed when hit; return how often each was hit."""
     hits, folder = Counter(), command.workspace.run(run)
     while True:
         old = half_written(folder, STATE) | half_written(folder, RESULTS)
@@ -162,7 +162,7 @@ def train_with_kills(command, run, moments, rng, **options):
 
 
 def outcome(workspace, run):
-    """What must be the same to the byte: OOF and test probabilities, and the submission."""
+    """Return the bytes that must be equal: OOF and test probabilities, and the submission."""
     blend = blending.compute_blend(workspace, [run], run)
     blending.write_blend(blend, workspace)
     return probabilities(workspace.run(run)) | {"submission": blend.csv.read_bytes()}
@@ -188,7 +188,7 @@ def check(straight, killed, name, moments, **options):
 
 
 @pytest.mark.slow
-def test_killed_command_goes_on_to_the_same_bytes(workspace):
+def test_killed_command_resumes_to_the_same_bytes(workspace):
     command = Command(workspace)
     check(ForkedCommand(workspace), command, "plain", ["checkpoint", "training"], jobs=2)
 
@@ -201,15 +201,15 @@ def small_disk(workspace):
     workspace.runs.mkdir(exist_ok=True)
     options = ["-t", "tmpfs", "-o", "size=8m", "tmpfs", str(workspace.runs)]
     if subprocess.run(["mount", *options], capture_output=True, check=False).returncode:
-        pytest.skip("this machine lets nobody mount a small disk")
+        pytest.skip("this machine doesn't allow mounting a disk")
     yield workspace.runs
     subprocess.run(["umount", "--lazy", str(workspace.runs)], check=True)
 
 
 @pytest.mark.slow
-def test_a_full_disk_gives_one_line_and_the_same_bytes_afterwards(workspace, small_disk):
+def test_a_full_disk_is_a_one_line_error_and_training_resumes_to_the_same_bytes(workspace, small_disk):
     def train(run):
-        """Return the exit status and what was said."""
+        """Return the exit status and the printed text."""
         command.output.write_text("")
         command.train(run, jobs=2, folds="1,0", settings="network_options.hidden=16 epochs=6")
         return command.status(), command.output.read_text().splitlines()
@@ -241,7 +241,7 @@ KILLS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", KILLS)
-def test_fifty_kills_leave_the_same_bytes(workspace, name):
+def test_fifty_kills_give_the_same_bytes(workspace, name):
     command = ForkedCommand(workspace, "jax" if name == "jax" else "tensorflow")
     settings = "augmentation.engine='albumentations'" if name == "albumentations" else ""
     hits = check(command, command, name, list(Counter(KILLS[name]).elements()), settings=settings)

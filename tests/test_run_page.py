@@ -1,4 +1,4 @@
-"""A run's report as a file: its figures and digits, for whole and partial runs, any classes and shapes.
+"""The report of a run as a file: figures and digits, complete and partial runs, any classes and shapes.
 
 test_report_browser.py opens it.
 """
@@ -65,12 +65,12 @@ def test_report_states_accuracy_with_its_interval(page, run, dataset):
     assert f"95 % interval {accuracy.low:.5f} to {accuracy.high:.5f}" in page
 
 
-def test_data_from_a_file_are_named_without_its_folders(run, dataset):
+def test_source_file_is_named_without_its_folders(run, dataset):
     from_file = replace(dataset, source="/home/somebody/downloads/digits.zip")
     assert "<dt>Data</dt><dd>digits.zip <small>" in write_report(run, from_file).read_text("utf-8")
 
 
-def test_cells_hold_all_errors_and_the_least_confident_hits(page, run, dataset):
+def test_cells_have_all_errors_and_the_least_confident_correct_digits(page, run, dataset):
     digits = cells(page)
     errors = pd.read_csv(run.errors)
     shown = digits[digits["label"] != digits["prediction"]]

@@ -1,4 +1,4 @@
-"""Two runs image by image."""
+"""Comparison of two runs image by image."""
 
 import numpy as np
 import pytest

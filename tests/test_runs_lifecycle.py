@@ -1,4 +1,4 @@
-"""A run's beginning, resumption and lock, without any training."""
+"""Starting, resuming and locking a run, without training."""
 
 from dataclasses import replace
 
@@ -44,7 +44,7 @@ def test_a_new_run_has_its_folds_and_a_record(run, dataset):
     assert record.dataset.sha256 == dataset.sha256
 
 
-def test_the_same_run_is_resumed_without_a_change(run, dataset):
+def test_the_same_run_is_resumed_without_warnings(run, dataset):
     begin_or_resume(run, pipeline(), dataset)
     before = run.record.read_bytes()
     folds, warnings = begin_or_resume(run, pipeline(), dataset)
@@ -60,7 +60,7 @@ def test_other_settings_and_data_are_listed(run, dataset):
 
 
 @pytest.mark.parametrize(("seeds", "known"), [((0, 2), [0, 1, 2]), ((1,), [0, 1])])
-def test_seeds_are_added_and_none_is_forgotten(seeds, known, run, dataset):
+def test_seeds_are_added_and_none_is_removed(seeds, known, run, dataset):
     begin_or_resume(run, pipeline(), dataset)
     begin_or_resume(run, pipeline(seeds=seeds), dataset)
     assert read_run_record(run).seeds == known
@@ -77,7 +77,7 @@ def test_a_changed_environment_and_an_edited_pipeline_give_warnings(run, dataset
     assert len(warnings) == 2
 
 
-def test_other_folds_are_refused_and_lost_ones_written_again(run, dataset):
+def test_other_folds_are_refused_and_missing_ones_written_again(run, dataset):
     folds, _ = begin_or_resume(run, pipeline(), dataset)
     content = run.folds.read_text()
     run.folds.write_text(content.replace(f"\n0,{folds[0]}\n", f"\n0,{(folds[0] + 1) % 3}\n"))
@@ -105,7 +105,7 @@ def test_finished_members_come_by_seed_and_fold_and_then_those_on_all_rows(tmp_p
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", "/tmp", ".hidden"])
-def test_a_runs_name_does_not_lead_out_of_the_workspace(name, tmp_path):
+def test_a_runs_name_is_not_a_path_outside_the_workspace(name, tmp_path):
     with pytest.raises(UserError, match="is not a valid name of a run"):
         RunFolder.of(Workspace(tmp_path), name)
 
@@ -118,7 +118,7 @@ def test_a_locked_run_is_refused_until_it_is_released(run):
         pass
 
 
-def test_moving_aside_keeps_everything(run, dataset):
+def test_renaming_a_run_keeps_all_files(run, dataset):
     begin_or_resume(run, pipeline(), dataset)
     aside = lifecycle.move_aside(run)
     assert not run.path.exists()

@@ -1,4 +1,4 @@
-"""Members' files -> the run's results, and checks of all files on reading."""
+"""Writing a run's results from its members' files, and checks of all files on reading."""
 
 from dataclasses import replace
 
@@ -88,7 +88,7 @@ def test_errors_are_the_wrong_rows_most_confident_first(run, dataset):
     assert np.array_equal(table["prediction"], found.predictions[found.wrong])
 
 
-def test_a_member_that_predicts_what_it_was_trained_on_is_refused(run, dataset):
+def test_a_member_that_predicts_its_training_rows_is_refused(run, dataset):
     member = Member(1, 2)
     rows = Predictions.read(run.member(member).predictions)
     rewrite(run, member, trained_rows=np.append(rows.trained_rows, rows.rows[0]))
@@ -143,7 +143,7 @@ def test_steps_are_read_where_they_were_measured(tmp_path, dataset):
     assert list(result.steps.columns) == ["step", "loss", "val_accuracy"]
 
 
-def test_averages_that_are_not_those_of_the_members_are_found(run, dataset):
+def test_probabilities_that_are_not_the_mean_of_the_members_are_detected(run, dataset):
     found = read_run(run, dataset)
     results.check_averages(run, found.fold, found.probabilities, found.test)
     for changed in ((found.probabilities[::-1], found.test), (found.probabilities, found.test[::-1])):

@@ -1,4 +1,4 @@
-"""Which training rows each batch holds."""
+"""The sampler."""
 
 import numpy as np
 
@@ -19,7 +19,7 @@ def ranked(epochs=6, hard_examples=0.6, key=(0, 1)):
     return sampler
 
 
-def test_each_pass_has_each_row_once_and_an_order_of_its_own():
+def test_each_pass_has_each_row_once_in_a_new_order():
     sampler = Sampler(ROWS, (0, 1), 2)
     passes = [
         np.concatenate([sampler.batch(epoch, batch + turn, SIZE) for batch in range(STEPS)])
@@ -31,7 +31,7 @@ def test_each_pass_has_each_row_once_and_an_order_of_its_own():
     assert not any(np.array_equal(passes[0], other) for other in passes[1:])
 
 
-def test_hard_rows_have_their_fraction_and_others_come_at_most_once():
+def test_hard_rows_have_their_fraction_and_others_are_drawn_at_most_once():
     sampler = ranked()
     for epoch, hard in ((2, range(5)), (3, range(5)), (4, range(5, 10)), (5, range(5, 10))):
         counts = np.bincount(epoch_of(sampler, epoch), minlength=ROWS)

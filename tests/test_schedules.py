@@ -35,7 +35,7 @@ def test_one_cycle_rises_linearly_and_falls_along_a_cosine():
     assert (np.diff(found[20:]) < 0).all()
 
 
-def test_one_cycle_without_warm_up_begins_at_the_highest_rate():
+def test_one_cycle_without_warm_up_starts_at_the_highest_rate():
     found = rates(kind="one_cycle", warmup=0, final=0)
     assert found[0] == found.max() == pytest.approx(0.5)
     assert found[-1] == pytest.approx(0, abs=1e-7)

@@ -1,4 +1,4 @@
-"""PIPELINE="a b" and RUN="a b" name pipelines and runs, the same in every command."""
+"""PIPELINE="a b" and RUN="a b" select pipelines and runs in the same way in every command."""
 
 import pytest
 
@@ -22,14 +22,14 @@ def workspace(tmp_path):
     return Workspace(tmp_path)
 
 
-def test_pipeline_of_members_stands_for_them_and_names_the_blend(workspace):
+def test_pipeline_with_members_selects_them_and_names_the_blend(workspace):
     assert [one.name for one in selection.load_pipelines("both", workspace, {})] == ["a", "b"]
     assert selection.select_runs("both", None, workspace) == selection.Selection(["a", "b"], "both")
     assert selection.select_runs("a b", None, workspace) == selection.Selection(["a", "b"], "a+b")
     assert selection.select_runs("both a", None, workspace).runs == ["a", "b"]
 
 
-def test_run_names_runs_that_no_pipeline_has(workspace):
+def test_run_may_differ_from_all_pipelines(workspace):
     assert selection.select_runs(None, "try1 try2", workspace) == selection.Selection(["try1", "try2"], "try1+try2")
 
 
@@ -39,7 +39,7 @@ def test_members_in_a_circle_are_refused(workspace):
         selection.load_pipelines("both", workspace, {})
 
 
-def test_settings_reach_the_members(workspace):
+def test_settings_are_applied_to_members(workspace):
     assert [one.experiment.epochs for one in selection.load_pipelines("both", workspace, {"epochs": 3})] == [3, 3]
 
 
@@ -50,13 +50,13 @@ def test_path_with_spaces_is_one_pipeline(workspace, tmp_path):
     assert [one.name for one in selection.load_pipelines(str(file), workspace, {})] == ["net 1"]
 
 
-def test_pipeline_option_takes_a_run_that_no_pipeline_has_and_says_so(workspace, capsys):
+def test_pipeline_may_be_the_name_of_a_run_with_a_note(workspace, capsys):
     workspace.run("rotate").mkdir(parents=True)
     assert selection.select_runs("a rotate", None, workspace) == selection.Selection(["a", "rotate"], "a+rotate")
     assert capsys.readouterr().out == "PIPELINE=rotate: no pipeline has this name; using the run rotate\n"
 
 
-def test_pipeline_comes_before_a_run_of_the_same_name(workspace, capsys):
+def test_pipeline_has_precedence_over_a_run_of_the_same_name(workspace, capsys):
     workspace.run("both").mkdir(parents=True)
     assert selection.select_runs("both", None, workspace).runs == ["a", "b"]
     assert capsys.readouterr().out == ""
@@ -73,12 +73,12 @@ def test_default_pipeline_is_fast_and_in_the_demos_folder_demo(workspace, tmp_pa
 
 
 @pytest.mark.parametrize("name", ["my run", " a", "a\tb", "a/b", ".a", "a\x00", "ä" * 51])
-def test_impossible_name_is_refused_when_the_run_is_made(name):
+def test_invalid_name_of_a_new_run_is_refused(name):
     with pytest.raises(UserError, match="a run's name has"):
         selection.check_new_name(name)
 
 
-def test_one_run_is_asked_for_where_only_one_makes_sense(workspace):
+def test_several_runs_are_refused_if_a_command_needs_one(workspace):
     assert selection.select_run(None, "x", workspace).name == "x"
     with pytest.raises(UserError, match=r"this takes one run, not 2 \(x, y\): name it with RUN="):
         selection.select_run(None, "x y", workspace)

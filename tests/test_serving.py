@@ -1,4 +1,4 @@
-"""Local web servers: the address they take, and their end."""
+"""Local web servers: their address, and their end at Ctrl-C."""
 
 import socket
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -10,7 +10,7 @@ from digit_recognizer.errors import UserError
 
 
 class InterruptedServer(HTTPServer):
-    """A server that gets Ctrl-C as soon as it runs."""
+    """A server that is interrupted by Ctrl-C at once."""
 
     def serve_forever(self, poll_interval=0.5):
         raise KeyboardInterrupt
@@ -28,7 +28,7 @@ def taken_port():
         yield other.getsockname()[1]
 
 
-def test_free_port_is_taken_from_the_default_on_and_ctrl_c_is_a_normal_end(taken_port):
+def test_first_free_port_from_the_default_on_is_used_and_ctrl_c_is_a_normal_end(taken_port):
     addresses = []
     serve(make_server, None, None, taken_port, addresses.append)
     (address,) = addresses
@@ -36,7 +36,7 @@ def test_free_port_is_taken_from_the_default_on_and_ctrl_c_is_a_normal_end(taken
     assert taken_port < int(address.rpartition(":")[2]) < taken_port + 20
 
 
-def test_port_that_was_asked_for_and_is_in_use_is_one_line(taken_port):
+def test_given_port_that_is_in_use_is_a_one_line_error(taken_port):
     addresses = []
     with pytest.raises(UserError, match=f"port {taken_port} is in use by other programs: choose another one with PORT="):
         serve(make_server, None, taken_port, 8080, addresses.append)
@@ -44,7 +44,7 @@ def test_port_that_was_asked_for_and_is_in_use_is_one_line(taken_port):
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "192.0.2.1"])
-def test_unusable_address_is_one_line(host):
+def test_unusable_address_is_a_one_line_error(host):
     with pytest.raises(UserError, match=f"can't listen on {host}, port 8123") as caught:
         serve(make_server, host, 8123, 8080, print)
     assert "\n" not in str(caught.value)

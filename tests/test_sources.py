@@ -1,4 +1,4 @@
-"""Every source ends as the same files in input/, complete and checked, or input/ stays as it was."""
+"""Each source gives complete and checked files in input/, or input/ is unchanged."""
 
 import gzip
 import json
@@ -76,7 +76,7 @@ ARRAYS = {
 
 
 @pytest.mark.parametrize("name", ARRAYS)
-def test_arrays_arrive_as_they_are(name, workspace, tmp_path):
+def test_arrays_are_stored_unchanged(name, workspace, tmp_path):
     report = sources.fetch(str(ARRAYS[name](tmp_path)), workspace)
     data = dataset.load_dataset(workspace)
     assert report.fetched
@@ -86,7 +86,7 @@ def test_arrays_arrive_as_they_are(name, workspace, tmp_path):
     assert np.array_equal(dataset.load_test_labels(workspace), TEST_LABELS)
 
 
-def test_a_tree_of_images_arrives_by_class_and_file_name(workspace, tmp_path):
+def test_image_folders_are_read_by_class_and_file_name(workspace, tmp_path):
     sources.fetch(str(as_tree(tmp_path)), workspace)
     data = dataset.load_dataset(workspace)
     order = np.lexsort((np.arange(30), LABELS))
@@ -95,7 +95,7 @@ def test_a_tree_of_images_arrives_by_class_and_file_name(workspace, tmp_path):
     assert np.array_equal(dataset.load_test_labels(workspace), np.arange(10))
 
 
-def test_a_tree_in_colour_of_other_size_and_classes_arrives(workspace, tmp_path):
+def test_image_folders_may_have_colour_other_sizes_and_classes(workspace, tmp_path):
     images = RNG.integers(0, 256, (30, 16, 16, 3), dtype=np.uint8)
     sources.fetch(str(as_tree(tmp_path, images, LABELS % 3, ("cat", "dog", "eel"), test=False)), workspace)
     data = dataset.load_dataset(workspace)
@@ -117,7 +117,7 @@ def test_test_images_without_classes_have_unknown_labels(workspace, tmp_path):
     assert dataset.load_test_labels(workspace) is None
 
 
-def test_a_zip_a_folder_and_a_file_of_it_bring_the_files_byte_for_byte(bundled, tmp_path):
+def test_files_from_a_zip_a_folder_or_one_file_are_copied_byte_for_byte(bundled, tmp_path):
     expected = {name: (bundled.input / name).read_bytes() for name in dataset.FILES}
     with zipfile.ZipFile(tmp_path / "digit-recognizer.zip", "w") as archive:
         for name, content in expected.items():
@@ -128,7 +128,7 @@ def test_a_zip_a_folder_and_a_file_of_it_bring_the_files_byte_for_byte(bundled, 
         assert {name: (workspace.input / name).read_bytes() for name in dataset.FILES} == expected
 
 
-def test_keras_data_sets_are_taken_from_kerass_cache(workspace, tmp_path, monkeypatch):
+def test_keras_datasets_are_read_from_the_cache_of_keras(workspace, tmp_path, monkeypatch):
     import keras
 
     arrays = (IMAGES, LABELS.astype(np.uint8)), (TEST_IMAGES, TEST_LABELS.astype(np.uint8))
@@ -139,7 +139,7 @@ def test_keras_data_sets_are_taken_from_kerass_cache(workspace, tmp_path, monkey
     assert np.array_equal(dataset.load_test_labels(workspace), TEST_LABELS)
 
 
-def test_a_failing_download_of_keras_is_one_line(workspace, monkeypatch):
+def test_a_failed_download_of_keras_is_a_one_line_error(workspace, monkeypatch):
     import keras
 
     def fail():
@@ -169,7 +169,7 @@ def test_bundled_digits_look_as_mnist_does(bundled):
     assert max(sides) == 20
 
 
-def test_what_is_there_and_intact_is_not_fetched_again(bundled):
+def test_intact_data_is_not_fetched_again(bundled):
     before = files_of(bundled)
     for source in (None, "bundled"):
         report = sources.fetch(source, bundled)
@@ -199,7 +199,7 @@ def test_other_data_is_replaced_only_with_force(workspace, tmp_path):
     assert not (workspace.input / dataset.TEST_LABELS).exists()
 
 
-def test_files_that_a_person_put_there_are_taken_by_make_data_alone(workspace, bundled):
+def test_files_copied_to_input_by_hand_are_accepted_by_make_data(workspace, bundled):
     workspace.input.mkdir(parents=True)
     for name in dataset.FILES:
         shutil.copy(bundled.input / name, workspace.input / name)
@@ -210,8 +210,8 @@ def test_files_that_a_person_put_there_are_taken_by_make_data_alone(workspace, b
 
 
 @pytest.mark.parametrize("cut_after", range(6))
-def test_a_fetch_that_was_cut_short_while_moving_in_is_finished_by_the_next(cut_after, workspace, tmp_path, monkeypatch):
-    """Killed at any rename: `input/` is then not loadable or the new data, never a mixture that is taken for good."""
+def test_an_interrupted_installation_is_finished_by_the_next_fetch(cut_after, workspace, tmp_path, monkeypatch):
+    """After a kill at any rename, loading `input/` fails or gives the new data, never a mixture."""
     sources.fetch("bundled", workspace)
     dataset.load_dataset(workspace)
     source = str(as_tree(tmp_path))
@@ -241,14 +241,14 @@ def test_a_fetch_that_was_cut_short_while_moving_in_is_finished_by_the_next(cut_
     assert not list(workspace.input.glob(".incoming*")) and not list(workspace.input.glob(".fetching*"))
 
 
-def test_two_fetches_at_once_do_not_meet(workspace):
+def test_parallel_fetches_are_refused(workspace):
     workspace.input.mkdir(parents=True)
     with fetching._locked(workspace.input), pytest.raises(UserError, match="another `make data` is running"):
         sources.fetch("bundled", workspace)
     assert sources.fetch("bundled", workspace).fetched
 
 
-def test_what_systems_leave_in_folders_is_no_class_and_no_image(workspace, tmp_path):
+def test_hidden_files_and_folders_are_neither_classes_nor_images(workspace, tmp_path):
     as_tree(tmp_path)
     for name in (".ipynb_checkpoints", "__MACOSX"):
         (tmp_path / "train" / name).mkdir()
@@ -258,7 +258,7 @@ def test_what_systems_leave_in_folders_is_no_class_and_no_image(workspace, tmp_p
     assert dataset.load_dataset(workspace).classes == dataset.DIGITS
 
 
-def test_digits_that_are_not_the_competitions_are_pointed_out(bundled, tmp_path):
+def test_digits_of_another_source_give_a_warning(bundled, tmp_path):
     for name in dataset.FILES:
         shutil.copy(bundled.input / name, tmp_path / name)
     report = sources.fetch(str(tmp_path), Workspace(tmp_path / "work"))
@@ -275,7 +275,7 @@ def test_mnist_is_marked_as_containing_the_competitions_test_set(workspace, tmp_
     assert "can't be submitted" in report.warning
 
 
-def test_the_record_says_what_lies_there(bundled):
+def test_the_record_describes_the_files(bundled):
     record = json.loads((bundled.input / dataset.RECORD).read_text())
     assert record["source"] == "bundled"
     assert record["competition"] is False

@@ -1,4 +1,4 @@
-"""A study on the screen: each trial with the best so far and the time left."""
+"""The display of a study: each trial with the best so far and the time left."""
 
 import io
 

@@ -24,7 +24,7 @@ def workspace(bundled, tmp_path):
 
 @pytest.fixture
 def probabilities(bundled):
-    """Right for all test images but the first three."""
+    """Probabilities that are right for all test images except the first three."""
     labels = dataset.load_test_labels(bundled).copy()
     labels[:3] = (labels[:3] + 1) % 10
     return np.eye(10, dtype=np.float32)[labels]
@@ -37,7 +37,7 @@ def path(workspace, probabilities):
     return path
 
 
-def test_the_file_has_the_competitions_format_and_its_record_beside_it(path, probabilities):
+def test_the_file_has_the_competitions_format_and_a_record(path, probabilities):
     lines = path.read_text().splitlines()
     assert lines[0] == "ImageId,Label"
     assert lines[1] == f"1,{probabilities[0].argmax()}"
@@ -70,7 +70,7 @@ def test_other_classes_are_written_by_name(tmp_path):
 
 
 def make_data(root: Path, found) -> None:
-    """Put arrays where `fetch` would."""
+    """Write arrays to input/ as `fetch` does."""
     from PIL import Image
 
     for number, (image, label) in enumerate(zip(found.images, found.labels, strict=True)):
@@ -98,7 +98,7 @@ def test_probabilities_that_do_not_fit_are_refused(change, words, workspace, pro
     assert not (tmp_path / "x.csv").exists()
 
 
-def test_no_path_of_the_machine_is_in_the_record(tmp_path, bundled):
+def test_the_record_contains_no_path_of_the_machine(tmp_path, bundled):
     other = Workspace(tmp_path / "other")
     sources.fetch(str(bundled.input), other)
     write_submission(tmp_path / "a.csv", np.eye(10)[np.zeros(360, dtype=int)], other, BLEND)
@@ -122,7 +122,7 @@ BAD_SUBMISSIONS = {
 
 
 @pytest.mark.parametrize("name", BAD_SUBMISSIONS)
-def test_a_faulty_submission_is_named_with_row_and_column(name, path, workspace):
+def test_an_invalid_submission_is_an_error_with_row_and_column(name, path, workspace):
     change, words = BAD_SUBMISSIONS[name]
     path.write_text(change(path.read_text()))
     with pytest.raises(UserError) as caught:

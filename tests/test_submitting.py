@@ -1,4 +1,4 @@
-"""Submissions to a Kaggle on loopback (the unmodified client), or scored on known labels; the ledger never misses one."""
+"""Submitting to a server on loopback with the unmodified client, or scoring on known labels; the ledger has all submissions."""
 
 import json
 import os
@@ -33,7 +33,7 @@ def workspace(bundled, tmp_path):
 
 @pytest.fixture
 def probabilities(bundled):
-    """Right for all test images but the first three."""
+    """Probabilities that are right for all test images except the first three."""
     labels = dataset.load_test_labels(bundled).copy()
     labels[:3] = (labels[:3] + 1) % 10
     return np.eye(10, dtype=np.float32)[labels]
@@ -61,7 +61,7 @@ def test_bundled_data_is_scored_locally(path, workspace):
     assert ledger.read_ledger(workspace) == []
 
 
-def test_data_without_public_labels_can_be_neither_sent_nor_scored(path, workspace, bundled, tmp_path):
+def test_data_without_public_labels_can_be_neither_uploaded_nor_scored(path, workspace, bundled, tmp_path):
     other = Workspace(tmp_path / "other")
     other.input.mkdir(parents=True)
     for name in dataset.FILES:
@@ -85,12 +85,12 @@ def test_a_file_from_elsewhere_or_changed_since_is_refused(path, workspace):
         submitting.submit(path, workspace)
 
 
-def test_a_file_that_is_not_there_says_what_writes_it(workspace):
+def test_a_missing_file_is_an_error_with_a_remedy(workspace):
     with pytest.raises(UserError, match="`make ensemble` writes it"):
         submitting.submit(workspace.submissions / "none.csv", workspace)
 
 
-def test_a_file_made_from_other_data_than_lies_in_input_is_refused(path, workspace):
+def test_a_file_made_from_other_data_than_input_is_refused(path, workspace):
     record = read_submission_record(path)
     files.write_record(path.with_suffix(".json"), replace(record, data=replace(record.data, sha256="0" * 64)))
     with pytest.raises(UserError, match="made from other data"):
@@ -98,7 +98,7 @@ def test_a_file_made_from_other_data_than_lies_in_input_is_refused(path, workspa
 
 
 def submitting_lines(path: Path, workspace: Workspace, message: str = "", timeout: float = 5) -> str:
-    """Lines that submit as if the workspace's data were the competition's, and print the result."""
+    """Return code that submits as if the workspace's data were the competition's, and prints the result."""
     return f"""
 workspace = Workspace(Path({str(workspace.root)!r}))
 dataset.COMPETITION_SHA256 = dataset.load_dataset(workspace).sha256
@@ -118,7 +118,7 @@ def test_a_submission_is_uploaded_scored_and_recorded(path, workspace, server, t
 
 
 def test_the_ledger_has_the_submission_before_it_is_sent(path, workspace, server, tmp_path):
-    """Killed while Kaggle takes its time over the submission; a refresh finds out that it arrived."""
+    """The process is killed while Kaggle answers slowly; a refresh detects that the submission arrived."""
     server.answers["CreateSubmission"] = Answer(delay=30)
     code = (
         PRELUDE.replace("TIMEOUT, kaggle_client", "_, kaggle_client")
@@ -139,7 +139,7 @@ def test_the_ledger_has_the_submission_before_it_is_sent(path, workspace, server
     assert refresh(workspace, server, tmp_path) == [["complete", 0.99]]
 
 
-def test_ctrl_c_while_waiting_loses_nothing(path, workspace, server, tmp_path):
+def test_ctrl_c_while_waiting_keeps_the_submission_in_the_ledger(path, workspace, server, tmp_path):
     server.answers["GetSubmission"] = Answer({"ref": 4711, "status": "PENDING"})
     code = PRELUDE + submitting_lines(path, workspace, timeout=60).replace("\n", "\n    ") + ENDING
     process = subprocess.Popen([sys.executable, "-c", code], env=environment(server, tmp_path), stderr=subprocess.PIPE)
@@ -177,12 +177,12 @@ def test_no_score_before_the_deadline_leaves_it_pending(path, workspace, server,
     assert json.loads(done.stdout) == ["pending", None, None, 0.9961]
 
 
-def test_waiting_outlasts_hiccups_of_the_server(path, workspace, server, tmp_path):
+def test_waiting_continues_after_temporary_server_errors(path, workspace, server, tmp_path):
     server.answers["GetSubmission"] = [Answer(status=503), Answer(status=429), Answer({"status": "PENDING", "ref": 4711})]
     assert json.loads(call(submitting_lines(path, workspace), environment(server, tmp_path)).stdout)[0] == "complete"
 
 
-def test_exactly_the_same_predictions_are_not_sent_twice(path, workspace, server, tmp_path):
+def test_the_same_predictions_are_not_uploaded_twice(path, workspace, server, tmp_path):
     env = environment(server, tmp_path)
     assert call(submitting_lines(path, workspace), env).returncode == 0
     again = call(submitting_lines(path, workspace), env)
@@ -191,12 +191,12 @@ def test_exactly_the_same_predictions_are_not_sent_twice(path, workspace, server
     assert server.names().count("CreateSubmission") == 1
 
 
-def test_a_suspiciously_good_score_is_pointed_out():
+def test_a_suspicious_score_gives_a_warning():
     assert "leak" in submitting.SubmissionResult("complete", 0.997, public_score=0.9990).warning
     assert submitting.SubmissionResult("complete", 0.997, public_score=0.9975).warning is None
 
 
-# What the server does, words that the one line must have, and the status in the ledger afterwards (None: no row).
+# Answers of the server, words that the error must contain, and the status in the ledger afterwards (None: no row).
 FAILURES = {
     "no submission left": (
         {"GetSubmissionLimits": Answer({"numToday": 10, "numTotal": 40, "numAllowedNow": 0})},
@@ -226,7 +226,7 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("name", FAILURES)
-def test_each_failure_is_one_line_and_the_ledger_tells_how_it_ended(name, path, workspace, server, tmp_path):
+def test_each_failure_is_a_one_line_error_with_its_status_in_the_ledger(name, path, workspace, server, tmp_path):
     answers, words, status = FAILURES[name]
     server.answers.update(answers)
     done = call(submitting_lines(path, workspace), environment(server, tmp_path))
@@ -236,7 +236,7 @@ def test_each_failure_is_one_line_and_the_ledger_tells_how_it_ended(name, path, 
     assert [entry.status for entry in ledger.read_ledger(workspace)] == ([status] if status else [])
 
 
-def test_a_submission_that_never_arrived_can_be_sent_again(path, workspace, server, tmp_path):
+def test_a_submission_that_did_not_arrive_can_be_uploaded_again(path, workspace, server, tmp_path):
     server.answers["CreateSubmission"] = [Answer(status=500)]
     env = environment(server, tmp_path)
     assert call(submitting_lines(path, workspace), env).returncode == 1
@@ -258,12 +258,12 @@ def test_a_submission_that_arrived_without_an_answer_is_not_sent_twice(path, wor
     assert [(entry.status, entry.number) for entry in ledger.read_ledger(workspace)] == [("complete", 9)]
 
 
-def test_the_first_submission_of_all_is_not_taken_for_a_used_up_day(path, workspace, server, tmp_path):
+def test_first_submission_is_not_refused_for_the_daily_limit(path, workspace, server, tmp_path):
     server.answers["GetSubmissionLimits"] = Answer({"numToday": 0, "numTotal": 0, "numAllowedNow": 0})
     assert call(submitting_lines(path, workspace), environment(server, tmp_path)).returncode == 0
 
 
-def test_no_secret_is_in_any_file(path, workspace, server, tmp_path):
+def test_no_file_contains_a_secret(path, workspace, server, tmp_path):
     from kaggle_server import TOKEN
 
     server.answers["GetSubmission"] = Answer({"ref": 4711, "status": "ERROR", "errorDescription": f"echo {TOKEN}"})
@@ -273,7 +273,7 @@ def test_no_secret_is_in_any_file(path, workspace, server, tmp_path):
     assert not any(TOKEN.encode() in file.read_bytes() for file in written)
 
 
-def test_a_full_disk_loses_neither_ledger_nor_submission(path, workspace):
+def test_a_full_disk_keeps_ledger_and_submission(path, workspace):
     ledger.append(workspace, ledger.Entry(file="a.csv", sha256="0", status="complete"))
     before = {file.name: file.read_bytes() for file in workspace.submissions.iterdir()}
     with full_disk(100):

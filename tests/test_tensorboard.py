@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a member."""
+"""TensorBoard's event files of a member."""
 
 import io
 
@@ -23,7 +23,7 @@ def tensorboard(member):
 
 
 def shown(member):
-    """Return what TensorBoard shows, by tag: arrays by step, which is the epoch counted from 1."""
+    """Return the values in TensorBoard by tag: arrays by step, which is the epoch counted from 1."""
     from tensorboard.util.tensor_util import make_ndarray
 
     events = tensorboard(member)
@@ -57,7 +57,7 @@ def test_confusion_matrix_is_that_of_the_report_and_drawn_once(trained):
     assert np.array_equal(pixels, np.asarray(Image.open(trained / MEMBER / "confusion.png").convert("RGB")))
 
 
-def test_training_that_stops_early_has_a_confusion_matrix(tiny):
+def test_training_with_early_stopping_has_a_confusion_matrix(tiny):
     run = train_one(tiny, "stopped early", early_stopping__patience=1, early_stopping__min_delta=100.0, epochs=9)
     assert list(shown(run / "seed_0/fold_0")["validation/confusion_matrix"]) == [2]
 

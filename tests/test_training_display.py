@@ -1,4 +1,4 @@
-"""A training on the screen: a bar for each running model on a terminal, a line an epoch elsewhere."""
+"""The display of a training: a bar for each running model on a terminal, one line per epoch elsewhere."""
 
 import io
 from pathlib import Path
@@ -61,7 +61,7 @@ def test_without_a_terminal_each_epoch_is_a_line(console):
 
 
 def on_a_terminal(width, *events):
-    """Show events on a terminal of some columns; return the lines of the screen after each, and all that was written."""
+    """Show events on a terminal of `width` columns; return the lines of the screen after each event, and all output."""
     console = Console(file=io.StringIO(), width=width, force_terminal=True, highlight=False, color_system="standard")
     display, screens = TrainingDisplay(console), []
     for event in events:
@@ -77,7 +77,7 @@ BAR = "\N{BOX DRAWINGS HEAVY HORIZONTAL}"
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
-def test_each_running_model_has_a_line_that_begins_with_its_fold_and_a_bar(width):
+def test_each_running_model_has_a_line_with_its_fold_and_a_bar(width):
     epoch = EpochEnded(MEMBERS[3], 1, 1.5, 0.75, 0.001, 1.0, val_loss=1.4, val_accuracy=0.8)
     screens, *_ = on_a_terminal(
         width, plan(MEMBERS), step(MEMBERS[3], 0, 8), epoch, step(MEMBERS[3], 1, 1), step(MEMBERS[4], 0, 8)
@@ -110,7 +110,7 @@ def test_finished_model_leaves_a_line():
     assert "x fold 0: epoch 10/10, loss 2.0000, accuracy 0.5000" in printed
 
 
-def test_seeds_are_named_where_there_are_several(console):
+def test_seeds_are_named_if_there_are_several(console):
     members = [Member(seed, fold) for seed in (0, 1) for fold in (None, 0)]
     with training_display(console) as show:
         show(TrainingPlanned(RunFolder(Path("runs/x")), EXPERIMENT, members, dict.fromkeys(members, STEPS), jobs=3))
@@ -126,7 +126,7 @@ def test_seeds_are_named_where_there_are_several(console):
     ]
 
 
-def test_finished_run_says_so(console):
+def test_finished_run_prints_that_nothing_is_to_do(console):
     with training_display(console) as show:
         show(plan([]))
     assert shown(console) == "x: already trained, nothing to do in runs/x\n"

@@ -86,15 +86,15 @@ def test_only_repeats_of_both_are_compared_and_without_any_there_is_no_winner():
     assert confirmation.winner(search, confirmation.results(search, confirmed)) is None
 
 
-def test_baseline_wins_where_nothing_was_better_and_nobody_while_it_is_alone():
+def test_baseline_wins_if_no_trial_is_better_and_there_is_no_winner_while_it_is_alone():
     search, _ = studies([0.5, 0.6], {})
     assert confirmation.winner(search, []) == 0
     assert confirmation.winner(search[:1], []) is None
     assert confirmation.winner(search[1:], []) is None
 
 
-def test_corrected_t_test_is_wider_than_the_plain_one():
-    """Against the formula worked by hand: mean 0.2, sd 0.1, n = 5, 5 folds: t = 0.2 / (0.1 * sqrt(1/5 + 1/4)) = 2.98."""
+def test_corrected_t_test_has_a_larger_p_value_than_the_plain_one():
+    """Compared with a calculation by hand: mean 0.2, sd 0.1, n = 5, 5 folds: t = 0.2 / (0.1 * sqrt(1/5 + 1/4)) = 2.98."""
     differences = 0.2 + 0.1 * np.array([-1.0, -1.0, 0.0, 1.0, 1.0])
     assert confirmation.corrected_t_test(differences, folds=5) == pytest.approx(0.0406, abs=2e-4)
     assert confirmation.corrected_t_test(np.zeros(5), folds=5) == 1.0

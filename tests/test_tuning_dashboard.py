@@ -1,4 +1,4 @@
-"""optuna-dashboard on a study, as a command."""
+"""The command `dashboard`."""
 
 import json
 import signal

@@ -27,13 +27,13 @@ PASSWORD = "marked-secret-7261"
 
 
 def program(name: str) -> str | None:
-    """Find one of the server's programs; Debian keeps them beside the path."""
+    """Find one of the server's programs, which Debian doesn't install on the PATH."""
     versions = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), reverse=True)
     return shutil.which(name) or (str(versions[0]) if versions else None)
 
 
 class Server:
-    """PostgreSQL on loopback, its data in a temporary folder, run by a user who is not root."""
+    """PostgreSQL on loopback with its data in a temporary folder, run as a user other than root."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -85,7 +85,7 @@ def workspace(tmp_path):
 
 @pytest.fixture
 def database(server, request):
-    """The address of a database of the test's own."""
+    """The URL of a new database."""
     import psycopg
 
     name = request.node.name.lower()[:60]
@@ -101,7 +101,7 @@ def study_of(url):
 
 
 @pytest.mark.slow
-def test_two_machines_share_a_study_and_one_killed_loses_and_repeats_nothing(workspace, database):
+def test_two_machines_share_a_study_and_a_kill_loses_and_repeats_no_fold(workspace, database):
     first, second = (start(workspace, 0.3, trials=6, storage=database) for _ in range(2))
     read_until(first, STARTED, 2)
     os.killpg(first.pid, signal.SIGKILL)
@@ -138,7 +138,7 @@ def test_study_continues_when_the_server_is_back(workspace, database, server):
 
 
 @pytest.mark.slow
-def test_ctrl_c_while_the_server_is_away_ends_with_one_line(workspace, database, server):
+def test_ctrl_c_while_the_server_is_down_prints_one_line(workspace, database, server):
     worker = start(workspace, 0.6, trials=2, storage=database)
     read_until(worker, STARTED)
     server.stop()
@@ -157,7 +157,7 @@ def test_ctrl_c_while_the_server_is_away_ends_with_one_line(workspace, database,
 
 @pytest.mark.slow
 def test_interrupted_trial_is_resumed_by_the_other_machine_at_once(workspace, database):
-    """It does not wait until heartbeats are missing."""
+    """The other machine does not wait until heartbeats are missing."""
     first = start(workspace, 0.4, trials=3, storage=database)
     read_until(first, STARTED, 2)
     first.send_signal(signal.SIGINT)
@@ -172,7 +172,7 @@ def test_interrupted_trial_is_resumed_by_the_other_machine_at_once(workspace, da
 
 
 @pytest.mark.slow
-def test_machine_whose_hours_are_over_confirms_without_waiting_for_others(workspace, database):
+def test_machine_whose_time_is_over_confirms_without_waiting_for_others(workspace, database):
     start(workspace, 0, trials=1, storage=database).communicate(timeout=60)
     study = study_of(database)
     load("quick", workspace).suggest(study.ask())  # another machine trains this one
@@ -193,7 +193,7 @@ def test_machine_whose_hours_are_over_confirms_without_waiting_for_others(worksp
         (lambda server: server.url().replace("127.0.0.1", "no-such-host.invalid"), "no-such-host.invalid"),
     ],
 )
-def test_a_server_that_refuses_is_named_without_its_password(workspace, server, monkeypatch, change, message):
+def test_a_refused_connection_is_an_error_without_the_password(workspace, server, monkeypatch, change, message):
     monkeypatch.setattr("digit_recognizer.tuning.study.load_dataset", study_worker.dataset)
     url = change(server)
     request = StudyRequest(load("quick", workspace), "quick", trials=1, storage=url)

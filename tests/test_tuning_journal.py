@@ -1,4 +1,4 @@
-"""A study's journal: read without rights to write, kept through kills, refused when damaged."""
+"""A study's journal: reading without write permission, kills while writing, damaged files."""
 
 import json
 import random
@@ -37,12 +37,12 @@ def add_trial(path):
     study.add_trial(optuna.create_trial(value=0.5))
 
 
-def test_optuna_reads_the_file_too(path):
+def test_optuna_can_read_the_file(path):
     storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))
     assert [trial.value for trial in optuna.load_study(study_name="fast", storage=storage).get_trials()] == values(path)
 
 
-def test_what_one_storage_writes_another_one_reads(path):
+def test_entries_of_one_storage_are_read_by_another(path):
     reader = optuna.load_study(study_name="fast", storage=journal.open_journal(path))
     assert len(reader.get_trials()) == 2
     for count in (3, 4):
@@ -50,7 +50,7 @@ def test_what_one_storage_writes_another_one_reads(path):
         assert len(reader.get_trials()) == count
 
 
-def test_reading_needs_no_right_to_write_and_leaves_the_file_alone(path):
+def test_reading_needs_no_write_permission_and_does_not_change_the_file(path):
     before, modified = path.read_bytes(), path.stat().st_mtime_ns
     path.chmod(0o444)
     path.parent.chmod(0o555)
@@ -64,7 +64,7 @@ def test_reading_needs_no_right_to_write_and_leaves_the_file_alone(path):
     assert status.name == "fast"
 
 
-def test_journal_that_cannot_be_written_is_one_line(path, monkeypatch):
+def test_journal_that_cannot_be_written_is_a_one_line_error(path, monkeypatch):
     def refuse(self, mode="r", *arguments, **options):
         if mode != "rb":
             raise OSError(30, "Read-only file system", str(self))
@@ -84,7 +84,7 @@ def test_blank_lines_are_skipped(path, blank):
     assert len(values(path)) == 3
 
 
-def test_line_that_was_being_written_at_a_power_cut_is_cut_off(path):
+def test_incomplete_last_line_is_removed(path):
     with path.open("ab") as file:
         file.write(b'{"op_code":6,"worker_id":"' + b"x" * 10_000)
     assert len(values(path)) == 2
@@ -110,7 +110,7 @@ def test_flipped_bits_are_found_or_harmless(path):
     assert found > 180
 
 
-def test_file_that_is_no_journal_is_refused(path):
+def test_file_that_is_not_a_journal_is_refused(path):
     for content in ("[1]\n", "{}\n", "hello\n", '{"op_code": 99}\n'):
         path.write_text(content)
         with pytest.raises(UserError, match="is damaged"):

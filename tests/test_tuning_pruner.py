@@ -1,4 +1,4 @@
-"""Which trials are pruned, and what that saves."""
+"""The pruner: which trials are pruned, and the time saved."""
 
 import json
 from pathlib import Path

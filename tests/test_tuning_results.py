@@ -1,4 +1,4 @@
-"""What a finished study leaves: its summary, page and tuned pipeline."""
+"""The results of a study: summary, page and tuned pipeline."""
 
 import dataclasses
 import os
@@ -15,7 +15,7 @@ from digit_recognizer.tuning.pruner import CrossValidationPruner
 
 @pytest.fixture(scope="module")
 def patched():
-    """Let trainings take no time, and prune nothing, since importances need enough complete trials."""
+    """Replace trainings by simulated ones without pruning, since importances need enough complete trials."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(study, "load_dataset", study_worker.dataset)
         patch.setattr(trainer, "evaluate", study_worker.quick_evaluate(0))
@@ -60,7 +60,7 @@ def test_without_a_significant_gain_no_pipeline_is_written(tmp_path, patched):
     assert not (tmp_path / "pipelines" / "quick_tuned.py").exists()
 
 
-def test_pipeline_that_no_study_wrote_is_not_overwritten(finished):
+def test_pipeline_written_by_hand_is_not_overwritten(finished):
     workspace, summary = finished
     mine = workspace.root / "pipelines" / "mine_tuned.py"
     mine.write_text('"""Mine."""\n')
@@ -107,7 +107,7 @@ def test_chart_does_not_change_pyplots_settings(finished):
 
 
 @pytest.mark.parametrize("missing", [True, False])
-def test_summary_of_an_unfinished_study_says_how_to_resume(finished, missing):
+def test_summary_of_an_unfinished_study_names_the_command_to_resume(finished, missing):
     _, summary = finished
     complete = [one for one in summary.complete if not (missing and one.is_baseline)]
     unfinished = dataclasses.replace(summary, complete=complete, winner=None)

@@ -1,4 +1,4 @@
-"""What a study varies: the pipeline's `suggest`, or the default space."""
+"""The search space: the pipeline's `suggest`, or the default space."""
 
 import re
 
@@ -98,13 +98,13 @@ def test_pipeline_without_suggest_gets_a_default_space(workspace):
     assert {one.augmentation.shear for one in experiments} == {0}
 
 
-def test_network_without_dropout_has_none_searched(workspace):
+def test_default_space_has_dropout_only_if_the_network_has(workspace):
     text = WITHOUT_SUGGEST.replace("networks.mlp", "networks.small_cnn")
     study_worker.workspace_with_pipeline(workspace.root, text)
     assert not [name for name in search_space(load("quick", workspace)).baseline if name.startswith("network_options")]
 
 
-def test_changes_follow_from_the_parameters(workspace):
+def test_changes_are_computed_from_the_parameters(workspace):
     space = search_space(load("quick", workspace))
     parameters = {"learning_rate": 0.001, "network_options.dropout": 0.25, "augmentation.rotation": 7.0}
     assert space.changes(parameters) == parameters

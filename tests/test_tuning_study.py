@@ -1,4 +1,4 @@
-"""A study from its start to its summary: what counts, what is resumed after an interruption, what is refused."""
+"""Running a study: which trials count, resuming after an interruption, refused studies."""
 
 import collections
 import json
@@ -30,7 +30,7 @@ def workspace(tmp_path):
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """Let trainings and pages take no time."""
+    """Replace trainings and pages by fast fakes."""
     monkeypatch.setattr(study, "load_dataset", study_worker.dataset)
     monkeypatch.setattr(trainer, "evaluate", study_worker.quick_evaluate(0))
     monkeypatch.setattr(page, "write_page", lambda path, *others: path)
@@ -144,7 +144,7 @@ def test_pruned_trial_that_was_killed_before_it_was_recorded_is_not_trained_agai
 
 
 class Clock:
-    """Time that passes only while something is trained, and stands still after the deadline."""
+    """A clock that advances only during training, and stops after the deadline."""
 
     def __init__(self, deadline):
         self.now, self.deadline = 0.0, deadline
@@ -218,7 +218,7 @@ def test_second_command_on_the_same_journal_is_refused(workspace):
         search(workspace, trials=1)
 
 
-# What is read from a study chooses no code, no setting outside the search space and no path outside the study's folder.
+# Data of a study never decides which code is executed, sets nothing outside the search space and names no path outside.
 
 
 def test_settings_in_a_studys_attributes_are_not_used(workspace):
@@ -248,7 +248,7 @@ def test_trial_number_that_is_a_path_is_refused(workspace):
 
 
 def append_attribute(storage, number, name, value, *, system=False):
-    """Write an attribute of a trial of the first study past Optuna's own checks."""
+    """Write an attribute of a trial of the first study without Optuna's checks."""
     operation = optuna.storages.journal._storage.JournalOperation
     kind, field = (operation.SET_TRIAL_SYSTEM_ATTR, "system_attr") if system else (operation.SET_TRIAL_USER_ATTR, "user_attr")
     trial_id = storage.get_trial_id_from_study_id_trial_number(0, number)
@@ -259,7 +259,7 @@ def append_attribute(storage, number, name, value, *, system=False):
 
 
 @pytest.mark.slow
-def test_kill_at_any_point_loses_and_repeats_nothing(workspace):
+def test_kill_at_any_point_loses_and_repeats_no_fold(workspace):
     for text in ("TrialStarted(trial=1,", "TrialStarted(trial=3,", "repeat=0"):
         worker = start(workspace, 0.15, trials=4)
         read_until(worker, text)
@@ -303,14 +303,14 @@ def suggest(trial):
 
 @pytest.fixture
 def digits(tmp_path, monkeypatch):
-    monkeypatch.undo()  # train for real
+    monkeypatch.undo()  # train with the real functions
     workspace = Workspace(tmp_path)
     sources.fetch("bundled", workspace)
     return study_worker.workspace_with_pipeline(tmp_path, TRAINED)
 
 
 def start_training(workspace, on_event, **options):
-    """Run `search` in a process of its own; `on_event` names a function of this module or of Python's."""
+    """Run `search` in another process; `on_event` names a function of this module or of Python's."""
     program = (
         "import sys; sys.path[:0] = [sys.argv[2]]; from test_tuning_study import *\n"
         f"if __name__ == '__main__': search(Workspace(Path(sys.argv[1])), {on_event}, **{options})"
@@ -326,7 +326,7 @@ def print_memory(event):
 
 @pytest.mark.slow
 def test_memory_does_not_grow_from_trial_to_trial(digits):
-    """Each trial trains in a process that ends with it, so only the study's own process could grow."""
+    """Each trial trains in a process that ends with it, so only the memory of the study's process could grow."""
     output, _ = start_training(digits, "print_memory", trials=50, workers=2).communicate()
     memory = [float(line) for line in output.splitlines()]
     print(f"MiB after trial 1: {memory[0]:.1f}, 10: {memory[9]:.1f}, 50: {memory[49]:.1f}")

@@ -1,4 +1,4 @@
-"""One trial's training: its figures, what it reports, and how it resumes."""
+"""The training of a trial: its figures, its reports, and resuming it."""
 
 import threading
 
@@ -18,7 +18,7 @@ from digit_recognizer.workspace import Workspace
 
 
 class Stopped(BaseException):
-    """What a callback raises to end the training."""
+    """Raised by a callback to end the training."""
 
 
 @pytest.fixture(scope="module")

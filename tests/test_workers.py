@@ -1,4 +1,4 @@
-"""Members trained in processes of their own."""
+"""Training members in separate processes."""
 
 import multiprocessing
 import os
@@ -32,7 +32,7 @@ def test_parallel_and_sequential_training_give_the_same_bytes(tiny):
     assert found[0] == found[1]
 
 
-def test_killed_worker_gives_one_line(tiny):
+def test_killed_worker_is_a_one_line_error(tiny):
     def kill_worker(event):
         if isinstance(event, EpochEnded):
             os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
@@ -42,7 +42,7 @@ def test_killed_worker_gives_one_line(tiny):
     assert not multiprocessing.active_children()
 
 
-def test_deleted_pipeline_gives_one_line(copied):
+def test_deleted_pipeline_is_a_one_line_error(copied):
     def delete(event):
         (copied.root / "pipelines" / "tiny.py").unlink(missing_ok=True)
 
@@ -50,7 +50,7 @@ def test_deleted_pipeline_gives_one_line(copied):
         train(request(copied, "deleted", only=[0]), copied, delete)
 
 
-def test_worker_that_cannot_start_gives_one_line(tiny, monkeypatch):
+def test_worker_that_cannot_start_is_a_one_line_error(tiny, monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/false")
     multiprocessing.set_executable("/bin/false")
     try:
@@ -61,7 +61,7 @@ def test_worker_that_cannot_start_gives_one_line(tiny, monkeypatch):
         multiprocessing.set_executable(sys.executable)
 
 
-def test_ctrl_c_ends_all_processes_with_one_line(tiny):
+def test_ctrl_c_ends_all_processes_and_prints_one_line(tiny):
     command = [sys.executable, "-m", "digit_recognizer", "--workspace", str(tiny.root)]
     command += [
         "train",

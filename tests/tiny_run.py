@@ -18,7 +18,7 @@ from digit_recognizer.training.events import EpochEnded, Event, MemberFinished, 
 from digit_recognizer.training.members import split_rows
 from digit_recognizer.workspace import Workspace
 
-# Every part of a training that keeps a state from epoch to epoch, and a layer that draws.
+# Uses every part of training that has a state across epochs, and a random layer.
 PIPELINE = '''"""A tiny net."""
 
 from digit_recognizer.experiment import Augmentation, Checkpoint, EarlyStopping, Experiment, ReduceLROnPlateau
@@ -66,7 +66,7 @@ def make_workspace(root: Path, rows: int = 160, test_rows: int = 40, test_labels
 
 
 def request(workspace: Workspace, run: str = "tiny", *, only=None, full=False, jobs=1, force=False, **changes) -> Request:
-    """Return the request to train `tiny`; `only` are the FOLDS; `augmentation__rotation=5` is a field of a part."""
+    """Return the request to train `tiny`; `only` are the FOLDS; `augmentation__rotation=5` sets a nested field."""
     changes = {name.replace("__", "."): value for name, value in changes.items()}
     pipeline = experiment.load("tiny", workspace, changes)
     return Request(pipeline, run, folds=only, full=full, jobs=jobs, force=force)
@@ -95,7 +95,7 @@ def probabilities(run: Path) -> dict[str, bytes]:
 
 
 def history(member: Path) -> pd.DataFrame:
-    """Return a member's history but for what the clock says."""
+    """Return a member's history without the columns of times."""
     return pd.read_csv(member / "history.csv").drop(columns="seconds")
 
 
@@ -105,7 +105,7 @@ def scores(run: Path, member: str = "seed_0/fold_0") -> dict:
 
 
 def train_here(wanted: Request, workspace: Workspace, on_event: OnEvent = ignore):
-    """Do as `cross_validation.train`, but train the members in this process, which spares the start of another."""
+    """Do as `cross_validation.train`, but train the members in this process, which is faster."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(workers, "train_members", _train_members_here)
         return cross_validation.train(wanted, workspace, on_event)
@@ -134,7 +134,7 @@ def trained_in(events: list[Event]) -> set[str]:
 
 
 class StoppedError(Exception):
-    """Ends a training from outside."""
+    """Raised by `stop_after` to end a training."""
 
 
 def stop_after(epoch: int) -> OnEvent:

@@ -115,7 +115,8 @@ def check_name(name: str) -> str:
     """Return the name of a run or study after checking that it can be a folder's name.
 
     Raises:
-        UserError: it can't be a folder's name."""
+        UserError: it can't be a folder's name.
+    """
     if "/" in name or name.startswith(".") or not name.isprintable() or len(name.encode()) > 100:
         raise UserError(f"RUN={name}: a run's name has at most 100 bytes, no '/' and no '.' at its beginning")
     return name

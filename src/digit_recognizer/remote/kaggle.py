@@ -413,7 +413,8 @@ def _check_unchanged(run: RunFolder, request: Request, dataset: Dataset) -> None
     """Refuse a run that was started with other settings before anything is pushed.
 
     Raises:
-        UserError: the run was started with other settings or data."""
+        UserError: the run was started with other settings or data.
+    """
     if not run.record.exists() or request.force:
         return
     before = read_run_record(run)
