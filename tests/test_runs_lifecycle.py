@@ -1,5 +1,6 @@
 """Starting, resuming and locking a run, without training."""
 
+import errno
 from dataclasses import replace
 
 import numpy as np
@@ -116,6 +117,13 @@ def test_a_locked_run_is_refused_until_it_is_released(run):
         pass
     with lifecycle.locked(run.path):
         pass
+
+
+def test_full_disk_is_named_and_other_errors_are_not_hidden(run):
+    with pytest.raises(UserError, match="the disk is full: free some space"), lifecycle.locked(run.path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(OSError, match="Input/output error"), lifecycle.locked(run.path):
+        raise OSError(errno.EIO, "Input/output error")
 
 
 def test_renaming_a_run_keeps_all_files(run, dataset):

@@ -258,6 +258,11 @@ def test_a_submission_that_arrived_without_an_answer_is_not_sent_twice(path, wor
     assert [(entry.status, entry.number) for entry in ledger.read_ledger(workspace)] == [("complete", 9)]
 
 
+def test_last_submission_of_a_day_is_used(path, workspace, server, tmp_path):
+    server.answers["GetSubmissionLimits"] = Answer({"numToday": 9, "numTotal": 40, "numAllowedNow": 1})
+    assert call(submitting_lines(path, workspace), environment(server, tmp_path)).returncode == 0
+
+
 def test_first_submission_is_not_refused_for_the_daily_limit(path, workspace, server, tmp_path):
     server.answers["GetSubmissionLimits"] = Answer({"numToday": 0, "numTotal": 0, "numAllowedNow": 0})
     assert call(submitting_lines(path, workspace), environment(server, tmp_path)).returncode == 0
