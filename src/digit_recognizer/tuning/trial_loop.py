@@ -153,24 +153,16 @@ class TrialLoop:
                     raise
                 if isinstance(error, DiskFullError):
                     self._end(error)
-                self._requeue(study, trial.number, storage)
+                try:
+                    trials.requeue(study, trial.number, storage)
+                except Exception as lost:  # then `trials.recover` requeues it later
+                    if not self.is_interruption(lost):
+                        raise
                 raise Interrupted from error
             self._failures = 0
             return value
 
         return run_trial
-
-    def _requeue(self, study: Study, number: int, storage: BaseStorage) -> None:
-        while True:
-            try:
-                return trials.requeue(study, number, storage)
-            except DiskFullError:
-                return  # the next command requeues it
-            except Exception as error:
-                if not database.is_connection_error(error):
-                    raise
-            if self.stop.wait(database.RETRY_INTERVAL):
-                return  # its heartbeats end, so another machine requeues it
 
     def _record_failure(self, trial: Trial, error: BaseException) -> None:
         reason = reason_of(error)
