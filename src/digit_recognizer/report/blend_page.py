@@ -82,7 +82,7 @@ def _member_verdicts(runs: Sequence[Run], test: np.ndarray) -> Verdicts:
     """Return the blend's probabilities for the test images, and those of each member of the runs."""
     each = {run.name: test_verdicts(run) for run in runs}
     names = [f"{run} {name}" for run, verdicts in each.items() for name in verdicts.names]
-    return Verdicts("member", names, test, np.concatenate([verdicts.each for verdicts in each.values()]))
+    return Verdicts("member", names, test, np.concatenate([verdicts.each for verdicts in each.values()]), "blend")
 
 
 def _seeds(run: Run, rows: np.ndarray) -> list[SeedPredictions]:

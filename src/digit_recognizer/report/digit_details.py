@@ -35,7 +35,7 @@ def digit_details(
     return {
         "classes": dataset.classes,
         "columns": sheet.columns,
-        "models": [None if one is None else {"kind": one.kind, "names": one.names} for one in verdicts.values()],
+        "models": [_models(one) for one in verdicts.values()],
         "test": [int(is_test) for is_test, _ in digits],
         "row": [row for _, row in digits],
         "label": [None if is_test else int(dataset.labels[row]) for is_test, row in digits],
@@ -49,6 +49,10 @@ def digit_details(
 
 def _place(sheet: DigitSheet, is_test: bool, row: int) -> int:
     return sheet.test(row) if is_test else sheet.train(row)
+
+
+def _models(verdicts: Verdicts | None) -> dict[str, Any] | None:
+    return verdicts and {"kind": verdicts.kind, "names": verdicts.names, "combination": verdicts.combination}
 
 
 def _prediction(verdicts: Verdicts | None, row: int) -> int | None:

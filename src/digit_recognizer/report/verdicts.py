@@ -15,6 +15,7 @@ class Verdicts:
     names: list[str]  # of the models
     probabilities: np.ndarray  # as reported, float (n, classes)
     each: np.ndarray  # of each model, float (models, n, classes)
+    combination: str = "mean"  # what the reported probabilities are of the models'
 
 
 def seed_verdicts(run: Run) -> Verdicts:

@@ -100,13 +100,20 @@ function showDigit(place) {
   });
   byId("panel-bars").replaceChildren(...bars);
   byId("panel-bars-title").hidden = !bars.length;
-  byId("panel-bars-title").textContent = votes[place].length > 1 ? `Probabilities, mean of ${votes[place].length} ${modelsOf(place).kind}s` : "Probabilities";
+  byId("panel-bars-title").textContent = votes[place].length > 1
+    ? `Probabilities, ${modelsOf(place).combination} of ${votes[place].length} ${modelsOf(place).kind}s` : "Probabilities";
   showVotes(place);
   showReason(place, reason);
   byId("panel-marks").replaceChildren(...panelButtons(place));
   const position = siblings.indexOf(place);
   byId("panel-previous").disabled = position <= 0;
   byId("panel-next").disabled = position < 0 || position === siblings.length - 1;
+}
+
+function commentOn(missed, count) {
+  if (missed === count) return ": a hard image, or a wrong label";
+  if (2 * missed > count) return ": a hard image";
+  return missed ? ": bad luck" : "";
 }
 
 function showVotes(place) {
@@ -118,8 +125,7 @@ function showVotes(place) {
     const agreeing = votes.filter(([, [vote]]) => vote === prediction(place)).length;
     verdict = `${agreeing} of ${votes.length} ${kind}s predict ${classes[prediction(place)]}.`;
   } else if (votes.length > 1) {
-    const comment = missed === votes.length ? ": a hard image, or a wrong label" : 2 * missed > votes.length ? ": a hard image" : missed ? ": unlucky" : "";
-    verdict = `${missed} of ${votes.length} ${kind}s are wrong${comment}.`;
+    verdict = `${missed} of ${votes.length} ${kind}s are wrong${kind === "seed" ? commentOn(missed, votes.length) : ""}.`;
   }
   byId("panel-verdict").textContent = verdict;
   byId("panel-votes").hidden = votes.length < 2;
