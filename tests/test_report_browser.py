@@ -34,7 +34,7 @@ def dataset(workspace):
 @pytest.fixture(scope="module")
 def run(workspace, dataset):
     """A run of tiny networks that were really trained, two seeds, with its report."""
-    train_here(request(workspace, seeds=(0, 1), folds=3, epochs=3, learning_rate=0.02, early_stopping=None), workspace)
+    train_here(request(workspace, seeds=(0, 1), folds=2, epochs=3, learning_rate=0.02, early_stopping=None), workspace)
     folder = RunFolder.of(workspace, "tiny")
     write_report(folder, dataset)
     return folder
@@ -82,9 +82,9 @@ def test_clicking_a_cell_shows_exactly_its_rows_in_errors_csv(run, open_page):
 def test_choosing_a_fold_shows_its_matrix_and_its_rows(run, open_page):
     page = open_page(run.report)
     errors = pd.read_csv(run.errors)
-    page.check('[name="matrix"][value="fold 2"]')
-    assert page.locator(".matrix:visible").get_attribute("data-matrix") == "fold 2"
-    for (label, prediction), rows in errors[errors["fold"] == 2].groupby(["label", "prediction"]):
+    page.check('[name="matrix"][value="fold 1"]')
+    assert page.locator(".matrix:visible").get_attribute("data-matrix") == "fold 1"
+    for (label, prediction), rows in errors[errors["fold"] == 1].groupby(["label", "prediction"]):
         page.click(f'.matrix:visible [data-cell="{label},{prediction}"]')
         assert shown_rows(page) == rows["row"].tolist()
 
@@ -223,7 +223,7 @@ CONTRAST = """() => {
 def test_printing_shows_every_matrix(run, open_page):
     page = open_page(run.report)
     page.emulate_media(media="print")
-    assert page.locator(".matrix:visible").count() == 1 + 3 + 2
+    assert page.locator(".matrix:visible").count() == 1 + 2 + 2
 
 
 def open_wrong_digit(page, dataset) -> int:

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("no_explanations")
 
 @pytest.fixture(scope="module")
 def dataset():
-    return make_dataset()
+    return make_dataset(800)
 
 
 @pytest.fixture(scope="module")

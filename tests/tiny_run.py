@@ -157,4 +157,10 @@ def rehearse_here(requests, name, part, workspace):
 
 
 def _train_members_here(job, members, jobs, on_event, length=workers.own_length):
-    workers.train_here(job, ((member, length(member)) for member in members), on_event)
+    import keras
+
+    policy = keras.config.dtype_policy()  # which training sets for its process
+    try:
+        workers.train_here(job, ((member, length(member)) for member in members), on_event)
+    finally:
+        keras.config.set_dtype_policy(policy)
