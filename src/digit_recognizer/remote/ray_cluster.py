@@ -9,6 +9,7 @@ import io
 import os
 import queue
 import shutil
+import socket
 import tempfile
 import threading
 import zipfile
@@ -32,6 +33,7 @@ from digit_recognizer.training.workers import Job, Length, Plan, own_length, tra
 from digit_recognizer.workspace import Workspace, git_commit
 
 ON_HEAD = {"node:__internal_head__": 0.001}  # the cluster's head node
+SECONDS_TO_CONNECT = 10.0
 LOSSES = 3  # lost nodes in a row, without an epoch in between, after which a member's training fails
 _connecting = threading.Lock()  # the trials of a study train in several threads
 Contents = dict[str, bytes]  # by path relative to the member's folder
@@ -102,6 +104,21 @@ def _options(cluster: _Cluster, threads: int, jobs: int | None) -> dict[str, Any
     return {**needed, "runtime_env": {"env_vars": backend.environment_variables(threads)}}
 
 
+def _check_port(address: str) -> None:
+    """Connect to the port of `ray://host:port` or `host:port` once, since Ray tries for a quarter of an hour.
+
+    Raises:
+        UserError: the address has no port, or nothing listens there.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdecimal():
+        raise UserError(f"the address of the Ray cluster, {address}, has no port: ON=ray://host:10001")
+    try:
+        socket.create_connection((host, int(port)), timeout=SECONDS_TO_CONNECT).close()
+    except (OSError, OverflowError) as error:
+        raise UserError(f"the Ray cluster {address} can't be reached: {first_line(error)}") from error
+
+
 def _connect(address: str | None) -> Any:
     """Return the module ray, connected to a cluster whose processes import this version of the package.
 
@@ -115,6 +132,8 @@ def _connect(address: str | None) -> Any:
     with _connecting, tempfile.TemporaryDirectory(prefix="digit-recognizer-") as folder:
         if ray.is_initialized():
             return ray
+        if address:
+            _check_port(address)
         zipfile.ZipFile(io.BytesIO(build_wheel()[1])).extractall(folder)
         package = {"py_modules": [f"{folder}/digit_recognizer"]}
         try:
