@@ -36,7 +36,7 @@ Before you run it, in the panel on the right:
         """
 ## 1. Install
 
-`--no-deps` leaves TensorFlow and all other libraries of Kaggle's image as they are.
+With `--no-deps`, TensorFlow and all other libraries of Kaggle's image are not changed.
 """,
     ),
     (

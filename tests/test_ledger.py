@@ -97,8 +97,8 @@ def test_cells_that_are_not_numbers_are_kept(workspace):
     ("good", "bad", "words"),
     [
         ("complete", "complfte", r"row 2, column status: 'complfte' is none of sending, pending"),
-        ("4711", "47l1", r"row 2, column ref: '47l1' is no number"),
-        ("4711", "inf", r"row 2, column ref: 'inf' is no number"),
+        ("4711", "47l1", r"row 2, column ref: '47l1' is not the number"),
+        ("4711", "inf", r"row 2, column ref: 'inf' is not the number"),
     ],
 )
 def test_an_invalid_status_or_number_is_named_with_its_row(good, bad, words, workspace):

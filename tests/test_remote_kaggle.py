@@ -176,7 +176,7 @@ def test_ctrl_c_only_stops_watching_and_the_same_command_picks_it_up(server, wor
     server.execute = lambda version: None  # it trains for long
     with pytest.raises(KeyboardInterrupt) as caught:
         train(workspace, interrupt_at="Kaggle: running")
-    assert "goes on at https://www.kaggle.com/code/someone/digit-recognizer-tiny" in caught.value.seen
+    assert "continues at https://www.kaggle.com/code/someone/digit-recognizer-tiny" in caught.value.seen
     (pushed,) = PushedStore(workspace).all()
     assert pushed.runs.keys() == {"tiny"}
     execute(server.versions[0])

@@ -122,7 +122,7 @@ def library_versions() -> dict[str, str]:
     return found
 
 
-# The person's variables that shorten or break trainings: they are removed. Others are recorded with the run.
+# Variables of the user that shorten or break trainings: they are removed. Others are recorded with the run.
 REMOVED = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 READ_BY_LIBRARIES = re.compile(
     "(CUBLAS|CUDA|CUDNN|DNNL|JAX|KERAS|KMP|MKL|NCCL|NPY|NVIDIA|OMP|ONEDNN|OPENBLAS|OPENCV|PYTORCH|TF|TORCH|XLA)_"
@@ -140,7 +140,7 @@ def prepare_environment(threads: int) -> None:
 
 
 def ambient_variables() -> dict[str, str]:
-    """Return the person's environment variables that the libraries read and that are neither set nor removed here."""
+    """Return the user's environment variables that the libraries read and that are neither set nor removed here."""
     ours = {*environment_variables(1), *REMOVED, "CUDA_VISIBLE_DEVICES", "KERAS_HOME"}
     return {key: value for key, value in sorted(os.environ.items()) if READ_BY_LIBRARIES.match(key) and key not in ours}
 

@@ -24,7 +24,7 @@ DEFAULT_FONT = "DejaVu Sans"  # comes with matplotlib
 
 @contextlib.contextmanager
 def default_style(**settings: Any) -> Iterator[None]:
-    """Draw in matplotlib's default style with these settings, whatever the person's matplotlibrc and MPLBACKEND say."""
+    """Draw in matplotlib's default style with these settings, independently of the user's matplotlibrc and MPLBACKEND."""
     if "matplotlib" not in sys.modules:
         _import_matplotlib()
     import matplotlib.style
@@ -48,7 +48,7 @@ def _import_matplotlib() -> None:
 def confusion_png(matrix: np.ndarray, classes: Sequence[str]) -> bytes:
     """Draw a confusion matrix, int (classes, classes), rows true labels, as a PNG.
 
-    Errors have a colour scale of their own (share of the row). Counts are written for up to 40 classes. If no
+    Errors have a separate colour scale (share of the row). Counts are written for up to 40 classes. If no
     installed font has the characters of the classes, they are numbered.
     """
     families = font_families(classes)

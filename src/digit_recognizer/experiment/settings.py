@@ -14,7 +14,7 @@ Monitor = Literal["val_loss", "val_accuracy"]
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random changes to the training images, drawn anew in each epoch; 0 turns one off.
+    """Random changes to the training images, drawn again in each epoch; 0 turns one off.
 
     Zoom, rotation, shear and shift are drawn uniformly and applied as one affine matrix about the image's centre.
     """
@@ -99,7 +99,7 @@ class ReduceLROnPlateau:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Save a model of the best epoch by `monitor` beside the one that predicts, or one of each epoch that improved."""
+    """Save an additional model of the best epoch by `monitor`, or one of each epoch that improved."""
 
     monitor: Monitor = "val_accuracy"  # the figure that decides
     every_improvement: bool = False  # keep a file of each epoch that improved
@@ -146,7 +146,7 @@ class Experiment:
     keep: Literal["last", "best_val_loss", "best_val_accuracy"] = "last"  # the epoch whose weights are used for predictions
     early_stopping: EarlyStopping | None = None  # when training stops before the last epoch
     reduce_lr_on_plateau: ReduceLROnPlateau | None = None  # when the learning rate is reduced
-    checkpoint: Checkpoint | None = None  # which models are saved beside the one that predicts
+    checkpoint: Checkpoint | None = None  # which models are saved in addition to the one for predictions
 
     # auto: bfloat16 or float16 in mixed precision where the device computes faster with it, else float32.
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
@@ -154,7 +154,7 @@ class Experiment:
     threads: int = 1  # CPU threads for each model; another number changes the bytes of the results
 
     members: tuple[str, ...] = ()  # other pipelines, instead of a network: `train` trains them, `ensemble` blends them
-    published: str = ""  # accuracy stated by the source, shown beside the measured one
+    published: str = ""  # accuracy stated by the source, shown with the measured one
 
     def __post_init__(self) -> None:
         check_types(self)

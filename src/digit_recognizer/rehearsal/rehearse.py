@@ -33,7 +33,7 @@ def rehearse_part(
     Args:
         requests: the runs to train, one or several.
         name: of the blend.
-        minutes: choose epochs and seeds so that training takes this time; None trains the requests as they are.
+        minutes: choose epochs and seeds so that training takes this time; None: don't change them.
 
     Raises:
         UserError: no data, too few rows, another dataset was rehearsed before, a run of other settings, or a failed training.
@@ -90,7 +90,7 @@ def rehearsed_accuracies(workspace: Workspace, runs: Sequence[str]) -> dict[str,
     """Return the rehearsed accuracy of each of the runs that was rehearsed; unreadable files count as not rehearsed."""
     found = {}
     for run in runs:
-        with contextlib.suppress(UserError):  # `status` shows what is wrong with a run beside its name
+        with contextlib.suppress(UserError):  # `status` shows the error of a run
             if expected := expectation(workspace, [run]):
                 found[run] = expected.accuracy.value
     return found

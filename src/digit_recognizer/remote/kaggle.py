@@ -184,7 +184,7 @@ class KaggleWorkers:
             try:
                 status = watch.until_end()
             except KeyboardInterrupt:
-                on_event(Warned(f"{pushed.notebook} goes on at {pushed.notebook.page}: {_SAME_COMMAND}"))
+                on_event(Warned(f"{pushed.notebook} continues at {pushed.notebook.page}: {_SAME_COMMAND}"))
                 raise
             folder = store.output(pushed)
             result = watch.persistently(functools.partial(_download, pushed, folder))
@@ -192,7 +192,7 @@ class KaggleWorkers:
                 store.remove(pushed)
                 raise UserError(
                     f"the output of {pushed.notebook} is of another version than this folder pushed, perhaps from another "
-                    "machine: run the same command again to push it anew, or train under another name (RUN=...)"
+                    "machine: run the same command again to push it again, or train under another name (RUN=...)"
                 )
             if result and result.outcome == "no data" and pushed.pushes == 1:
                 on_event(LogLine("Kaggle: the first version began without the competition's data; pushing it once more"))
@@ -221,7 +221,7 @@ class _Watch:
             status = self.persistently(lambda: notebooks.status(notebook))
             if status is None:
                 self.store.remove(self.pushed)
-                raise UserError(f"{notebook} is no longer on Kaggle: run the same command again to push it anew")
+                raise UserError(f"{notebook} is no longer on Kaggle: run the same command to push it again")
             if status.state != before:
                 self.on_event(LogLine(f"Kaggle: {status.state}"))
                 before = status.state
@@ -264,7 +264,7 @@ class _Watch:
                     self.on_event(Warned(f"{error}; trying again for {duration(OUTAGE_SECONDS)}"))
                 if time.monotonic() - began > OUTAGE_SECONDS:
                     raise UserError(
-                        f"no answer from Kaggle for {duration(OUTAGE_SECONDS)}: {self.pushed.notebook} goes on there, and "
+                        f"no answer from Kaggle for {duration(OUTAGE_SECONDS)}: {self.pushed.notebook} continues there, and "
                         f"{_SAME_COMMAND}"
                     ) from None
                 time.sleep(POLL_SECONDS)

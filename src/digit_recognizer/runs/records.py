@@ -14,7 +14,7 @@ from digit_recognizer.runs.folder import MemberFolder, RunFolder
 from digit_recognizer.workspace import git_commit
 
 TRAIN_AGAIN = "`make train` trains this model again"
-TRAIN_OTHERWISE = "train under another name (RUN=...), or start again (FORCE=1, which moves this run aside)"
+TRAIN_OTHERWISE = "train under another name (RUN=...), or start again (FORCE=1, which renames this run)"
 
 
 @dataclass(frozen=True)

@@ -224,7 +224,7 @@ def _check(entry: Entry, place: str) -> None:
     if entry.status.lower() not in ("", *STATUSES):
         raise UserError(f"{place}, column status: '{entry.status}' is none of {', '.join(STATUSES)}")
     if entry.ref and entry.number is None:
-        raise UserError(f"{place}, column ref: '{entry.ref}' is no number of a submission on Kaggle")
+        raise UserError(f"{place}, column ref: '{entry.ref}' is not the number of a submission on Kaggle")
 
 
 def _number(text: str) -> float | None:

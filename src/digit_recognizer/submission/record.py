@@ -71,7 +71,7 @@ class SubmissionRecord(BlendRecord):
 
 
 def read_submission_record(csv: Path) -> SubmissionRecord:
-    """Return the record beside a submission's CSV.
+    """Return the record of a submission, given its CSV.
 
     Raises:
         UserError: the record is missing or damaged.

@@ -14,7 +14,7 @@ from digit_recognizer.workspace import Workspace, git_commit
 
 
 def write_submission(path: Path, probabilities: np.ndarray, workspace: Workspace, blend: BlendRecord) -> None:
-    """Write the most probable class of each test image as `ImageId,Label` to `path`, and the record beside it.
+    """Write the most probable class of each test image as `ImageId,Label` to `path`, and its record next to it.
 
     Args:
         path: ends in .csv.

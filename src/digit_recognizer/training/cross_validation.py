@@ -40,7 +40,7 @@ def train(request: Request, workspace: Workspace, on_event: OnEvent = ignore) ->
     """Train the unfinished members, write the run's files and return the run's metrics.
 
     Raises:
-        UserError: there are no data, the run has other settings, another process is writing it, or a training failed.
+        UserError: there is no data, the run has other settings, another process is writing it, or a training failed.
     """
     experiment = request.pipeline.experiment
     dataset = load_dataset(workspace)
@@ -48,7 +48,7 @@ def train(request: Request, workspace: Workspace, on_event: OnEvent = ignore) ->
     run = RunFolder.of(workspace, request.run)
     if request.force and run.path.exists():
         with lifecycle.locked(run.path):
-            on_event(Warned(f"moved the old run to {lifecycle.move_aside(run)}"))
+            on_event(Warned(f"renamed the old run to {lifecycle.move_aside(run)}"))
     with lifecycle.locked(run.path):
         folds, warnings = lifecycle.begin_or_resume(run, request.pipeline, dataset)
         for warning in warnings if request.workers.trains_here else ():  # they are about this machine

@@ -22,14 +22,14 @@ def ignore(event: Event) -> None:
 
 @dataclass(frozen=True)
 class Warned(Event):
-    """A warning for the person; training continues."""
+    """A warning for the user; training continues."""
 
     message: str
 
 
 @dataclass(frozen=True)
 class LogLine(Event):
-    """A line of the log of another machine, to be shown as it is."""
+    """A log line of another machine, to be shown unchanged."""
 
     text: str
 

@@ -166,7 +166,7 @@ def fit_to_minutes(requests: Sequence[Request], minutes: float, workspace: Works
         if not request.force and RunFolder.of(workspace, request.run).record.exists():
             raise UserError(
                 f"{workspace.run(request.run)} was started without these MINUTES: train under another name (RUN=...), "
-                "or start again (FORCE=1, which moves this run aside)"
+                "or start again (FORCE=1, which renames this run)"
             )
     requests = _with_jobs(requests, [request.jobs or _fastest_jobs(request, workspace, dataset) for request in requests])
     probes = [_probe(request, workspace, dataset, began + 60 * minutes) for request in requests]

@@ -53,7 +53,7 @@ class Job:
     run: RunFolder
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Let another process load the pipeline: its functions can't be pickled, because its file is no importable module."""
+        """Pickle the job without its loaded pipeline, whose functions are not importable by other processes."""
         pipeline = self.pipeline
         return _Unloaded, (pipeline.file, pipeline.sha256, dict(pipeline.changes), self.workspace, self.run)
 
@@ -143,7 +143,7 @@ def train_members(
     on_event: OnEvent,
     length: Length = own_length,
 ) -> None:
-    """Train `members` in processes of their own, as many in parallel as there are `slots`; see `Workers.train`."""
+    """Train `members` in separate processes, as many in parallel as there are `slots`; see `Workers.train`."""
     waiting = list(members)
     backend.prepare_environment(job.pipeline.experiment.threads)
     workers: dict[connection.Connection, _Worker] = {}

@@ -4,7 +4,7 @@
   next resumes its training.
 - A trial whose process was killed is requeued too: in a journal when the next command starts, on a server when its
   heartbeats are missing, as a copy with a new number (Optuna's RetryHeartbeatStaleTrialCallback).
-- A trial that failed by itself has a reason and is not repeated.
+- A trial that failed, as opposed to being killed, has a reason and is not repeated.
 
 The rules depend only on the trials, so they are the same on all machines.
 """
@@ -47,7 +47,7 @@ def counts(trial: FrozenTrial) -> bool:
 
 
 def failed(trial: FrozenTrial) -> bool:
-    """Whether the trial failed by itself, not because its process was killed."""
+    """Return whether the trial failed, as opposed to its process being killed."""
     return REASON in trial.user_attrs
 
 
@@ -63,7 +63,7 @@ def complete(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
 
 
 def set_result(trial: Trial, result: TrialResult) -> None:
-    """Store the figures of a complete trial beside its value, the log loss."""
+    """Store the figures of a complete trial in addition to its value, the log loss."""
     for name, value in dataclasses.asdict(result).items():
         trial.set_user_attr(name, value)
 

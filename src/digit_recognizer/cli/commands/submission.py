@@ -258,7 +258,7 @@ def _five_digits(value: float | None) -> str | None:
 def _add_submit_options(parser: Parser) -> None:
     add_run_selection(parser)
     parser.add_argument("--file", type=Path, help="another submission than that of the pipeline or run")
-    parser.add_argument("--message", help="a description that Kaggle shows beside the submission")
+    parser.add_argument("--message", help="a description that Kaggle shows with the submission")
 
 
 def _add_ledger_options(parser: Parser) -> None:

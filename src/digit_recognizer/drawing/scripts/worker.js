@@ -1,4 +1,4 @@
-// Runs the network in a thread of its own, so that drawing stays smooth: pixels in, probabilities out.
+// Runs the network in a worker thread, so that drawing stays smooth: pixels in, probabilities out.
 
 import * as ort from "./ort.js";
 
