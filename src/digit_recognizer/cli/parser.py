@@ -145,7 +145,7 @@ def positive(unit: str) -> Callable[[str], float]:
 
 def add_run_selection(parser: Parser) -> None:
     """Add --pipeline and --run, which name the runs that a command reads."""
-    parser.add_argument("--pipeline", metavar="NAMES", help="the runs of these pipelines, such as 'fast wide' (default: fast)")
+    parser.add_argument("--pipeline", metavar="NAMES", help="the runs of these pipelines, such as 'fast mlp' (default: fast)")
     parser.add_argument("--run", metavar="NAMES", help="the runs of these names, if they differ from the pipelines' names")
 
 

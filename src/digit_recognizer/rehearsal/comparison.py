@@ -27,7 +27,7 @@ def compare_rehearsed(first: str, second: str, workspace: Workspace) -> Rehearse
     """Compare two submissions of rehearsals.
 
     Args:
-        first: a submission's name, such as `fast` or `fast+wide`; `fast+wide@stacking` blends its runs by that method instead
+        first: a submission's name, such as `fast` or `fast+mlp`; `fast+mlp@stacking` blends its runs by that method instead
             of the one that `ensemble` chose.
         second: likewise.
 

@@ -84,7 +84,7 @@ def expectation_line(expected: "Rehearsed | None") -> str:
 
 
 def _add_options(options: Parser) -> None:
-    options.add_argument("--pipeline", metavar="NAMES", help="names or files of pipelines, such as 'fast wide' (default: fast)")
+    options.add_argument("--pipeline", metavar="NAMES", help="names or files of pipelines, such as 'fast mlp' (default: fast)")
     options.add_argument("--run", metavar="NAME", help="a name for the run (default: the pipeline's)")
     options.add_argument("--parts", type=parser.numbers, metavar="0,1", help="which of the six parts to rehearse (default: 0)")
     parser.add_training_options(options)

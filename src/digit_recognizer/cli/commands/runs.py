@@ -94,7 +94,7 @@ def _compare_rehearsed(workspace: Workspace, names: Sequence[str]) -> None:
     from digit_recognizer.rehearsal.parts import PARTS
 
     if len(names) != 2:
-        raise UsageError("--rehearsed compares two submissions: name both, such as `compare --rehearsed fast wide`")
+        raise UsageError("--rehearsed compares two submissions: name both, such as `compare --rehearsed fast mlp`")
     first, second = names
     found = compare_rehearsed(first, second, workspace)
     result = winner(first, second, found.comparison)

@@ -210,7 +210,7 @@ def _launch_tensorboard(folder: Path, host: str, port: int | None) -> str:
 
 
 def _add_train_options(options: Parser) -> None:
-    options.add_argument("--pipeline", metavar="NAMES", help="names or files of pipelines, such as 'fast wide' (default: fast)")
+    options.add_argument("--pipeline", metavar="NAMES", help="names or files of pipelines, such as 'fast mlp' (default: fast)")
     options.add_argument("--run", metavar="NAME", help="a name for the run (default: the pipeline's)")
     options.add_argument("--folds", type=parser.numbers, metavar="0,2", help="train only these folds")
     parser.add_training_options(options)
