@@ -270,12 +270,23 @@ def test_stopped_notebook_gives_what_it_finished_and_the_same_command_trains_the
         lambda contents: {name: content for name, content in contents.items() if "fold_1" not in name},
         outcome="stopped",
     )
-    assert "time ended with 1 of 2 models trained" in refused(workspace)
+    assert "trained 1 of 2 models (its time ended)" in refused(workspace)
     assert len(RunFolder.of(workspace, "tiny").finished()) == 1
     server.execute = execute
     train(workspace)
     assert server.versions[1].job()["commands"][0][-1] == "--folds=1"
     assert tiny_run.probabilities(workspace.run("tiny")) == tiny_run.probabilities(competition.run("tiny"))
+
+
+def test_failed_notebook_gives_what_it_finished(server, workspace):
+    execute = server.execute
+
+    def without_fold_1(contents):
+        return {name: content for name, content in contents.items() if "fold_1" not in name}
+
+    server.execute = lambda version: execute(version, without_fold_1, outcome="failed", message="fold 1: out of memory")
+    assert "trained 1 of 2 models (fold 1: out of memory)" in refused(workspace)
+    assert len(RunFolder.of(workspace, "tiny").finished()) == 1
 
 
 def test_less_gpu_time_than_a_session_limits_the_training(server, workspace):
@@ -324,8 +335,8 @@ OUTPUTS = {
     "no gpu": ({"outcome": "no gpu"}, ["no GPU", "phone number"]),
     "other data": ({"outcome": "other data"}, ["make data FORCE=1"]),
     "failed": (
-        {"outcome": "failed", "message": "digit-recognizer: out of memory"},
-        ["failed: digit-recognizer: out of memory"],
+        {"outcome": "failed", "message": "out of memory", "change": lambda contents: {}},
+        ["failed: out of memory"],
     ),
     "foreign": ({"token": "another"}, ["another version"]),
     "cut archive": ({"sha256": "0"}, ["incomplete or damaged"]),

@@ -32,10 +32,10 @@ from digit_recognizer.remote.notebooks import Notebook, Status
 from digit_recognizer.remote.pipeline_files import own_pipelines
 from digit_recognizer.remote.pushed import Pushed, PushedStore
 from digit_recognizer.remote.session import ARCHIVE, RESULT, SessionJob, SessionResult
-from digit_recognizer.runs import results
+from digit_recognizer.runs import lifecycle, results
 from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.runs.member import Member
-from digit_recognizer.runs.records import TRAIN_OTHERWISE, RunRecord, read_run_record
+from digit_recognizer.runs.records import RunRecord, read_run_record
 from digit_recognizer.training.cross_validation import Request
 from digit_recognizer.training.events import LogLine, MemberFinished, OnEvent, Warned
 from digit_recognizer.training.members import choose_members
@@ -126,8 +126,10 @@ class KaggleWorkers:
         if not (load_dataset(rehearsed[0]) if rehearsed else dataset).competition:
             raise UserError(f"Kaggle trains on the competition's data, but input/ holds {dataset.source}: run `make data`")
         requests = [request for request in self.requests if store.of_run(request.run) is None]
-        for request in requests:
-            _check_unchanged(RunFolder.of(workspace, request.run), request, dataset)
+        for request in requests:  # before the notebook trains in vain
+            run = RunFolder.of(workspace, request.run)
+            if run.record.exists() and not request.force:
+                lifecycle.check_unchanged(run, request.pipeline, dataset)
         name = "-".join([*(request.run for request in requests), *([f"part-{rehearsed[1]}"] if rehearsed else [])])
         notebook = Notebook(notebooks.user_name(), _slug(name))
         busy = notebooks.status(notebook)
@@ -199,9 +201,11 @@ class KaggleWorkers:
                 self._send(pushed, store, on_event)
                 pushed = store.save(replace(watch.pushed, pushes=2, events=0))
                 continue
-            if result and result.outcome in ("done", "stopped"):
+            if result and result.outcome in ("done", "stopped", "failed"):
                 _unpack(folder, result)
-                return store.save(replace(watch.pushed, fetched=True))
+                if result.outcome != "failed" or any(folder.glob("runs/*/experiment.json")):
+                    problem = result.message or "its time ended"
+                    return store.save(replace(watch.pushed, fetched=True, problem=problem))
             store.remove(pushed)
             raise _failure(pushed, status, result, watch, on_event)
 
@@ -320,10 +324,9 @@ def _install(fetched: RunFolder, job: Job, members: Sequence[Member], pushed: Pu
         UserError: the output has not all members, is damaged, or was trained with other settings or data.
     """
     record = _fetched_record(PushedStore(job.workspace), pushed, job.run.name)
-    here = read_run_record(job.run)
-    changed = experiment.differences(_without_seeds(here.settings), _without_seeds(record.settings))
-    if changed or record.pipeline_sha256 != job.pipeline.sha256 or record.dataset.sha256 != here.dataset.sha256:
-        what = "; ".join(changed) or "another pipeline file or other data"
+    changed = lifecycle.changes(read_run_record(job.run), record)
+    if changed or record.pipeline_sha256 != job.pipeline.sha256:
+        what = "; ".join(changed) or "another pipeline file"
         raise UserError(f"the output of {pushed.notebook} was trained differently ({what}): run the same command again")
     if fetched.log.exists():
         with job.run.log.open("ab") as log:
@@ -339,8 +342,8 @@ def _install(fetched: RunFolder, job: Job, members: Sequence[Member], pushed: Pu
                 _move(fetched.member(member).path, job.run.member(member).path)
     if missing:
         raise UserError(
-            f"the notebook's time ended with {len(members) - len(missing)} of {len(members)} models trained: the same command "
-            "trains the others in another notebook, and without ON it resumes them here from their checkpoints"
+            f"{pushed.notebook} trained {len(members) - len(missing)} of {len(members)} models ({pushed.problem}): the same "
+            "command trains the others in another notebook, without ON it resumes them here from their checkpoints"
         )
     return replace(record, git_commit=pushed.git_commit)
 
@@ -375,7 +378,7 @@ def _commands(requests: Sequence[Request], workspace: Workspace) -> list[list[st
 
 
 def _commands_of(request: Request, workspace: Workspace) -> Iterator[list[str]]:
-    finished = set(RunFolder.of(workspace, request.run).finished())
+    finished = set() if request.force else set(RunFolder.of(workspace, request.run).finished())
     seeds: dict[int, list[int]] = {}
     for member in choose_members(request.pipeline.experiment, request.folds, request.full):
         if member not in finished:
@@ -407,22 +410,6 @@ def _settings(request: Request, without: str = "") -> list[str]:
 
 def _listed(numbers: Sequence[int]) -> str:
     return ",".join(map(str, numbers))
-
-
-def _check_unchanged(run: RunFolder, request: Request, dataset: Dataset) -> None:
-    """Refuse a run that was started with other settings before anything is pushed.
-
-    Raises:
-        UserError: the run was started with other settings or data.
-    """
-    if not run.record.exists() or request.force:
-        return
-    before = read_run_record(run)
-    now = _without_seeds(experiment.settings_json(request.pipeline.experiment))
-    changed = experiment.differences(_without_seeds(before.settings), now)
-    if changed or before.dataset.sha256 != dataset.sha256:
-        what = "; ".join(changed) or "other data"
-        raise UserError(f"{run} was started with other settings: {what}; {TRAIN_OTHERWISE}")
 
 
 def _identity(pipeline: Pipeline, dataset: Dataset, minutes: float | None = None) -> str:

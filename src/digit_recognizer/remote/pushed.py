@@ -30,6 +30,7 @@ class Pushed:
     events: int = 0  # number of log events that were shown
     pushes: int = 1
     fetched: bool = False
+    problem: str = ""  # why not all of its models are trained
 
     @property
     def notebook(self) -> Notebook:

@@ -36,15 +36,25 @@ def begin_or_resume(run: RunFolder, pipeline: Pipeline, dataset: Dataset) -> tup
     """
     if not run.record.exists():
         return _begin(run, pipeline, dataset), []
-    before = read_run_record(run)
+    before = check_unchanged(run, pipeline, dataset)
     now = describe(pipeline, dataset, before.folds_sha256)
     seeds = sorted({*before.seeds, *now.seeds})
-    if changed := _changes(before, now, seeds):
-        raise UserError(f"{run} was started with other settings: {'; '.join(changed)}; {TRAIN_OTHERWISE}")
     folds = _read_folds(run, before, dataset)
     if seeds != before.seeds:
         files.write_record(run.record, dataclasses.replace(before, settings={**before.settings, "seeds": seeds}))
     return folds, _warnings(before, now)
+
+
+def check_unchanged(run: RunFolder, pipeline: Pipeline, dataset: Dataset) -> RunRecord:
+    """Return the run's record.
+
+    Raises:
+        UserError: the run was started with other settings, but for more seeds, or other data; the message lists them.
+    """
+    before = read_run_record(run)
+    if changed := changes(before, describe(pipeline, dataset, before.folds_sha256)):
+        raise UserError(f"{run} was started with other settings: {'; '.join(changed)}; {TRAIN_OTHERWISE}")
+    return before
 
 
 def _begin(run: RunFolder, pipeline: Pipeline, dataset: Dataset) -> np.ndarray:
@@ -56,8 +66,9 @@ def _begin(run: RunFolder, pipeline: Pipeline, dataset: Dataset) -> np.ndarray:
     return folds
 
 
-def _changes(before: RunRecord, now: RunRecord, seeds: list[int]) -> list[str]:
-    changed = experiment.differences({**before.settings, "seeds": seeds}, {**now.settings, "seeds": seeds})
+def changes(before: RunRecord, now: RunRecord) -> list[str]:
+    """Return the settings and data in which two records differ, as `name: old -> new`; seeds are left out."""
+    changed = experiment.differences({**before.settings, "seeds": []}, {**now.settings, "seeds": []})
     if before.dataset.sha256 != now.dataset.sha256:
         changed.append(f"data: {before.dataset.source} -> {now.dataset.source}")
     return changed
