@@ -55,7 +55,7 @@ def test_one_run_is_averaged_and_written(workspace):
     assert blend.to_submit == "one"
 
 
-def test_the_same_runs_give_the_same_file(workspace):
+def test_same_runs_give_the_same_file(workspace):
     make_run(workspace, "a", seed=1)
     make_run(workspace, "b", seed=2)
     first = written(workspace, ["a", "b"], "a+b").csv.read_bytes()
@@ -68,7 +68,7 @@ def test_computing_a_blend_writes_nothing(workspace):
     assert not workspace.submissions.exists()
 
 
-def test_a_blend_that_cannot_be_saved_is_printed(workspace, capsys):
+def test_blend_that_cannot_be_saved_is_printed(workspace, capsys):
     make_run(workspace, "one")
     workspace.submissions.write_text("a file in place of the folder")
     assert main(["--workspace", str(workspace.root), "ensemble", "--run=one"]) == 1
@@ -77,7 +77,7 @@ def test_a_blend_that_cannot_be_saved_is_printed(workspace, capsys):
     assert re.fullmatch(r"digit-recognizer: .*submissions/one\.csv can't be written: .*\n", printed.err)
 
 
-def test_a_method_can_be_named(workspace):
+def test_method_can_be_named(workspace):
     for name, seed in (("a", 1), ("b", 2)):
         make_run(workspace, name, seed=seed)
     assert compute_blend(workspace, ["a", "b"], "a+b", method="stacking").method == "stacking"
@@ -92,7 +92,7 @@ def probabilities_with(right: np.ndarray) -> np.ndarray:
     ("wins", "losses", "chosen"),
     [(5, 0, "second"), (4, 0, "first"), (15, 5, "second"), (14, 6, "first"), (0, 0, "first"), (0, 20, "first")],
 )
-def test_the_simplest_method_is_chosen_unless_another_is_better_with_p_below_5_percent(wins, losses, chosen):
+def test_simplest_method_is_chosen_unless_another_is_better_with_p_below_5_percent(wins, losses, chosen):
     """McNemar's mid-p of 5 against 0 images is 0.031, of 4 against 0 0.063; of 15 against 5 0.027, of 14 against 6 0.078."""
     rows = np.arange(100)
     first, second = rows >= wins, (rows < wins) | (rows >= wins + losses)
@@ -117,7 +117,7 @@ def test_unequal_runs_are_not_weighted_equally(workspace):
     assert next(score for score in blend.methods if score.chosen).p_value < 0.05
 
 
-def test_a_blend_no_better_than_its_best_run_recommends_that_run(workspace):
+def test_blend_no_better_than_its_best_run_recommends_that_run(workspace):
     make_run(workspace, "good", accuracy=0.95, seed=1)
     make_run(workspace, "bad", accuracy=0.1, seed=2)
     blend = compute_blend(workspace, ["bad", "good"], "both")
@@ -126,7 +126,7 @@ def test_a_blend_no_better_than_its_best_run_recommends_that_run(workspace):
     assert blend.to_submit == "good"
 
 
-def test_a_blend_better_than_its_best_run_is_recommended(workspace):
+def test_blend_better_than_its_best_run_is_recommended(workspace):
     for name, seed in (("a", 1), ("b", 2), ("c", 3)):
         make_run(workspace, name, accuracy=0.8, seed=seed)
     blend = compute_blend(workspace, ["a", "b", "c"], "abc")
@@ -134,7 +134,7 @@ def test_a_blend_better_than_its_best_run_is_recommended(workspace):
     assert blend.to_submit == "abc"
 
 
-def test_the_record_describes_the_blend(workspace):
+def test_record_describes_the_blend(workspace):
     make_run(workspace, "a", seed=1)
     make_run(workspace, "b", seed=2, trained=[0, 1])
     blend = written(workspace, ["a", "b"], "a+b")
@@ -149,7 +149,7 @@ def test_the_record_describes_the_blend(workspace):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_nested_estimate_does_not_depend_on_the_labels_it_is_scored_on(method):
+def test_nested_estimate_does_not_depend_on_the_labels_it_is_scored_on(method):
     random = np.random.default_rng(0)
     labels, folds = random.integers(0, 10, 500), np.arange(500) % 5
     stack = np.stack([guesses(labels, 0.8, seed) for seed in range(3)]).astype(np.float64)
@@ -167,13 +167,13 @@ def unsure_and_sure(labels):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_good_underconfident_run_has_more_influence_than_a_worse_overconfident_one(method):
+def test_good_underconfident_run_has_more_influence_than_a_worse_overconfident_one(method):
     labels, folds = np.random.default_rng(0).integers(0, 10, 5000), np.arange(5000) % 5
     blended = nested_predictions([method], unsure_and_sure(labels), labels, folds)[method.name]
     assert (blended.argmax(axis=1) == labels).mean() > 0.97
 
 
-def test_the_figure_of_a_single_fold_is_that_of_the_submitted_blend():
+def test_figure_of_a_single_fold_is_that_of_the_submitted_blend():
     labels = np.random.default_rng(0).integers(0, 10, 500)
     stack = unsure_and_sure(labels)
     nested = nested_predictions(METHODS, stack, labels, np.zeros(500, int))
@@ -190,7 +190,7 @@ def test_runs_of_other_folds_are_not_mixed(workspace):
     assert not (workspace.submissions / "a+b.csv").exists()
 
 
-def test_a_run_of_other_data_is_refused(workspace):
+def test_run_of_other_data_is_refused(workspace):
     make_run(workspace, "a")
     make_run(workspace, "b")
     run = RunFolder.of(workspace, "b")
@@ -207,13 +207,13 @@ def test_runs_without_a_common_row_cannot_be_blended(workspace):
         written(workspace, ["a", "b"], "a+b")
 
 
-def test_a_missing_run_is_an_error_that_lists_all_runs(workspace):
+def test_missing_run_is_an_error_that_lists_all_runs(workspace):
     make_run(workspace, "a")
     with pytest.raises(UserError, match=r"there is no run 'x' in .*; there are: a\. "):
         written(workspace, ["x"], "x")
 
 
-def test_a_damaged_run_is_named(workspace):
+def test_damaged_run_is_named(workspace):
     make_run(workspace, "a")
     RunFolder.of(workspace, "a").oof.write_bytes(b"PK")
     with pytest.raises(UserError, match=r"oof\.npz is damaged"):

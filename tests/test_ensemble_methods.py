@@ -46,7 +46,7 @@ def test_hill_climbing_gives_the_better_run_more_weight():
     assert weights[1] > 0.9
 
 
-def test_an_unknown_method_is_an_error_that_lists_all_methods():
+def test_unknown_method_is_an_error_that_lists_all_methods():
     assert method_named("stacking").name == "stacking"
     with pytest.raises(UserError, match="no blending method 'mean'; there are: equal weights, geometric mean, "):
         method_named("mean")

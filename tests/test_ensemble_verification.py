@@ -41,7 +41,7 @@ def verify(workspace, **options):
     return verification.verify(workspace.submissions / "tiny.csv", workspace, **options)
 
 
-def test_an_untouched_submission_is_confirmed(workspace):
+def test_untouched_submission_is_confirmed(workspace):
     assert verify(workspace) == 40
 
 
@@ -65,7 +65,7 @@ def test_averages_that_are_not_those_of_the_members_are_found(workspace, name):
         verify(workspace)
 
 
-def test_a_members_changed_predictions_are_found(workspace):
+def test_members_changed_predictions_are_found(workspace):
     path = workspace.run("tiny") / "seed_0/fold_1/predictions.npz"
     files.write_npz(path, **files.read_npz(path) | {"extra": np.zeros(1)})
     with pytest.raises(UserError, match=r"fold_1/predictions\.npz is damaged or missing"):
@@ -104,7 +104,7 @@ def test_changed_probabilities_are_found_by_training_again_even_if_all_files_agr
         verify(workspace, retrain=True)
 
 
-def test_an_edited_pipeline_is_not_trained_again(workspace):
+def test_edited_pipeline_is_not_trained_again(workspace):
     path = workspace.root / "pipelines" / "tiny.py"
     path.write_text(path.read_text().replace("Dropout(0.2)", "Dropout(0.4)"))
     with pytest.raises(UserError, match=r"tiny\.py is not the file that run 'tiny' was trained from"):
@@ -125,7 +125,7 @@ def test_files_of_a_run_do_not_decide_which_code_is_executed(name, workspace, tm
     assert not (folder / "trace").exists()
 
 
-def test_a_pipeline_elsewhere_can_be_named(workspace, monkeypatch, tmp_path_factory):
+def test_pipeline_elsewhere_can_be_named(workspace, monkeypatch, tmp_path_factory):
     retrain_here(monkeypatch)
     elsewhere = tmp_path_factory.mktemp("elsewhere") / "tiny.py"
     (workspace.root / "pipelines" / "tiny.py").rename(elsewhere)
@@ -134,7 +134,7 @@ def test_a_pipeline_elsewhere_can_be_named(workspace, monkeypatch, tmp_path_fact
     assert verify(workspace, retrain=True, pipelines=[elsewhere]) == 40
 
 
-def test_a_submission_does_not_name_runs_outside_the_workspace(workspace):
+def test_submission_does_not_name_runs_outside_the_workspace(workspace):
     path = workspace.submissions / "tiny.csv"
     files.write_record(path.with_suffix(".json"), replace(read_submission_record(path), runs=["../runs/tiny"]))
     with pytest.raises(UserError, match=r"'\.\./runs/tiny' is not a valid name of a run"):

@@ -20,7 +20,7 @@ def hidden(folder):
     return [path.name for path in folder.iterdir() if path.name.startswith(".")]
 
 
-def test_a_reader_sees_the_old_file_until_the_new_one_is_complete(tmp_path):
+def test_reader_sees_the_old_file_until_the_new_one_is_complete(tmp_path):
     path = tmp_path / "deep" / "file.json"
     files.write_text(path, "old")
     with files.atomic(path) as temporary:
@@ -32,7 +32,7 @@ def test_a_reader_sees_the_old_file_until_the_new_one_is_complete(tmp_path):
     assert not hidden(path.parent)
 
 
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "file.npz"
     files.write_npz(path, values=np.arange(3))
     with pytest.raises(RuntimeError), files.atomic(path) as temporary:
@@ -87,7 +87,7 @@ def test_temporary_files_of_a_zombie_process_are_removed(tmp_path):
     ],
     ids=["empty", "cut", "one byte flipped", "html"],
 )
-def test_a_damaged_npz_is_found(tmp_path, harm):
+def test_damaged_npz_is_found(tmp_path, harm):
     path = tmp_path / "file.npz"
     files.write_npz(path, values=np.arange(1000))
     path.write_bytes(harm(path.read_bytes()))
@@ -95,13 +95,13 @@ def test_a_damaged_npz_is_found(tmp_path, harm):
         files.read_npz(path)
 
 
-def test_an_npz_with_python_objects_is_refused(tmp_path):
+def test_npz_with_python_objects_is_refused(tmp_path):
     np.savez(tmp_path / "file.npz", values=np.array([{}], dtype=object))
     with pytest.raises(UserError, match="is damaged"):
         files.read_npz(tmp_path / "file.npz")
 
 
-def test_a_missing_npz_is_named(tmp_path):
+def test_missing_npz_is_named(tmp_path):
     with pytest.raises(UserError, match="nothing is missing"):
         files.read_npz(tmp_path / "nothing")
 
@@ -134,7 +134,7 @@ class Record:
 RECORD = Record(count=3, share=0.1, fold=None, part=Part("ä", (1, 2)), changes={"seeds": [0, 1], "keep": None})
 
 
-def test_a_record_is_the_same_after_reading(tmp_path):
+def test_record_is_the_same_after_reading(tmp_path):
     path = tmp_path / "record.json"
     files.write_record(path, RECORD)
     assert files.read_record(path, Record, "mend it") == RECORD
@@ -170,7 +170,7 @@ def without_checksum(text):
 
 
 @pytest.mark.parametrize("name", HARM)
-def test_a_damaged_record_is_named_with_its_field_and_a_remedy(name, tmp_path):
+def test_damaged_record_is_named_with_its_field_and_a_remedy(name, tmp_path):
     harm, words = HARM[name]
     path = tmp_path / "record.json"
     files.write_record(path, RECORD)
@@ -180,14 +180,14 @@ def test_a_damaged_record_is_named_with_its_field_and_a_remedy(name, tmp_path):
     assert "\n" not in str(damage.value)
 
 
-def test_a_record_without_a_checksum_is_accepted(tmp_path):
+def test_record_without_a_checksum_is_accepted(tmp_path):
     path = tmp_path / "record.json"
     files.write_record(path, RECORD)
     path.write_text(json.dumps(without_checksum(path.read_text("utf-8"))))
     assert files.read_record(path, Record, "mend it") == RECORD
 
 
-def test_a_missing_record_is_named(tmp_path):
+def test_missing_record_is_named(tmp_path):
     with pytest.raises(DamagedError, match=r"record\.json is missing: mend it"):
         files.read_record(tmp_path / "record.json", Record, "mend it")
 
@@ -200,7 +200,7 @@ def test_a_missing_record_is_named(tmp_path):
         ({"valid": "float 2"}, "it has no array 'valid'"),
     ],
 )
-def test_an_array_that_is_missing_or_of_another_type_is_named(expected, words, tmp_path):
+def test_array_that_is_missing_or_of_another_type_is_named(expected, words, tmp_path):
     files.write_npz(tmp_path / "a.npz", rows=np.arange(3))
     assert files.read_npz(tmp_path / "a.npz", rows="int 1")["rows"].tolist() == [0, 1, 2]
     with pytest.raises(UserError, match=rf"a\.npz is damaged \({words}"):

@@ -47,14 +47,14 @@ def test_data_is_downloaded_unpacked_and_checked(server, tmp_path):
     assert f"Bearer {TOKEN}" in server.authorizations
 
 
-def test_a_second_call_downloads_nothing(server, tmp_path):
+def test_second_call_downloads_nothing(server, tmp_path):
     fetch(server, tmp_path)
     calls = len(server.calls)
     assert "Already there" in fetch(server, tmp_path).stdout
     assert len(server.calls) == calls
 
 
-def test_a_legacy_key_works_and_empty_variables_do_not_hide_it(server, tmp_path):
+def test_legacy_key_works_and_empty_variables_do_not_hide_it(server, tmp_path):
     folder = tmp_path / "home" / ".kaggle"
     folder.mkdir(parents=True)
     (folder / "kaggle.json").write_text(json.dumps({"username": "someone", "key": "k" * 32}))
@@ -63,11 +63,11 @@ def test_a_legacy_key_works_and_empty_variables_do_not_hide_it(server, tmp_path)
     assert any(text.startswith("Basic ") for text in server.authorizations)
 
 
-def test_a_verbose_environment_does_not_print_the_token(server, tmp_path):
+def test_verbose_environment_does_not_print_the_token(server, tmp_path):
     assert fetch(server, tmp_path, VERBOSE="1", VERBOSE_OUTPUT="1").returncode == 0  # `call` looks for the token
 
 
-def test_a_download_that_fails_once_is_tried_again(server, tmp_path):
+def test_download_that_fails_once_is_tried_again(server, tmp_path):
     server.answers["GET"] = [Answer(server.archive, cut=1000)]
     server.answers["DownloadDataFiles"] = [Answer({"message": "slow down"}, status=429)]
     assert fetch(server, tmp_path).returncode == 0
@@ -125,7 +125,7 @@ def test_each_failure_is_one_line_and_leaves_nothing(name, server, tmp_path):
     assert not folder.exists() or list(folder.iterdir()) == []
 
 
-def test_a_failure_keeps_the_existing_data(server, tmp_path):
+def test_failure_keeps_the_existing_data(server, tmp_path):
     workspace = Workspace(tmp_path / "workspace")
     sources.fetch("bundled", workspace)
     before = {path.name: path.read_bytes() for path in workspace.input.iterdir()}
@@ -177,7 +177,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_faulty_kaggle_json_is_named_with_its_fault(name, server, tmp_path):
+def test_faulty_kaggle_json_is_named_with_its_fault(name, server, tmp_path):
     content, fault = FAULTS[name]
     path = write_credentials(tmp_path, "kaggle.json", content)
     done = fetch(server, tmp_path, KAGGLE_API_TOKEN="")
@@ -187,13 +187,13 @@ def test_a_faulty_kaggle_json_is_named_with_its_fault(name, server, tmp_path):
     assert server.calls == []
 
 
-def test_an_empty_kaggle_json_counts_as_missing(server, tmp_path):
+def test_empty_kaggle_json_counts_as_missing(server, tmp_path):
     write_credentials(tmp_path, "kaggle.json", "")
     assert "no Kaggle credentials" in fetch(server, tmp_path, KAGGLE_API_TOKEN="").stdout
 
 
 @pytest.mark.parametrize("content", ['{"competition": "x"}', "{", f"{TOKEN}"])
-def test_a_kaggle_json_that_the_client_ignores_does_not_hide_other_credentials(content, server, tmp_path):
+def test_kaggle_json_that_the_client_ignores_does_not_hide_other_credentials(content, server, tmp_path):
     write_credentials(tmp_path, "kaggle.json", content)
     expires = "2999-01-01T00:00:00+00:00"
     oauth = {"refresh_token": "r", "access_token": TOKEN, "access_token_expiration": expires, "username": "someone"}
@@ -203,7 +203,7 @@ def test_a_kaggle_json_that_the_client_ignores_does_not_hide_other_credentials(c
     assert f"Bearer {TOKEN}" in server.authorizations
 
 
-def test_a_token_given_as_a_key_is_recognised(server, tmp_path):
+def test_token_given_as_a_key_is_recognised(server, tmp_path):
     write_credentials(tmp_path, "kaggle.json", json.dumps({"username": "someone", "key": TOKEN}))
     server.answers["DownloadDataFiles"] = Answer({"code": 401, "message": "Unauthenticated"}, 401)
     done = fetch(server, tmp_path, KAGGLE_API_TOKEN="")
@@ -213,14 +213,14 @@ def test_a_token_given_as_a_key_is_recognised(server, tmp_path):
 @pytest.mark.parametrize(
     ("encoding", "fault"), [("utf-8-sig", "begins with a byte order mark"), ("utf-16", "is not plain text")]
 )
-def test_a_token_file_of_another_encoding_is_named(encoding, fault, server, tmp_path):
+def test_token_file_of_another_encoding_is_named(encoding, fault, server, tmp_path):
     path = write_credentials(tmp_path, "access_token", TOKEN.encode(encoding))
     done = fetch(server, tmp_path, KAGGLE_API_TOKEN="")
     assert done.returncode == 1
     assert str(path) in done.stdout and fault in done.stdout
 
 
-def test_a_home_that_cannot_be_written_is_one_line(server, tmp_path):
+def test_home_that_cannot_be_written_is_one_line(server, tmp_path):
     (tmp_path / "file").write_text("")
     done = call(
         f"sources.fetch('kaggle', Workspace(Path({str(tmp_path / 'workspace')!r})))",

@@ -101,7 +101,7 @@ def test_cells_that_are_not_numbers_are_kept(workspace):
         ("4711", "inf", r"row 2, column ref: 'inf' is not the number"),
     ],
 )
-def test_an_invalid_status_or_number_is_named_with_its_row(good, bad, words, workspace):
+def test_invalid_status_or_number_is_named_with_its_row(good, bad, words, workspace):
     ledger.append(workspace, ENTRY)
     path = ledger.path_of(workspace)
     first, second, third = path.read_text("utf-8").splitlines()
@@ -125,7 +125,7 @@ def test_status_is_not_case_sensitive(workspace):
         b"file,sha256,status\n" + b"x" * 200_000,
     ],
 )
-def test_a_file_that_is_not_a_ledger_is_neither_read_nor_overwritten(content, workspace):
+def test_file_that_is_not_a_ledger_is_neither_read_nor_overwritten(content, workspace):
     path = ledger.path_of(workspace)
     path.write_bytes(content)
     for attempt in (lambda: ledger.read_ledger(workspace), lambda: ledger.append(workspace, ENTRY)):
@@ -150,13 +150,13 @@ def test_ledger_is_empty_before_the_first_submission(tmp_path):
     assert not (tmp_path / "submissions").exists()
 
 
-def test_the_latest_row_of_a_file_is_updated(workspace):
+def test_latest_row_of_a_file_is_updated(workspace):
     ledger.append(workspace, Entry(file="fast.csv", sha256=ENTRY.sha256, status="sending"))
     ledger.update(workspace, ENTRY.sha256, status="pending")
     assert [entry.status for entry in ledger.read_ledger(workspace)] == ["complete", "pending"]
 
 
-def test_an_entry_is_the_same_after_reading(tmp_path):
+def test_entry_is_the_same_after_reading(tmp_path):
     entry = Entry(file="a.csv", sha256="0" * 64, status="pending", time="2026-11-22", message='say "hi", twice; ok')
     ledger.append(Workspace(tmp_path), entry)
     assert ledger.read_ledger(Workspace(tmp_path)) == [entry]

@@ -34,7 +34,7 @@ def pipeline(sha256="0" * 64, **settings):
     return Pipeline("some", RunFolder.of(Workspace.default(), "x").path / "some.py", sha256, "Some pipeline.", experiment)
 
 
-def test_a_new_run_has_its_folds_and_a_record(run, dataset):
+def test_new_run_has_its_folds_and_a_record(run, dataset):
     folds, warnings = begin_or_resume(run, pipeline(), dataset)
     assert warnings == []
     assert np.array_equal(folds, stratified_folds(dataset.labels, 3, 0))
@@ -45,7 +45,7 @@ def test_a_new_run_has_its_folds_and_a_record(run, dataset):
     assert record.dataset.sha256 == dataset.sha256
 
 
-def test_the_same_run_is_resumed_without_warnings(run, dataset):
+def test_same_run_is_resumed_without_warnings(run, dataset):
     begin_or_resume(run, pipeline(), dataset)
     before = run.record.read_bytes()
     folds, warnings = begin_or_resume(run, pipeline(), dataset)
@@ -67,7 +67,7 @@ def test_seeds_are_added_and_none_is_removed(seeds, known, run, dataset):
     assert read_run_record(run).seeds == known
 
 
-def test_a_changed_environment_and_an_edited_pipeline_give_warnings(run, dataset):
+def test_changed_environment_and_an_edited_pipeline_give_warnings(run, dataset):
     begin_or_resume(run, pipeline(), dataset)
     files.write_record(run.record, replace(read_run_record(run), git_commit="abc"))
     _, warnings = begin_or_resume(run, pipeline(sha256="1" * 64), dataset)
@@ -106,12 +106,12 @@ def test_finished_members_come_by_seed_and_fold_and_then_those_on_all_rows(tmp_p
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", "/tmp", ".hidden"])
-def test_a_runs_name_is_not_a_path_outside_the_workspace(name, tmp_path):
+def test_runs_name_is_not_a_path_outside_the_workspace(name, tmp_path):
     with pytest.raises(UserError, match="is not a valid name of a run"):
         RunFolder.of(Workspace(tmp_path), name)
 
 
-def test_a_locked_run_is_refused_until_it_is_released(run):
+def test_locked_run_is_refused_until_it_is_released(run):
     refused = pytest.raises(UserError, match=r"is being written by process \d+")
     with lifecycle.locked(run.path), refused, lifecycle.locked(run.path):
         pass

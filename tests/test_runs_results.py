@@ -64,7 +64,7 @@ def test_rows_of_folds_that_are_not_trained_have_no_prediction(tmp_path, dataset
     assert set(found.fold_accuracies) == {0, 2}
 
 
-def test_a_run_on_all_rows_has_no_out_of_fold_figures(tmp_path, dataset):
+def test_run_on_all_rows_has_no_out_of_fold_figures(tmp_path, dataset):
     found = read_run(make_run(tmp_path / "full", dataset, full=True), dataset)
     assert found.metrics.accuracy is None
     assert not len(found.rows)
@@ -88,7 +88,7 @@ def test_errors_are_the_wrong_rows_most_confident_first(run, dataset):
     assert np.array_equal(table["prediction"], found.predictions[found.wrong])
 
 
-def test_a_member_that_predicts_its_training_rows_is_refused(run, dataset):
+def test_member_that_predicts_its_training_rows_is_refused(run, dataset):
     member = Member(1, 2)
     rows = Predictions.read(run.member(member).predictions)
     rewrite(run, member, trained_rows=np.append(rows.trained_rows, rows.rows[0]))
@@ -96,7 +96,7 @@ def test_a_member_that_predicts_its_training_rows_is_refused(run, dataset):
         write_again(run, dataset)
 
 
-def test_a_member_of_other_rows_than_its_folds_is_refused(run, dataset):
+def test_member_of_other_rows_than_its_folds_is_refused(run, dataset):
     rows = Predictions.read(run.member(Member(0, 1)).predictions).rows
     rewrite(run, Member(0, 1), rows=rows[::-1])
     with pytest.raises(UserError, match=r"fold_1: its rows are not those of its fold in folds\.csv"):
@@ -104,7 +104,7 @@ def test_a_member_of_other_rows_than_its_folds_is_refused(run, dataset):
 
 
 @pytest.mark.parametrize("name", ["model.keras", "summary.txt", "history.csv", "predictions.npz"])
-def test_a_changed_or_missing_file_of_a_member_is_named(name, run, dataset):
+def test_changed_or_missing_file_of_a_member_is_named(name, run, dataset):
     path = run.member(Member(0, 1)).path / name
     content = path.read_bytes()
     for harm in (lambda: path.write_bytes(content + b" "), path.unlink):
@@ -117,21 +117,21 @@ def test_a_changed_or_missing_file_of_a_member_is_named(name, run, dataset):
     assert is_finished(run, Member(0, 1))
 
 
-def test_a_member_in_the_folder_of_another_is_found(run):
+def test_member_in_the_folder_of_another_is_found(run):
     for path in run.member(Member(1, 0)).path.iterdir():
         path.replace(run.member(Member(0, 0)).path / path.name)
     with pytest.raises(DamagedError, match=r"metrics\.json is of another model \(seed 1, fold 0\)"):
         is_finished(run, Member(0, 0))
 
 
-def test_a_member_without_metrics_is_not_finished(run):
+def test_member_without_metrics_is_not_finished(run):
     run.member(Member(0, 0)).metrics.unlink()
     assert not is_finished(run, Member(0, 0))
     assert Member(0, 0) not in run.finished()
 
 
 @pytest.mark.parametrize("column", ["epoch", "val_accuracy"])
-def test_a_history_without_a_column_is_named_with_it(column, run):
+def test_history_without_a_column_is_named_with_it(column, run):
     path = run.member(Member(0, 0)).history
     pd.read_csv(path).drop(columns=column).to_csv(path, index=False)
     with pytest.raises(DamagedError, match=rf"history\.csv is damaged \(column {column} is missing"):

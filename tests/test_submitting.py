@@ -71,7 +71,7 @@ def test_data_without_public_labels_can_be_neither_uploaded_nor_scored(path, wor
         submitting.submit(path, other)
 
 
-def test_a_file_from_elsewhere_or_changed_since_is_refused(path, workspace):
+def test_file_from_elsewhere_or_changed_since_is_refused(path, workspace):
     text = path.read_text()
     path.write_text(text.replace("\n1,", "\n1,0", 1))
     with pytest.raises(UserError, match="one was changed"):
@@ -85,12 +85,12 @@ def test_a_file_from_elsewhere_or_changed_since_is_refused(path, workspace):
         submitting.submit(path, workspace)
 
 
-def test_a_missing_file_is_an_error_with_a_remedy(workspace):
+def test_missing_file_is_an_error_with_a_remedy(workspace):
     with pytest.raises(UserError, match="`make ensemble` writes it"):
         submitting.submit(workspace.submissions / "none.csv", workspace)
 
 
-def test_a_file_made_from_other_data_than_input_is_refused(path, workspace):
+def test_file_made_from_other_data_than_input_is_refused(path, workspace):
     record = read_submission_record(path)
     files.write_record(path.with_suffix(".json"), replace(record, data=replace(record.data, sha256="0" * 64)))
     with pytest.raises(UserError, match="made from other data"):
@@ -107,7 +107,7 @@ print(json.dumps([result.status, result.public_score, result.best_score, result.
 """
 
 
-def test_a_submission_is_uploaded_scored_and_recorded(path, workspace, server, tmp_path):
+def test_submission_is_uploaded_scored_and_recorded(path, workspace, server, tmp_path):
     done = call(submitting_lines(path, workspace, "first try"), environment(server, tmp_path))
     assert json.loads(done.stdout) == ["complete", 0.9965, 0.9965, 0.9961], done.stderr
     assert server.uploads == [path.read_bytes()]
@@ -117,7 +117,7 @@ def test_a_submission_is_uploaded_scored_and_recorded(path, workspace, server, t
     assert (entry.score, entry.accuracy, entry.number) == (0.9965, 0.9961, 4711)
 
 
-def test_the_ledger_has_the_submission_before_it_is_sent(path, workspace, server, tmp_path):
+def test_ledger_has_the_submission_before_it_is_sent(path, workspace, server, tmp_path):
     """The process is killed while Kaggle answers slowly; a refresh detects that the submission arrived."""
     server.answers["CreateSubmission"] = Answer(delay=30)
     code = (
@@ -182,7 +182,7 @@ def test_waiting_continues_after_temporary_server_errors(path, workspace, server
     assert json.loads(call(submitting_lines(path, workspace), environment(server, tmp_path)).stdout)[0] == "complete"
 
 
-def test_the_same_predictions_are_not_uploaded_twice(path, workspace, server, tmp_path):
+def test_same_predictions_are_not_uploaded_twice(path, workspace, server, tmp_path):
     env = environment(server, tmp_path)
     assert call(submitting_lines(path, workspace), env).returncode == 0
     again = call(submitting_lines(path, workspace), env)
@@ -191,7 +191,7 @@ def test_the_same_predictions_are_not_uploaded_twice(path, workspace, server, tm
     assert server.names().count("CreateSubmission") == 1
 
 
-def test_a_suspicious_score_gives_a_warning():
+def test_suspicious_score_gives_a_warning():
     assert "leak" in submitting.SubmissionResult("complete", 0.997, public_score=0.9990).warning
     assert submitting.SubmissionResult("complete", 0.997, public_score=0.9975).warning is None
 
@@ -236,7 +236,7 @@ def test_each_failure_is_a_one_line_error_with_its_status_in_the_ledger(name, pa
     assert [entry.status for entry in ledger.read_ledger(workspace)] == ([status] if status else [])
 
 
-def test_a_submission_that_did_not_arrive_can_be_uploaded_again(path, workspace, server, tmp_path):
+def test_submission_that_did_not_arrive_can_be_uploaded_again(path, workspace, server, tmp_path):
     server.answers["CreateSubmission"] = [Answer(status=500)]
     env = environment(server, tmp_path)
     assert call(submitting_lines(path, workspace), env).returncode == 1
@@ -244,7 +244,7 @@ def test_a_submission_that_did_not_arrive_can_be_uploaded_again(path, workspace,
     assert [entry.status for entry in ledger.read_ledger(workspace)] == ["refused", "complete"]
 
 
-def test_a_submission_that_arrived_without_an_answer_is_not_sent_twice(path, workspace, server, tmp_path):
+def test_submission_that_arrived_without_an_answer_is_not_sent_twice(path, workspace, server, tmp_path):
     server.answers["CreateSubmission"] = [Answer(status=500)]
     env = environment(server, tmp_path)
     assert call(submitting_lines(path, workspace), env).returncode == 1
@@ -278,7 +278,7 @@ def test_no_file_contains_a_secret(path, workspace, server, tmp_path):
     assert not any(TOKEN.encode() in file.read_bytes() for file in written)
 
 
-def test_a_full_disk_keeps_ledger_and_submission(path, workspace):
+def test_full_disk_keeps_ledger_and_submission(path, workspace):
     ledger.append(workspace, ledger.Entry(file="a.csv", sha256="0", status="complete"))
     before = {file.name: file.read_bytes() for file in workspace.submissions.iterdir()}
     with full_disk(100):
