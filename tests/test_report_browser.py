@@ -9,6 +9,7 @@ from chromium import DESKTOP, PHONE, launched
 from synthetic_run import make_dataset, make_run
 from tiny_run import make_workspace, request, train_here
 
+from digit_recognizer import metrics
 from digit_recognizer.data.dataset import load_dataset
 from digit_recognizer.report import explanation, write_blend, write_comparison, write_report
 from digit_recognizer.runs.folder import RunFolder
@@ -34,7 +35,7 @@ def dataset(workspace):
 @pytest.fixture(scope="module")
 def run(workspace, dataset):
     """A run of tiny networks that were really trained, two seeds, with its report."""
-    train_here(request(workspace, seeds=(0, 1), folds=2, epochs=3, learning_rate=0.02, early_stopping=None), workspace)
+    train_here(request(workspace, seeds=(0, 1), folds=2, epochs=5, learning_rate=0.02, early_stopping=None), workspace)
     folder = RunFolder.of(workspace, "tiny")
     write_report(folder, dataset)
     return folder
@@ -104,10 +105,12 @@ def test_choosing_a_seed_shows_its_matrix_and_its_rows(run, dataset, open_page):
 
 
 def test_a_cell_on_the_diagonal_shows_the_thirty_least_confident(run, dataset, open_page):
-    page = open_page(run.report)
-    page.click('.matrix:visible [data-cell="4,4"]')
-    oof = read_run(run, dataset)
-    correct = np.flatnonzero((oof.predictions == 4) & (dataset.labels == 4))
+    page, oof = open_page(run.report), read_run(run, dataset)
+    correct = np.flatnonzero(oof.predictions == dataset.labels)
+    label = np.bincount(dataset.labels[correct]).argmax()
+    correct = correct[dataset.labels[correct] == label]
+    assert len(correct) > 30
+    page.click(f'.matrix:visible [data-cell="{label},{label}"]')
     assert shown_rows(page) == correct[np.argsort(oof.confidence[correct], kind="stable")[:30]].tolist()
     assert "the least confident 30" in page.inner_text("#cell-title")
 
@@ -131,20 +134,22 @@ def test_a_digit_looks_as_it_does_in_the_data(run, dataset, open_page):
     assert [level // 17 for level in pixels] == [level // 16 for level in image.tolist()]
 
 
-def test_cells_are_reached_and_opened_by_keyboard(run, open_page):
-    page = open_page(run.report)
+def test_cells_are_reached_and_opened_by_keyboard(run, dataset, open_page):
+    page, oof = open_page(run.report), read_run(run, dataset)
     page.focus('[name="matrix"][value="all folds"]')
     page.keyboard.press("Tab")
     focused = "document.activeElement.dataset.cell"
     assert page.evaluate(focused) == "0,0"
     page.keyboard.press("Enter")
     assert page.inner_text("#cell-title").startswith("0 → 0")
+    counts = metrics.confusion_matrix(oof.labels, oof.predictions, 10)
+    column = int((counts > 0).sum(axis=0).argmax())
+    first, second = np.flatnonzero(counts[:, column])[:2]
+    page.focus(f'.matrix:visible [data-cell="{first},{column}"]')
     page.keyboard.press("ArrowDown")
-    down = page.evaluate(focused)
+    assert page.evaluate(focused) == f"{second},{column}"
     page.keyboard.press("ArrowUp")
-    assert page.evaluate(focused) == "0,0"
-    assert down.endswith(",0")
-    assert down != "0,0"
+    assert page.evaluate(focused) == f"{first},{column}"
 
 
 def test_everything_that_can_be_clicked_is_reached_by_tab_and_arrow_keys(run, open_page):
@@ -343,7 +348,7 @@ def test_map_is_used_by_keyboard(run, dataset, open_page):
 def test_marked_labels_are_kept_and_saved(run, dataset, open_page):
     page, table = open_page(run.report), pd.read_csv(run.labels)
     cards = page.locator("#labels-to-check li")
-    assert cards.count() == len(table) > 1
+    assert cards.count() == min(len(table), 100) > 1
     cards.nth(0).get_by_text("wrong").click()
     cards.nth(1).get_by_text("fine").click()
     cards.nth(1).get_by_text("can't tell").click()
