@@ -1,6 +1,7 @@
 """The rules of the layout (CONTRIBUTING.md), checked by the import statements of all files."""
 
 import ast
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -109,3 +110,14 @@ def test_only_one_module_has_code_for_each_backend():
         file.relative_to(SOURCE).as_posix() for file in SOURCE.rglob("*.py") if imports(file) & {"tensorflow", "jax", "torch"}
     }
     assert users <= {"backend.py", "drawing/network.py", "bench/plain_script.py"}, users
+
+
+def test_private_members_of_other_objects_are_used_in_one_module_only():
+    """Keras's: tests/test_keras_internals.py says which version they hold for."""
+    found = set()
+    for file in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            private = isinstance(node, ast.Attribute) and re.match("_(?!_)", node.attr)
+            if private and not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")):
+                found.add(str(file.relative_to(SOURCE)))
+    assert found == {"models/keras_internals.py"}

@@ -123,7 +123,7 @@ def library_versions() -> dict[str, str]:
 
 
 # Variables of the user that shorten or break trainings: they are removed. Others are recorded with the run.
-REMOVED = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
+REMOVED = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "TF_USE_LEGACY_KERAS", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 READ_BY_LIBRARIES = re.compile(
     "(CUBLAS|CUDA|CUDNN|DNNL|JAX|KERAS|KMP|MKL|NCCL|NPY|NVIDIA|OMP|ONEDNN|OPENBLAS|OPENCV|PYTORCH|TF|TORCH|XLA)_"
 )

@@ -40,12 +40,13 @@ class Loader:
 
     def batch(self, step: int) -> Batch:
         """Return the batch of a step, counted from the first one of the first epoch."""
-        return self._augmented(step, self._rows(step))
+        return self.augmented_batch(step, self._rows(step))
 
     def _rows(self, step: int) -> np.ndarray:
         return self.sampler.batch(*divmod(step, self.steps_per_epoch), self.batch_size)
 
-    def _augmented(self, step: int, rows: np.ndarray) -> Batch:
+    def augmented_batch(self, step: int, rows: np.ndarray) -> Batch:
+        """Return the batch of a step from the rows that were drawn for it."""
         epoch, batch = divmod(step, self.steps_per_epoch)
         random = np.random.default_rng([*self.sampler.key, epoch, batch + 1])
         return self._augment(self.images[rows], random), self.targets[rows]
@@ -65,7 +66,7 @@ class Loader:
             pool: Executor = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (fresh, os.getpid()))
             make: Callable[[int, np.ndarray], Batch] = _batch_in_worker
         else:
-            pool, make = ThreadPoolExecutor(workers), self._augmented
+            pool, make = ThreadPoolExecutor(workers), self.augmented_batch
         closed = threading.Event()
         try:
             yield self._prefetched(pool, make, first_step, closed)
@@ -102,4 +103,4 @@ def _start_worker(loader: Loader, parent: int) -> None:
 
 
 def _batch_in_worker(step: int, rows: np.ndarray) -> Batch:
-    return _loader_of_worker._augmented(step, rows)
+    return _loader_of_worker.augmented_batch(step, rows)
