@@ -40,3 +40,14 @@ def test_blend_of_one_model_a_fold_has_no_size_curve(tmp_path, run, dataset):
     page = path.read_text("utf-8")
     assert "Accuracy by number of models" not in page
     assert "no weights" in page
+
+
+def test_foreign_names_of_classes_are_escaped(tmp_path):
+    dataset = make_dataset(300, ("<img src=x onerror=alert(1)>", "b", "c"))
+    first, second = (make_run(tmp_path / name, dataset, accuracy=0.8, seeds=(seed,)) for seed, name in enumerate("ab"))
+    run = read_run(first, dataset)
+    page = write_blend(
+        [first, second], dataset, tmp_path / "page.html", weights=None, oof=run.probabilities, test=run.test
+    ).read_text("utf-8")
+    assert "onerror=alert(1)" in page
+    assert "<img" not in page

@@ -43,3 +43,11 @@ def test_one_run_is_refused_in_one_line(tmp_path, run, dataset):
     with pytest.raises(UserError, match="two runs") as error:
         write_comparison([run], dataset, tmp_path / "page.html")
     assert "\n" not in str(error.value)
+
+
+def test_foreign_names_of_classes_are_escaped(tmp_path):
+    dataset = make_dataset(300, ("<img src=x onerror=alert(1)>", "b", "c"))
+    first, second = (make_run(tmp_path / name, dataset, accuracy=0.8, seeds=(seed,)) for seed, name in enumerate("ab"))
+    page = write_comparison([first, second], dataset, tmp_path / "page.html").read_text("utf-8")
+    assert "onerror=alert(1)" in page
+    assert "<img" not in page

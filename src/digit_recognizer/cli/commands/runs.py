@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from digit_recognizer.cli import selection
-from digit_recognizer.cli.console import Table, command_line, make_console, print_next, shown, table
+from digit_recognizer.cli.console import Table, command_line, make_console, print_next, shown, spinner, table
 from digit_recognizer.cli.index import update_index
 from digit_recognizer.cli.parser import Command, Parser, UsageError, add_run_selection
 from digit_recognizer.errors import UserError
@@ -36,7 +36,9 @@ def _write_all_reports(workspace: Workspace) -> None:
     console, dataset = make_console(), load_dataset(workspace)
     for status in run_statuses(workspace, {}):
         try:
-            console.print(f"report: {shown(write_report(RunFolder.of(workspace, status.name), dataset))}")
+            with spinner(console, f"report of {status.name}"):
+                page = write_report(RunFolder.of(workspace, status.name), dataset)
+            console.print(f"report: {shown(page)}")
         except UserError as error:
             console.print(f"no report of {status.name}: {error}")
     _print_index(workspace)
@@ -55,7 +57,9 @@ def write_reports(workspace: Workspace, names: Sequence[str]) -> None:
     console, dataset = make_console(), load_dataset(workspace)
     folders = [RunFolder.of(workspace, name) for name in names]
     for folder in folders:
-        console.print(f"report: {shown(write_report(folder, dataset))}")
+        with spinner(console, f"report of {folder.name}"):
+            page = write_report(folder, dataset)
+        console.print(f"report: {shown(page)}")
     if len(folders) > 1:
         page = workspace.runs / f"{'+'.join(names)}.html"
         console.print(f"comparison: {shown(write_comparison(folders, dataset, page))}")
