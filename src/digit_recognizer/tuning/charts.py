@@ -51,7 +51,8 @@ def slice_of(study: Study, parameter: str) -> str:
         axes = plot_slice(study, [parameter], target_name=LOSS)
     axes.collections[0].set_cmap("cool")  # visible on light and dark pages
     if axes.get_xscale() == "log":
-        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=7))
+        low, high = axes.get_xlim()
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0) if high / low < 50 else (1.0,), numticks=5))  # room for five
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
     return _svg(axes)
