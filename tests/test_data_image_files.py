@@ -147,7 +147,7 @@ def test_image_folders_with_other_files_read_the_images_and_count_the_others(tre
     save(tree / "train/a/img_4.webp", STROKE[:28, :28], lossless=True)
     (tree / "train/a/readme.txt").write_text("no image")
     report = sources.fetch(str(tree), Workspace(tree / "work"))
-    assert report.notes == ["19 images read", "left out 1 file: train/a/readme.txt, which Pillow can't read as images"]
+    assert list(report.notes) == ["19 images read", "left out 1 file: train/a/readme.txt, which Pillow can't read as images"]
 
 
 def test_image_folders_are_rotated_by_exif_orientation(tree):
@@ -180,7 +180,7 @@ def test_competition_files_are_found_at_any_depth(tmp_path):
     for name in dataset.FILES:
         (bundled.input / name).rename(deep / name)
     report = sources.fetch(str(tmp_path / "kaggle/input"), Workspace(tmp_path / "work"))
-    assert report.notes == [f"found the competition's files in {deep}"]
+    assert list(report.notes) == [f"found the competition's files in {deep}"]
 
 
 def test_competition_files_in_two_places_are_an_error_that_names_both(tmp_path):
