@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import sys
 
 import pytest
 
@@ -18,6 +19,14 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def _no_user_settings(monkeypatch):
     for name in ("OPTUNA_STORAGE", "KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY", "COLUMNS", "MAKEFLAGS", "MAKELEVEL"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _keras_in_float32():
+    """Undo the precision that a training in this process has set for all models to come."""
+    yield
+    if keras := sys.modules.get("keras"):
+        keras.config.set_dtype_policy("float32")
 
 
 @pytest.fixture(scope="session")
