@@ -26,9 +26,9 @@ SETTINGS = (
     f"network_options.hidden=1000 checkpoint=None epochs={EPOCHS} learning_rate=0.003 "
     "early_stopping.patience=5 early_stopping.min_delta=0.05 reduce_lr_on_plateau.patience=2"
 )
-# When to kill: `training` any time after an epoch, `checkpoint` while the state is written, `results` while models,
+# When to kill: `training` any time after an epoch, `checkpoint` while the checkpoint is written, `results` while models,
 # predictions or the run's files are, `start` any time in the first seconds.
-STATE = re.compile(r"\.state\.\d+\.npz")
+CHECKPOINT = re.compile(r"\.checkpoint\.\d+\.npz")
 RESULTS = re.compile(r"\.(model|history|predictions|confusion|metrics|oof|test|errors)\.\d+\.\w+")
 
 
@@ -116,7 +116,7 @@ def wait_for(moment, command, run, rng, old):
         while not command.ended() and epochs(run) == before:
             time.sleep(0.001)
         time.sleep(rng.uniform(0, 1) if moment == "training" else 0)
-        while moment == "checkpoint" and not command.ended() and not half_written(run, STATE) - old:
+        while moment == "checkpoint" and not command.ended() and not half_written(run, CHECKPOINT) - old:
             pass
 
 
@@ -128,7 +128,7 @@ def kill(command, process, run, old):
         return None
     while not free(run):  # the kernel ends the workers, which share the lock if they were forked
         time.sleep(0.01)
-    return "checkpoint" if half_written(run, STATE) - old else "results" if half_written(run, RESULTS) - old else "else"
+    return "checkpoint" if half_written(run, CHECKPOINT) - old else "results" if half_written(run, RESULTS) - old else "else"
 
 
 def free(run):
@@ -143,7 +143,7 @@ def train_with_kills(command, run, moments, rng, **options):
     """Train to the end with kills at each of `moments`, which are removed when hit; return how often each was hit."""
     hits, folder = Counter(), command.workspace.run(run)
     while True:
-        old = half_written(folder, STATE) | half_written(folder, RESULTS)
+        old = half_written(folder, CHECKPOINT) | half_written(folder, RESULTS)
         process = command.train(run, **options)
         if not moments:
             break
@@ -157,7 +157,7 @@ def train_with_kills(command, run, moments, rng, **options):
         if hit in moments:
             moments.remove(hit)
     assert command.status() == 0, command.output.read_text()[-2000:]
-    assert not half_written(folder, STATE) and not half_written(folder, RESULTS)
+    assert not half_written(folder, CHECKPOINT) and not half_written(folder, RESULTS)
     return hits
 
 
