@@ -121,3 +121,13 @@ def test_private_members_of_other_objects_are_used_in_one_module_only():
             if private and not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")):
                 found.add(str(file.relative_to(SOURCE)))
     assert found == {"models/keras_internals.py"}
+
+
+@pytest.mark.parametrize(("library", "modules"), [("ray", {"remote/ray_cluster.py"}), ("kaggle", {"kaggle_client.py"})])
+def test_only_these_modules_know_the_library(library, modules):
+    users = {
+        file.relative_to(SOURCE).as_posix()
+        for file in SOURCE.rglob("*.py")
+        if any(name.partition(".")[0] == library for name in imports(file))
+    }
+    assert users == modules

@@ -414,6 +414,15 @@ def test_pushed_script_trains_the_run_as_a_machine_with_two_gpus_does(
 
 
 @pytest.mark.slow
+def test_rehearsed_part_comes_back_from_kaggle(server, workspace, competition, tmp_path):
+    inner = make_part(workspace, 2)
+    server.execute = on_kaggle(tmp_path / "there", competition.input)
+    train(inner, tiny_run.request(workspace, **FOLDS, precision="float32"))
+    assert len(RunFolder.of(inner, "tiny").finished()) == 2
+    assert read_run_record(RunFolder.of(inner, "tiny")).dataset.sha256 == dataset.load_dataset(inner).sha256
+
+
+@pytest.mark.slow
 def test_kaggle_without_gpu_or_data_is_one_line(server, workspace, competition, tmp_path):
     server.execute = on_kaggle(tmp_path / "no gpu", competition.input, gpus="#!/bin/sh\nexit 9\n")
     assert "no GPU" in refused(workspace)

@@ -7,11 +7,13 @@ import pytest
 import tiny_run
 
 from digit_recognizer.errors import UserError
+from digit_recognizer.experiment import load
 from digit_recognizer.remote.ray_cluster import RayWorkers
 from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.runs.records import read_run_record
 from digit_recognizer.training import cross_validation
 from digit_recognizer.training.events import EpochEnded, MemberFinished, StepEnded, TrainingPlanned, Warned
+from digit_recognizer.tuning import study
 
 ray = pytest.importorskip("ray")
 pytestmark = pytest.mark.slow
@@ -103,6 +105,13 @@ def test_training_through_rays_client_has_the_same_bytes(workspace, cluster):
     workers = RayWorkers(f"ray://127.0.0.1:{cluster.client_port}")
     cross_validation.train(dataclasses.replace(request, elsewhere=workers), workspace)
     assert tiny_run.probabilities(workspace.run("from outside")) == tiny_run.probabilities(workspace.run("here"))
+
+
+def test_trials_of_a_study_are_trained_on_the_cluster(workspace, cluster):
+    pipeline = load("tiny", workspace, {"epochs": 1, "folds": 2, "early_stopping": None, "reduce_lr_on_plateau": None})
+    request = study.StudyRequest(pipeline, "there", trials=2, workers=2, training=RayWorkers(cluster.address, jobs=1))
+    summary = study.tune(request, workspace)
+    assert len(summary.complete) == 2
 
 
 def test_failed_training_is_a_one_line_error(workspace, cluster):

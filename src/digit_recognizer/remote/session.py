@@ -86,7 +86,8 @@ def _prepare(job: SessionJob, workspace: Workspace, given: Path) -> _End | None:
         return end
     try:
         if job.part is not None:
-            workspace = make_part(workspace, job.part)
+            outer, workspace = workspace, make_part(workspace, job.part)
+            (workspace.root / "pipelines").symlink_to(outer.root / "pipelines")
         if dataset.load_dataset(workspace).sha256 != job.dataset_sha256:
             return _End("other data")
     except UserError as error:
