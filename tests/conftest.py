@@ -45,7 +45,7 @@ def no_explanations(monkeypatch):
     """Omit explanations from reports: runs with invented predictions have no models."""
     from digit_recognizer.report import explanation_tasks
 
-    monkeypatch.setattr(explanation_tasks, "plan", lambda *_: explanation_tasks.Plan([], []))
+    monkeypatch.setattr(explanation_tasks, "plan", lambda *_: explanation_tasks.ExplanationPlan([], []))
 
 
 @pytest.fixture(scope="session")

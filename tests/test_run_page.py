@@ -38,7 +38,7 @@ def run(tmp_path_factory, dataset):
 @pytest.fixture(scope="module")
 def page(run, dataset):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(explanation_tasks, "plan", lambda *_: explanation_tasks.Plan([], []))
+        patch.setattr(explanation_tasks, "plan", lambda *_: explanation_tasks.ExplanationPlan([], []))
         return write_report(run, dataset).read_text("utf-8")
 
 
@@ -203,7 +203,7 @@ def test_labels_to_check_are_written_as_csv(page, run, dataset):
 
 def test_report_without_cleanlab_lacks_only_the_labels_to_check(page, run, dataset, monkeypatch):
     monkeypatch.setitem(sys.modules, "cleanlab", None)  # as in Kaggle's notebooks
-    monkeypatch.setattr(explanation_tasks, "plan", lambda *_: explanation_tasks.Plan([], []))
+    monkeypatch.setattr(explanation_tasks, "plan", lambda *_: explanation_tasks.ExplanationPlan([], []))
     without = write_report(run, dataset).read_text("utf-8")
     assert "the library cleanlab is not installed" in without
     for name in ("digit-data", "cell-data", "map-data"):

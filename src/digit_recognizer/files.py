@@ -18,6 +18,8 @@ from digit_recognizer.errors import DamagedError, UserError, first_line
 CHECKSUM = "checksum"  # the last field of a record: SHA-256 of the others
 Record = TypeVar("Record")
 
+OnProgress = Callable[[str], None]  # called with a line of text about what is being done now
+
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:

@@ -16,7 +16,7 @@ TEST_DIGITS = 200  # least confident test images to explain
 Key = tuple[bool, int]  # whether it is a test image, and its row
 
 
-class Plan(NamedTuple):
+class ExplanationPlan(NamedTuple):
     """The tasks, and the digits of each in the order of its images."""
 
     tasks: list[Task]
@@ -28,7 +28,7 @@ class Plan(NamedTuple):
         return dict(zip([key for keys in self.keys for key in keys], found, strict=True))
 
 
-def plan(run: Run, dataset: Dataset, issues: LabelIssues | None) -> Plan:
+def plan(run: Run, dataset: Dataset, issues: LabelIssues | None) -> ExplanationPlan:
     """Return what to explain: wrong images, those with label issues (MOST_ROWS in all), the TEST_DIGITS least confident ones.
 
     A training image is explained by the first seed's model of its fold, a test image by the run's first model.
@@ -47,7 +47,7 @@ def plan(run: Run, dataset: Dataset, issues: LabelIssues | None) -> Plan:
         if len(own) + len(test):
             keys.append([*((False, int(row)) for row in own), *((True, int(row)) for row in test)])
             tasks.append(_task(run, dataset, result, own, test))
-    return Plan(tasks, keys)
+    return ExplanationPlan(tasks, keys)
 
 
 def least_confident(run: Run) -> np.ndarray:

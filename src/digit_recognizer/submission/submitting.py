@@ -1,7 +1,6 @@
 """Uploading a checked submission to Kaggle, or scoring it locally if the data is not the competition's."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 from digit_recognizer import files, kaggle_client
 from digit_recognizer.data import dataset
 from digit_recognizer.errors import UserError
+from digit_recognizer.files import OnProgress
 from digit_recognizer.metrics import SUSPICIOUS_ACCURACY
 from digit_recognizer.submission import ledger
 from digit_recognizer.submission.ledger import Entry
@@ -18,8 +18,6 @@ from digit_recognizer.submission.submission_file import check_submission
 from digit_recognizer.workspace import Workspace
 
 POLL_SECONDS = 5.0
-
-OnProgress = Callable[[str], None]
 
 
 @dataclass(frozen=True)

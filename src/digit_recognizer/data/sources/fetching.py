@@ -17,6 +17,7 @@ from digit_recognizer.data.dataset import DatasetRecord, FileRecord
 from digit_recognizer.data.sources import archives, arrays, bundled, images, keras_datasets
 from digit_recognizer.data.sources.arrays import ImageArrays
 from digit_recognizer.errors import UserError
+from digit_recognizer.files import OnProgress
 from digit_recognizer.workspace import Workspace
 
 _INCOMING = ".incoming"  # a complete set of files that is not yet moved to `input/`
@@ -25,7 +26,6 @@ _CSV_LIMIT = 4 << 30  # bytes; a larger CSV file is refused
 # SHA-256 (first 16 digits) of some images of the competition's test set: data that contains one was made from MNIST.
 _TEST_IMAGES = {"13bdd4c594399df2", "8d1d1ae9a7a73ad0", "1372c46d861aea4f", "44cdc8bc67a9fff7", "9368bf29ab5e8238"}
 
-Say = Callable[[str], None]
 Reader = Callable[[Path], ImageArrays | None]  # fills a folder with the competition's CSV files, or returns images
 
 
@@ -64,7 +64,9 @@ class FetchReport:
         return None
 
 
-def fetch(source: str | None, workspace: Workspace, *, force: bool = False, on_progress: Say | None = None) -> FetchReport:
+def fetch(
+    source: str | None, workspace: Workspace, *, force: bool = False, on_progress: OnProgress = lambda text: None
+) -> FetchReport:
     """Write the data of `source` to `input/`, unless it is there and intact.
 
     `source` is kaggle, bundled, mnist, fashion_mnist or a path: a zip or folder with the competition's CSV files, an .npz with
@@ -75,7 +77,6 @@ def fetch(source: str | None, workspace: Workspace, *, force: bool = False, on_p
         UserError: the source is missing or wrong, or `input/` has data of another source and `force` is not set; `input/`
             is then unchanged.
     """
-    say = on_progress or (lambda text: None)
     with _changing(workspace.input):
         record = _record_or_none(workspace)
         source = _chosen(source, record, workspace.input)
@@ -83,7 +84,7 @@ def fetch(source: str | None, workspace: Workspace, *, force: bool = False, on_p
             _refuse_other_data(source, record, workspace.input)
             if record and _intact(workspace):
                 return FetchReport(False, record)
-        return FetchReport(True, _replace(workspace.input, source, _reader(source, say), say))
+        return FetchReport(True, _replace(workspace.input, source, _reader(source, on_progress), on_progress))
 
 
 def place(images: ImageArrays, source: str, workspace: Workspace) -> FetchReport:
@@ -114,11 +115,11 @@ def _changing(folder: Path) -> Iterator[None]:
         raise UserError(f"{error.filename or folder}: {error.strerror or error}; nothing in {folder} was changed") from error
 
 
-def _replace(folder: Path, source: str, read: Reader, say: Say) -> DatasetRecord:
+def _replace(folder: Path, source: str, read: Reader, on_progress: OnProgress) -> DatasetRecord:
     """Replace the files of `input/` with those of `read`, all or none; return their record."""
     _discard_cut_attempts(folder)
     with tempfile.TemporaryDirectory(prefix=".fetching-", dir=folder, ignore_cleanup_errors=True) as staging:
-        record = _stage(source, read, Path(staging) / "files", say)
+        record = _stage(source, read, Path(staging) / "files", on_progress)
         (Path(staging) / "files").replace(folder / _INCOMING)
     _install(folder)
     return record
@@ -173,22 +174,24 @@ def _intact(workspace: Workspace) -> bool:
     return True
 
 
-def _reader(source: str, say: Say) -> Reader:
+def _reader(source: str, on_progress: OnProgress) -> Reader:
     """Return the function that reads `source`."""
-    return lambda staging: _NAMED[source](staging, say) if source in _NAMED else _from_path(_located(Path(source)), staging)
+    return lambda staging: (
+        _NAMED[source](staging, on_progress) if source in _NAMED else _from_path(_located(Path(source)), staging)
+    )
 
 
-def _stage(source: str, read_source: Reader, staging: Path, say: Say) -> DatasetRecord:
+def _stage(source: str, read_source: Reader, staging: Path, on_progress: OnProgress) -> DatasetRecord:
     """Write all files of `source` and their record to the folder `staging`, check them, and return the record."""
     staging.mkdir()
-    say(f"reading the data from {source}")
+    on_progress(f"reading the data from {source}")
     found = read_source(staging)
     classes, image_shape = dataset.DIGITS, dataset.DIGIT_SHAPE
     if found is not None:
         found.check(source)
         found.write(staging)
         classes, image_shape = found.classes, found.images.shape[1:]
-    say("checking every cell")
+    on_progress("checking every cell")
     try:
         read = dataset.read_arrays(staging, classes, image_shape)
     except UserError as error:  # name the source, not the temporary folder
@@ -249,22 +252,22 @@ def _discard_cut_attempts(folder: Path) -> None:
         shutil.rmtree(attempt, ignore_errors=True)
 
 
-def _from_kaggle(staging: Path, say: Say) -> None:
+def _from_kaggle(staging: Path, on_progress: OnProgress) -> None:
     from digit_recognizer import kaggle_client
 
     with tempfile.TemporaryDirectory(prefix="kaggle-", dir=staging.parent) as download:
-        archive = kaggle_client.download(Path(download), say)
+        archive = kaggle_client.download(Path(download), on_progress)
         try:
             archives.extract(archive, staging)
         except UserError as error:  # name the download, since its temporary file is deleted
             raise UserError(str(error).replace(str(archive), "kaggle: the download")) from error
 
 
-_NAMED: dict[str, Callable[[Path, Say], ImageArrays | None]] = {
+_NAMED: dict[str, Callable[[Path, OnProgress], ImageArrays | None]] = {
     "kaggle": _from_kaggle,
-    "bundled": lambda staging, say: bundled.load(),
-    "mnist": lambda staging, say: keras_datasets.load("mnist"),
-    "fashion_mnist": lambda staging, say: keras_datasets.load("fashion_mnist"),
+    "bundled": lambda staging, on_progress: bundled.load(),
+    "mnist": lambda staging, on_progress: keras_datasets.load("mnist"),
+    "fashion_mnist": lambda staging, on_progress: keras_datasets.load("fashion_mnist"),
 }
 
 
