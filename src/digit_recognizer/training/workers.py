@@ -52,21 +52,20 @@ class Job:
     workspace: Workspace
     run: RunFolder
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the job without its loaded pipeline, whose functions are not importable by other processes."""
-        pipeline = self.pipeline
-        return _Unloaded, (pipeline.file, pipeline.sha256, dict(pipeline.changes), self.workspace, self.run)
-
 
 @dataclass(frozen=True)
-class _Unloaded:
-    """A job as another process receives it."""
+class _JobToLoad:
+    """A job as it is sent to another process: its functions can't be pickled, because its file is no importable module."""
 
     file: Path
     sha256: str
     changes: dict[str, Any]
     workspace: Workspace
     run: RunFolder
+
+    @classmethod
+    def of(cls, job: Job) -> "_JobToLoad":
+        return cls(job.pipeline.file, job.pipeline.sha256, dict(job.pipeline.changes), job.workspace, job.run)
 
     def load(self) -> Job:
         """Return the job with its pipeline loaded.
@@ -182,7 +181,7 @@ def _start(job: Job, jobs: int, gpu: Gpu | None) -> tuple[connection.Connection,
     context = get_context("spawn")
     mine, theirs = context.Pipe()
     policy = backend.precision(job.pipeline.experiment.precision)
-    process = context.Process(target=_work, args=(theirs, job, jobs, policy, os.getpid()), name=PROCESS_NAME)
+    process = context.Process(target=_work, args=(theirs, _JobToLoad.of(job), jobs, policy, os.getpid()), name=PROCESS_NAME)
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited, as the environment is
     try:
         with _visible(gpu):
@@ -244,7 +243,7 @@ def _why_ended(exit_code: int) -> str:
     return f"its process ended with exit status {exit_code}: see log.txt in the run's folder"
 
 
-def _work(pipe: connection.Connection, job: _Unloaded, jobs: int, policy: str, parent: int) -> None:
+def _work(pipe: connection.Connection, job: _JobToLoad, jobs: int, policy: str, parent: int) -> None:
     """Train the members that `pipe` gives, with their steps per epoch, until it gives None."""
     die_with_parent(parent)
     with job.run.log.open("a") as log:  # libraries print a lot, some of them from C++
