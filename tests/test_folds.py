@@ -27,7 +27,7 @@ def test_folds_depend_only_on_labels_number_and_seed():
 
 def test_too_few_rows_of_a_class_are_an_error_with_a_remedy():
     few = np.array([0] * 20 + [1] * 3)
-    with pytest.raises(UserError, match=r"folds=5: class 1 has only 3 training rows.*SET=folds=3"):
+    with pytest.raises(UserError, match=r"class 1 has 3 training rows, too few for 5 folds: choose SET=folds=3"):
         stratified_folds(few, 5, 0)
 
 
