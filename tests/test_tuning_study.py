@@ -57,7 +57,8 @@ def test_several_workers_start_no_more_trials_than_asked(workspace):
 
 def test_failed_trials_are_recorded_with_their_reason_and_the_study_continues(workspace, monkeypatch):
     monkeypatch.setattr(trial_loop, "MAX_FAILURES", 12)  # trials are drawn at random; nearly all of this range fails
-    study_worker.workspace_with_pipeline(workspace.root, study_worker.PIPELINE.replace("1e-4, 0.04, log=True", "0.03, 1e6, log=True"))
+    pipeline = study_worker.PIPELINE.replace("1e-4, 0.04, log=True", "0.03, 100, log=True")
+    study_worker.workspace_with_pipeline(workspace.root, pipeline)
     summary = search(workspace, trials=12)
     assert summary.trials == 12
     assert summary.failed
