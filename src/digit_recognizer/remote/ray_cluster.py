@@ -136,10 +136,14 @@ def _connect(address: str | None) -> Any:
             _check_port(address)
         zipfile.ZipFile(io.BytesIO(build_wheel()[1])).extractall(folder)
         package = {"py_modules": [f"{folder}/digit_recognizer"]}
-        try:
-            ray.init(address, runtime_env=package, log_to_driver=False, logging_level="ERROR", include_dashboard=False)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise UserError(f"the Ray cluster {address or ''} can't be reached: {first_line(error)}") from error
+        for attempts_left in (2, 1, 0):
+            try:
+                ray.init(address, runtime_env=package, log_to_driver=False, logging_level="ERROR", include_dashboard=False)
+                break
+            except (ConnectionError, RuntimeError, ValueError) as error:
+                if attempts_left and isinstance(error, ConnectionAbortedError):  # the cluster failed to start a server for us
+                    continue
+                raise UserError(f"the Ray cluster {address or ''} can't be reached: {first_line(error)}") from error
         return ray
 
 
