@@ -51,8 +51,9 @@ def test_one_run_is_averaged_and_written(workspace):
     assert list(table["ImageId"]) == list(range(1, 41))
     stored = files.read_npz(RunFolder.of(workspace, "one").test)["probabilities"]
     assert np.array_equal(table["Label"], stored.argmax(axis=1))
+    assert [score.method for score in blend.methods] == ["equal weights"]
     assert blend.partial == []
-    assert blend.to_submit == "one"
+    assert (blend.to_submit, blend.best_run, blend.against_best_run) == ("one", "one", None)
 
 
 def test_same_runs_give_the_same_file(workspace):

@@ -82,6 +82,7 @@ def test_metrics_are_those_of_the_probabilities(run, dataset):
 
 def test_errors_are_the_wrong_rows_most_confident_first(run, dataset):
     table, found = pd.read_csv(run.errors), read_run(run, dataset)
+    assert list(table.columns) == ["row", "fold", "label", "prediction", "probability"]
     assert table["row"].tolist() == found.wrong.tolist()
     assert len(table) > 5
     assert table["probability"].is_monotonic_decreasing

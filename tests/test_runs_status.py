@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shutil
 import time
 
 import pytest
@@ -31,6 +32,14 @@ def test_whole_and_partial_runs_have_their_figures(workspace, dataset):
     assert (found["whole"].seconds, found["whole"].score, found["whole"].problem) == (4 * 61.5, 0.99, "")
     assert (found["partial"].folds_done, found["partial"].folds, found["partial"].members) == (1, 3, 1)
     assert found["partial"].score is None
+
+
+def test_run_without_a_finished_member_has_no_figures(workspace, dataset):
+    run = make_run(workspace.run("begun"), dataset, folds=2)
+    shutil.rmtree(run.path / "seed_0")
+    run.metrics.unlink()
+    (found,) = run_statuses(workspace, {})
+    assert (found.accuracy, found.folds_done, found.folds, found.members, found.seconds) == (None, 0, 2, 0, 0.0)
 
 
 def test_damaged_run_has_its_problem_and_no_figures(workspace, dataset):
