@@ -235,7 +235,7 @@ def test_a_drawn_digit_gets_the_probabilities_that_predict_gives_its_picture(
     for digit in digits:
         draw_with_mouse(page, digit, **place)
         shown = shown_probabilities(page)
-        _, images, _ = read_images([saved_canvas(page, "paper", tmp_path / "drawing.png")], (28, 28, 1), prepare=True)
+        _, images, _, _ = read_images([saved_canvas(page, "paper", tmp_path / "drawing.png")], (28, 28, 1), prepare=True)
         assert np.array_equal(seen_by_network(page, tmp_path / "seen.png"), images[0, ..., 0])
         expected = mean_probabilities(models[:2], images)[0]
         assert np.abs(shown - expected).max() < TOLERANCE
@@ -247,7 +247,7 @@ def test_drawing_with_a_finger_on_a_phone(open_page, models, tmp_path):
     page = open_page(viewport=PHONE, has_touch=True, is_mobile=True, device_scale_factor=3)
     draw_with_finger(page, 4)
     shown = shown_probabilities(page)
-    _, images, _ = read_images([saved_canvas(page, "paper", tmp_path / "drawing.png")], (28, 28, 1), prepare=True)
+    _, images, _, _ = read_images([saved_canvas(page, "paper", tmp_path / "drawing.png")], (28, 28, 1), prepare=True)
     assert images.sum() > 20 * 255
     assert np.abs(shown - mean_probabilities(models[:2], images)[0]).max() < TOLERANCE
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]

@@ -14,17 +14,14 @@ import numpy as np
 from digit_recognizer import files
 from digit_recognizer.data import csv_format
 from digit_recognizer.data.dataset import DIGIT_SHAPE, DIGITS
-from digit_recognizer.data.image_files import NotAnImageError, files_below, listed, printable, read_image
+from digit_recognizer.data.image_files import NotAnImageError, Picture, files_below, listed, printable, read_image
 from digit_recognizer.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
-    from PIL.Image import Image
 
-LARGEST_SIDE = 512  # pixels: larger images are first reduced to this, which also reduces noise
-FAINT, SOLID = 0.25, 0.75  # contrast to the paper: up to FAINT a pixel has no ink, from SOLID on it is all ink
+FAINT, SOLID = 0.25, 0.75  # share of the full contrast: up to FAINT a pixel has no ink, from SOLID on it is all ink
 TIE = 1e-4  # values this near to a half are rounded up, so that float errors don't make the drawing page differ
-LEAST_CONTRAST = 16  # grey levels; an image with less contrast is treated as blank
 
 UNSURE = 0.7  # an image whose highest probability is lower is flagged
 INK = (0.01, 0.45)  # mean brightness, 0..1, of an image that may be a digit: the competition's 70,000 have 0.025 to 0.40
@@ -36,6 +33,7 @@ class ImageFiles(NamedTuple):
     names: list[str]
     images: np.ndarray
     problems: list[str]
+    shapes: list[int]  # how many shapes as large as a digit each picture has; 1 for pictures that were not prepared
 
 
 def are_digits(classes: Sequence[str], image_shape: Sequence[int]) -> bool:
@@ -56,7 +54,7 @@ def read_images(paths: Sequence[Path], image_shape: tuple[int, int, int], prepar
     Raises:
         UserError: none of the images could be read.
     """
-    files, images, problems = [], [], []
+    files, images, problems, shapes = [], [], [], []
     for path in paths:
         try:
             found = _read_path(path, image_shape, prepare)
@@ -66,13 +64,14 @@ def read_images(paths: Sequence[Path], image_shape: tuple[int, int, int], prepar
         files += found.files
         images += found.images
         problems += found.problems
+        shapes += found.shapes
     if not images:
         more = f" (and {len(problems) - 1} more that can't be read)" if len(problems) > 1 else ""
         raise UserError(f"{problems[0]}{more}" if problems else "no images were named: give files or folders")
     names = [file.name for file in files]
     if len(set(names)) < len(names):  # such as 1.png in two folders
         names = [file.path for file in files]
-    return ImageFiles([printable(name) for name in names], np.stack(images), problems)
+    return ImageFiles([printable(name) for name in names], np.stack(images), problems, shapes)
 
 
 class _File(NamedTuple):
@@ -84,6 +83,7 @@ class _Found(NamedTuple):
     files: list[_File]
     images: list[np.ndarray]
     problems: list[str]
+    shapes: list[int]
 
 
 def _read_path(path: Path, image_shape: tuple[int, int, int], prepare: bool) -> _Found:
@@ -94,13 +94,15 @@ def _read_path(path: Path, image_shape: tuple[int, int, int], prepare: bool) -> 
         return _read_folder(path, image_shape, prepare)
     if path.suffix.lower() == ".csv":
         rows = csv_format.read_test(path, image_shape)
-        return _Found([_File(f"{path.name}:{row}", f"{path}:{row}") for row in range(1, len(rows) + 1)], list(rows), [])
+        files = [_File(f"{path.name}:{row}", f"{path}:{row}") for row in range(1, len(rows) + 1)]
+        return _Found(files, list(rows), [], [1] * len(rows))
     picture = read_image(path)
-    return _Found([_File(path.name, str(path))], [_as_input(picture.image, image_shape, prepare)], list(picture.notes))
+    digit = _as_input(picture, image_shape, prepare)
+    return _Found([_File(path.name, str(path))], [digit.image], list(picture.notes), [digit.shapes])
 
 
 def _read_folder(folder: Path, image_shape: tuple[int, int, int], prepare: bool) -> _Found:
-    found, left_out = _Found([], [], []), []
+    found, left_out = _Found([], [], [], []), []
     for path in files_below(folder):
         name = path.relative_to(folder).as_posix()
         try:
@@ -111,7 +113,9 @@ def _read_folder(folder: Path, image_shape: tuple[int, int, int], prepare: bool)
             found.problems.append(str(error))
         else:
             found.files.append(_File(name, str(path)))
-            found.images.append(_as_input(picture.image, image_shape, prepare))
+            digit = _as_input(picture, image_shape, prepare)
+            found.images.append(digit.image)
+            found.shapes.append(digit.shapes)
             found.problems.extend(picture.notes)
     if left_out:
         found.problems.append(f"{printable(str(folder))}: left out {listed(left_out)}, which Pillow can't read as images")
@@ -120,24 +124,47 @@ def _read_folder(folder: Path, image_shape: tuple[int, int, int], prepare: bool)
     return found
 
 
-def _as_input(image: "Image", image_shape: tuple[int, int, int], prepare: bool) -> np.ndarray:
-    """Return uint8 `image_shape`."""
+class _Prepared(NamedTuple):
+    image: np.ndarray  # uint8 (height, width, channels)
+    shapes: int
+
+
+def _as_input(picture: Picture, image_shape: tuple[int, int, int], prepare: bool) -> _Prepared:
     from PIL import Image
 
     height, width, channels = image_shape
     if prepare:
-        return prepare_digit(np.asarray(image.convert("L")), width)[..., np.newaxis]
-    image = image.convert("L" if channels == 1 else "RGB").resize((width, height), Image.Resampling.LANCZOS)
-    return np.asarray(image).reshape(image_shape)
+        drawing = picture.drawing
+        found = _from_photo(np.asarray(picture.image.convert("L")), width) if drawing is None else _from_drawing(drawing, width)
+        return _Prepared(found.image[..., np.newaxis], found.shapes)
+    image = picture.image.convert("L" if channels == 1 else "RGB").resize((width, height), Image.Resampling.LANCZOS)
+    return _Prepared(np.asarray(image).reshape(image_shape), 1)
 
 
-def prepare_digit(grey: np.ndarray, side: int) -> np.ndarray:
+def prepare_digit(grey: np.ndarray, side: int = 28) -> np.ndarray:
     """Return one digit as MNIST has it, light on black, uint8 (side, side), from grey uint8 (height, width) of any size.
 
     An image in MNIST's form, such as the competition's, is returned unchanged. An image without ink becomes black.
     """
+    return _from_photo(grey, side).image
+
+
+def _from_photo(grey: np.ndarray, side: int) -> _Prepared:
+    from digit_recognizer.data.find_digit import find_digit
+
     light = 255 - grey if not _paper_is_dark(grey) else grey
-    return light if light.shape == (side, side) and _has_mnist_form(light) else place(_ink(light), side)
+    if light.shape == (side, side) and _has_mnist_form(light):
+        return _Prepared(light, 1)
+    found = find_digit(grey)
+    return _Prepared(place(found.ink.astype(np.float64), side), found.shapes)
+
+
+def _from_drawing(opacity: np.ndarray, side: int) -> _Prepared:
+    """Prepare ink on a transparent background, uint8 (height, width), as the drawing page does: all that is drawn."""
+    from digit_recognizer.data.find_digit import count_shapes
+
+    ink = np.clip((opacity / 255 - FAINT) / (SOLID - FAINT), 0, 1)
+    return _Prepared(place(ink, side), count_shapes(ink.astype(np.float32)))
 
 
 def _has_mnist_form(light: np.ndarray) -> bool:
@@ -156,35 +183,6 @@ def _paper_is_dark(grey: np.ndarray) -> bool:
 
 def _border(image: np.ndarray) -> np.ndarray:
     return np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
-
-
-def _ink(light: np.ndarray) -> np.ndarray:
-    """Return the amount of ink in each pixel, 0..1, float64 (height, width), with sides of at most LARGEST_SIDE pixels.
-
-    Contrast is measured against the surrounding paper (a grey opening over half the image), which removes shadows. A patch of
-    ink counts only if it has a dark pixel and a hundredth of the largest patch's area, which removes noise, stains and dust.
-    """
-    from PIL import Image
-    from scipy import ndimage
-
-    if max(light.shape) > LARGEST_SIDE:
-        image = Image.fromarray(light)
-        image.thumbnail((LARGEST_SIDE, LARGEST_SIDE), Image.Resampling.BOX)
-        light = np.asarray(image)
-    light = light.astype(np.float64)
-    margin = max(1, max(light.shape) // 4)
-    around = np.pad(light, margin, mode="reflect", reflect_type="odd")  # extends shadows beyond the border
-    paper = ndimage.grey_opening(around, size=2 * margin + 1)[margin:-margin, margin:-margin]
-    contrast = light - paper
-    contrast -= np.median(_border(contrast))
-    if contrast.max() < LEAST_CONTRAST:
-        return np.zeros_like(light)
-    ink = np.clip((contrast / contrast.max() - FAINT) / (SOLID - FAINT), 0, 1)
-    patches, count = ndimage.label(ink > 0, structure=np.ones((3, 3)))
-    areas = np.bincount(patches.ravel(), minlength=count + 1)
-    areas[0] = 0  # the paper
-    darkest = ndimage.maximum(ink, patches, np.arange(count + 1))
-    return ink * ((areas >= areas.max() / 100) & (darkest > 0.5))[patches]
 
 
 def place(ink: np.ndarray, side: int) -> np.ndarray:
@@ -227,16 +225,22 @@ def _rounded(value: float) -> int:
 
 
 def prediction_table(
-    names: Sequence[str], images: np.ndarray, probabilities: np.ndarray, classes: tuple[str, ...]
+    names: Sequence[str],
+    images: np.ndarray,
+    probabilities: np.ndarray,
+    classes: tuple[str, ...],
+    shapes: Sequence[int] | None = None,
 ) -> "pd.DataFrame":
     """Return one row per image: file, digit, probability, runner_up, flag, then a column with the probability of each class.
 
-    The flag is "looks unlike any digit" if the model is unsure, or if the image is darker or brighter than any digit.
-    An image of something else for which the model predicts a digit with confidence is not flagged.
+    A blank image has a flag instead of a digit and probabilities. Other flags are "2 separate shapes: one digit a picture", and
+    "looks unlike any digit" if the model is unsure, or if the image is darker or brighter than any digit. An image of something
+    else for which the model predicts a digit with confidence is not flagged.
 
     Args:
         images: uint8 (n, height, width, channels) as given to the model.
         probabilities: float32 (n, len(classes)).
+        shapes: number of shapes in each picture, see `ImageFiles`; default 1.
     """
     import pandas as pd
 
@@ -244,15 +248,26 @@ def prediction_table(
     order = np.argsort(-probabilities, axis=1, kind="stable")
     best = probabilities[np.arange(len(names)), order[:, 0]]
     ink = images.mean(axis=(1, 2, 3)) / 255
+    blank = digits & (ink == 0)
     strange = (best < UNSURE) | (digits & ((ink < INK[0]) | (ink > INK[1])))
     table = {
         "file": list(names),
-        "digit": [classes[label] for label in order[:, 0]],
-        "probability": best,
-        "runner_up": [classes[label] for label in order[:, 1]],
-        "flag": np.where(strange, f"looks unlike any {'digit' if digits else 'class'}", ""),
+        "digit": np.where(blank, "", np.array(classes)[order[:, 0]]),
+        "probability": np.where(blank, np.nan, best),
+        "runner_up": np.where(blank, "", np.array(classes)[order[:, 1]]),
+        "flag": [
+            "blank: no digit found"
+            if blank[row]
+            else f"{count} separate shapes: one digit a picture"
+            if count > 1
+            else f"looks unlike any {'digit' if digits else 'class'}"
+            if strange[row]
+            else ""
+            for row, count in enumerate(shapes or [1] * len(names))
+        ],
     }
-    return pd.DataFrame(table | {name: probabilities[:, label] for label, name in enumerate(classes)})
+    each = np.where(blank[:, np.newaxis], np.nan, probabilities)
+    return pd.DataFrame(table | {name: each[:, label] for label, name in enumerate(classes)})
 
 
 def write_predictions(path: Path, table: "pd.DataFrame") -> None:

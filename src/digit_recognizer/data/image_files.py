@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 HEIF_SUFFIXES = {".heic", ".heif"}
+ONE_COLOUR = 12  # grey levels: the largest standard deviation of ink on a transparent background
 NAMED = 3  # files that a message lists; it only counts the others
 
 
@@ -30,6 +31,7 @@ class Picture(NamedTuple):
 
     image: "Image"  # mode RGB, rotated by its EXIF orientation, without transparency
     notes: list[str]  # warnings about the file
+    drawing: np.ndarray | None = None  # opacity, uint8 (height, width), of ink on a transparent background
 
 
 def natural_key(name: str) -> list[str | int]:
@@ -113,7 +115,8 @@ def read_image(path: Path) -> Picture:
                 # The second frame of MPO, a phone's photo, is a depth map.
                 frames = getattr(image, "n_frames", 1) if image.format != "MPO" else 1
                 notes = [f"{name}: only the first of its {frames} frames is read"] if frames > 1 else []
-                return Picture(_as_rgb(ImageOps.exif_transpose(image)), notes)
+                upright = ImageOps.exif_transpose(image)
+                return Picture(_as_rgb(upright), notes, _drawing(upright))
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         limit = f"{Image.MAX_IMAGE_PIXELS / 1e6:.0f} million"
         raise UserError(f"{name} has more than {limit} pixels: save it smaller, or crop the digit") from None
@@ -160,6 +163,17 @@ def _as_rgb(image: "Image") -> "Image":
     else:
         paper = (0, 0, 0) if len(opaque) and opaque.mean() > 127 else (255, 255, 255)
     return Image.alpha_composite(Image.new("RGBA", image.size, (*paper, 255)), image).convert("RGB")
+
+
+def _drawing(image: "Image") -> np.ndarray | None:
+    """Return the opacity of an image that is ink only, or None if its paper is opaque."""
+    if image.mode.startswith(("I", "F")) or not image.has_transparency_data:
+        return None
+    pixels = np.asarray(image.convert("RGBA"))
+    opaque = pixels[pixels[..., 3] > 127][:, :3]
+    share = len(opaque) / pixels[..., 3].size
+    is_one_colour = len(opaque) == 0 or opaque.std(axis=0).max() < ONE_COLOUR
+    return pixels[..., 3] if share < 0.65 and is_one_colour else None
 
 
 def _in_8_bits(grey: np.ndarray) -> np.ndarray:

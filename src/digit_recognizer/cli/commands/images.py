@@ -35,7 +35,7 @@ def predict(
     for problem in found.problems:
         console.print(f"warning: {problem}")
     probabilities = model_probabilities(folder, found.images).mean(axis=0)
-    predictions = digit_images.prediction_table(found.names, found.images, probabilities, data.classes)
+    predictions = digit_images.prediction_table(found.names, found.images, probabilities, data.classes, found.shapes)
     console.print(predictions_table(predictions))
     console.print(f"image files were {'prepared as MNIST was (--as-is: only scaled)' if prepare else 'only scaled'}")
     try:
@@ -90,7 +90,7 @@ def predictions_table(predictions: "pd.DataFrame") -> Table:
         "runner-up",
         "",
         rows=(
-            (row.file, row.digit, f"{row.probability:.4f}", row.runner_up, row.flag)
+            (row.file, row.digit, f"{row.probability:.4f}" if row.digit else "", row.runner_up, row.flag)
             for row in predictions[["file", "digit", "probability", "runner_up", "flag"]].itertuples()
         ),
         dropped=("runner-up", "probability"),
