@@ -15,7 +15,7 @@ from digit_recognizer import backend
 from digit_recognizer.bench import workloads
 from digit_recognizer.bench.comparison import forward_operations
 from digit_recognizer.bench.timing import Program, measure_rates
-from digit_recognizer.ensemble.blending import write_blend
+from digit_recognizer.ensemble import blending
 from digit_recognizer.experiment import Pipeline, load
 from digit_recognizer.metrics import Estimate
 from digit_recognizer.rehearsal.rehearse import rehearse_part
@@ -99,7 +99,7 @@ def _training(name: str, pipelines: Sequence[Pipeline], inner: Workspace, rate: 
         trained = sum(read_member_metrics(run.member(member)).images for member in run.finished())
         images += trained
         operations += 3 * trained * forward_operations(pipeline, inner)
-    blend = write_blend(inner, [f"{name}-{pipeline.name}" for pipeline in pipelines], name)
+    blend = blending.compute_blend(inner, [f"{name}-{pipeline.name}" for pipeline in pipelines], name)
     return Training(
         name=name,
         models=models,
