@@ -85,16 +85,35 @@ class _Candidate:
     def score(self) -> float:
         return self.shapes.level(self.number) * self.extent * (0.5 - self.coverage)
 
+    def is_sheet_around(self, other: "_Candidate") -> bool:
+        """Return whether this is a rectangle, and the other candidate lies in it and is larger than a speck."""
+        left, top, width, height, _ = self.shapes.boxes[self.number]
+        inner_left, inner_top, inner_width, inner_height, _ = other.shapes.boxes[other.number]
+        return (
+            left <= inner_left
+            and top <= inner_top
+            and inner_left + inner_width <= left + width
+            and inner_top + inner_height <= top + height
+            and other.extent > 0.1 * self.extent
+            and _outline(self.shapes.mask(self.number))[1] > 0.85
+        )
+
 
 def find_digit(grey: np.ndarray) -> FoundDigit:
     """Return the ink of the digit in a picture, grey uint8 (height, width)."""
     grey = _reduced(grey)
     if min(grey.shape) < SMALLEST_SIDE:
         return FoundDigit(np.zeros(grey.shape, np.float32), 0)
-    found = [candidate for candidate in (_search(grey), _search(255 - grey)) if candidate]
+    noise = _noise(grey)
+    if noise > 4:
+        grey, noise = cv2.GaussianBlur(grey, (0, 0), 1), 0.35 * noise
+    threshold = max(LEAST_CONTRAST, 4 * noise)
+    found = [candidate for candidate in (_search(grey, threshold), _search(255 - grey, threshold)) if candidate]
     if not found:
         return FoundDigit(np.zeros(grey.shape, np.float32), 0)
     best = max(found, key=lambda candidate: candidate.score)
+    if len(found) == 2:  # a digit on a sheet of paper scores less than the sheet on its table
+        best = next((inner for inner, outer in (found, reversed(found)) if outer.is_sheet_around(inner)), best)
     parts, shapes = _parts(best)
     return FoundDigit(_thickened(_ink(best, parts), best.extent), shapes)
 
@@ -117,13 +136,9 @@ def _reduced(grey: np.ndarray) -> np.ndarray:
     return cv2.resize(np.ascontiguousarray(grey), (width, height), interpolation=cv2.INTER_AREA)
 
 
-def _search(dark_ink: np.ndarray) -> _Candidate | None:
-    """Return the best candidate for dark ink in a picture, uint8 (height, width)."""
-    contrast = _contrast_to_local_paper(dark_ink)
-    if _noise(contrast) > 4:
-        contrast = cv2.GaussianBlur(contrast, (0, 0), 1)
-    threshold = max(LEAST_CONTRAST, 4 * _noise(contrast))
-    contrast = _without_frames(contrast, threshold)
+def _search(dark_ink: np.ndarray, threshold: float) -> _Candidate | None:
+    """Return the best candidate for dark ink, with at least that contrast, in a picture, uint8 (height, width)."""
+    contrast = _without_frames(_contrast_to_local_paper(dark_ink), threshold)
     best = _best(dark_ink, contrast, threshold, fills_picture=False)
     to_lightest = _without_frames(_contrast_to_lightest(dark_ink), threshold)
     unruled = _without_lines(contrast, threshold)
@@ -133,7 +148,7 @@ def _search(dark_ink: np.ndarray) -> _Candidate | None:
             best = candidate
         to_lightest_unruled = _without_lines(to_lightest, threshold)
         to_lightest = to_lightest if to_lightest_unruled is None else to_lightest_unruled
-    candidate = _best(dark_ink, to_lightest, max(LEAST_CONTRAST, 4 * _noise(to_lightest)), fills_picture=True)
+    candidate = _best(dark_ink, to_lightest, threshold, fills_picture=True)
     return candidate if candidate and (best is None or candidate.score > 1.2 * best.score) else best
 
 
@@ -162,9 +177,9 @@ def _contrast_to_lightest(dark_ink: np.ndarray) -> np.ndarray:
     return np.maximum(paper - dark_ink.astype(np.float32), 0)
 
 
-def _noise(contrast: np.ndarray) -> float:
+def _noise(grey: np.ndarray) -> float:
     """Return the standard deviation of the noise, estimated from the differences to the medians of neighbouring pixels."""
-    return 1.8 * float(np.median(np.abs(contrast - cv2.medianBlur(contrast, 3))))
+    return 1.8 * float(np.median(cv2.absdiff(grey, cv2.medianBlur(grey, 3))))
 
 
 def _without_frames(contrast: np.ndarray, threshold: float) -> np.ndarray:
@@ -285,7 +300,8 @@ def _best(dark_ink: np.ndarray, contrast: np.ndarray, threshold: float, fills_pi
 def _candidate(dark_ink: np.ndarray, shapes: _Shapes, fills_picture: bool) -> _Candidate | None:
     """Return the largest shape that may be a digit."""
     allowed = _fills_picture if fills_picture else lambda shapes, number: not shapes.touches_edge(number)
-    numbers = [number for number in shapes.relevant if allowed(shapes, number) and _is_sharp(dark_ink, shapes, number)]
+    blur = 0.1 if fills_picture else 0.17
+    numbers = [number for number in shapes.relevant if allowed(shapes, number) and _is_sharp(dark_ink, shapes, number, blur)]
     digits = [number for number in numbers if shapes.boxes[number][2] <= 2.2 * shapes.height(number)]
     if not digits:
         return None
@@ -308,8 +324,12 @@ def _fills_picture(shapes: _Shapes, number: int) -> bool:
     return max(sides) < 0.85 and sum(sides) < 1.6 and max(off_centre) < 0.2 and not is_sheet and bool(is_even)
 
 
-def _is_sharp(dark_ink: np.ndarray, shapes: _Shapes, number: int) -> bool:
-    """Return whether the outline is an edge in the picture: that of a stroke is, that of a stain or a shadow is not."""
+def _is_sharp(dark_ink: np.ndarray, shapes: _Shapes, number: int, blur: float) -> bool:
+    """Return whether the outline is an edge in the picture: that of a stroke is, that of a stain or a shadow is not.
+
+    Args:
+        blur: widest edge, as a share of the shape's size.
+    """
     left, top, width, height, _ = shapes.boxes[number]
     box = np.s_[max(0, top - 3) : top + height + 3, max(0, left - 3) : left + width + 3]
     picture = dark_ink[box].astype(np.float32)
@@ -317,7 +337,7 @@ def _is_sharp(dark_ink: np.ndarray, shapes: _Shapes, number: int) -> bool:
     mask = (shapes.labels[box] == number).astype(np.uint8)
     outline = (mask > 0) & (cv2.erode(mask, np.ones((3, 3), np.uint8)) == 0)
     steepness = np.percentile(cv2.dilate(gradient, np.ones((3, 3), np.uint8))[outline], 20)
-    return bool(steepness >= shapes.level(number) / max(0.2 * shapes.extent(number), 5))
+    return bool(steepness >= shapes.level(number) / max(blur * shapes.extent(number), 5))
 
 
 def _coverage(dark_ink: np.ndarray, shapes: _Shapes, number: int) -> float:
