@@ -132,7 +132,7 @@ def test_prediction_of_image_files(trained, tmp_path):
     Image.fromarray(np.full((50, 40), 255, np.uint8)).save(tmp_path / "blank page.png")
     printed = command(workspace, "predict", f"--images={tmp_path / 'blank page.png'}", "--run=smoke")
     assert "blank page.png" in printed
-    assert "looks unlike any digit" in printed
+    assert "blank: no digit found" in printed
     assert "prepared as MNIST was" in printed
 
 
