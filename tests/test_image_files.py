@@ -94,9 +94,7 @@ def test_rows_saved_as_jpeg_are_not_moved(tmp_path, rows):
 def test_enlarged_rows_are_nearly_the_original_rows(rows):
     enlarged = [Image.fromarray(image[..., 0]).resize((250, 250), Image.Resampling.BICUBIC) for image in rows]
     images = np.stack([prepare_digit(255 - np.asarray(image), 28) for image in enlarged])
-    found = [(image, row) for image, row in zip(images, rows, strict=True) if image.any()]
-    likeness = [np.corrcoef(image.ravel(), row.ravel())[0, 1] for image, row in found]
-    assert len(found) >= 0.99 * len(rows)  # the others, enlarged 30 times from 8x8, are too blurred
+    likeness = [np.corrcoef(image.ravel(), row.ravel())[0, 1] for image, row in zip(images, rows, strict=True)]
     assert np.median(likeness) > 0.9
 
 

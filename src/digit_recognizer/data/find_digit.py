@@ -19,6 +19,7 @@ import numpy as np
 LARGEST_SIDE = 400  # pixels: larger pictures are first reduced to this, which also reduces noise
 SMALLEST_SIDE = 5  # pixels; a smaller picture is blank
 LEAST_CONTRAST = 16  # grey levels between ink and paper
+UNDOUBTED = 185  # grey levels between ink and paper, which no stain or shadow has
 FAINT, SOLID = 0.25, 0.75  # share of the ink's contrast: up to FAINT a pixel has no ink, from SOLID on it is all ink
 LINE_ANGLES = (0, -1.5, 1.5, -3, 3)  # degrees; ruled lines may be tilted
 
@@ -327,6 +328,8 @@ def _fills_picture(shapes: _Shapes, number: int) -> bool:
 def _is_sharp(dark_ink: np.ndarray, shapes: _Shapes, number: int, blur: float) -> bool:
     """Return whether the outline is an edge in the picture: that of a stroke is, that of a stain or a shadow is not.
 
+    A shape of UNDOUBTED contrast is ink, however blurred: stains and shadows are not as dark.
+
     Args:
         blur: widest edge, as a share of the shape's size.
     """
@@ -337,7 +340,8 @@ def _is_sharp(dark_ink: np.ndarray, shapes: _Shapes, number: int, blur: float) -
     mask = (shapes.labels[box] == number).astype(np.uint8)
     outline = (mask > 0) & (cv2.erode(mask, np.ones((3, 3), np.uint8)) == 0)
     steepness = np.percentile(cv2.dilate(gradient, np.ones((3, 3), np.uint8))[outline], 20)
-    return bool(steepness >= shapes.level(number) / max(blur * shapes.extent(number), 5))
+    level = shapes.level(number)
+    return bool(level >= UNDOUBTED or steepness >= level / max(blur * shapes.extent(number), 5))
 
 
 def _coverage(dark_ink: np.ndarray, shapes: _Shapes, number: int) -> float:
