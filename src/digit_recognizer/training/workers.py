@@ -262,7 +262,9 @@ def _work(pipe: connection.Connection, job: _JobToLoad, jobs: int, policy: str, 
 
 
 def _disk_full(error: Exception) -> bool:
-    return isinstance(error, OSError) and error.errno == errno.ENOSPC
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOSPC
+    return os.strerror(errno.ENOSPC) in str(error)  # TensorFlow's ResourceExhaustedError when it writes for TensorBoard
 
 
 def _out_of_memory(error: Exception) -> bool:
