@@ -21,7 +21,7 @@ CELLS = [
 # Handwritten digits: from the data to a submission
 
 This notebook trains five small convolutional networks by cross-validation, shows where they are wrong, averages them and
-writes `submission.csv`. It takes some minutes and needs neither a GPU nor the internet.
+writes `submission.csv`. It takes some minutes and needs no GPU and no internet access.
 
 Before you run it, in the panel on the right:
 
@@ -36,7 +36,7 @@ Before you run it, in the panel on the right:
         """
 ## 1. Install
 
-With `--no-deps`, TensorFlow and all other libraries of Kaggle's image are not changed.
+`--no-deps` makes sure that TensorFlow and the other libraries of Kaggle's image are not changed.
 """,
     ),
     (
@@ -59,8 +59,8 @@ wheel = max(Path("/kaggle/input").rglob("digit_recognizer-*.whl"))
         """
 ## 2. The data
 
-The command finds the competition's files below the folder, checks every cell and writes them to `input/` in the current
-folder. All other commands read them there.
+The command finds the competition's files in the folder and its subfolders, checks every cell and writes the data to `input/`
+in the current folder. All other commands read it there.
 """,
     ),
     (
@@ -96,8 +96,8 @@ for row, axis in enumerate(axes.flat):
 ## 3. Train
 
 The training images are divided into five parts, called *folds*. Each of the five models is trained on four folds and
-predicts the fifth, which it has never seen. Together these predictions give the *out-of-fold accuracy*: an honest estimate
-for a single model, from all training images.
+predicts the fifth, on which it was not trained. The accuracy of all these predictions together is the *out-of-fold
+accuracy*. It estimates how accurate a single model is on new images.
 
 `fast` is the name of a *pipeline*: a file with all settings of an experiment. `!digit-recognizer pipelines` lists the others.
 If the notebook is interrupted, the same command resumes the training.
@@ -140,8 +140,8 @@ HTML(f'<div><iframe srcdoc="{report}" width="100%" height="800" style="border: 1
         """
 ## 5. Average the models
 
-Each of the five models predicts the 28,000 test images. Their average is more accurate than any one of them, because
-their errors differ. So expect a score above the out-of-fold accuracy.
+Each of the five models predicts the 28,000 test images. The average of their predictions is usually more accurate than a
+single model, because their errors differ. So expect a score above the out-of-fold accuracy.
 """,
     ),
     (
@@ -155,8 +155,8 @@ their errors differ. So expect a score above the out-of-fold accuracy.
         """
 ## 6. Submit
 
-Kaggle takes a file of this name from the notebook's output. Choose *Save Version*, *Save & Run All*; when that has finished,
-open the version's *Output* tab and choose *Submit*.
+Kaggle accepts a file `submission.csv` in the notebook's output. Choose *Save Version*, *Save & Run All*. When this has
+finished, open the version's *Output* tab and choose *Submit*.
 """,
     ),
     (
@@ -173,12 +173,12 @@ pd.read_csv("submission.csv").head()
         """
 ## What next?
 
-- Change a setting, and compare the two runs image by image:
+- Change a setting and compare the two runs image by image:
   `!digit-recognizer train --run=rotate --set="augmentation.rotation=15"`, then `!digit-recognizer compare fast rotate`.
 - `!digit-recognizer settings fast` explains every setting.
-- With a GPU, `!digit-recognizer train --pipeline=flagship_gpu` trains three larger networks; `ensemble` with the same
-  option blends them.
-- Use the time that you have: `!digit-recognizer train --run=half_hour --minutes=30`.
+- With a GPU, `!digit-recognizer train --pipeline=flagship_gpu` trains three larger networks, and
+  `!digit-recognizer ensemble --pipeline=flagship_gpu` blends them.
+- Train for 30 minutes: `!digit-recognizer train --run=half_hour --minutes=30`.
 """,
     ),
 ]

@@ -2,8 +2,8 @@
 
     make train PIPELINE=browser_cnn
 
-Published: no figure. Deviations: it trains in Python, once for each of five stratified folds; `make draw` runs it in a
-browser.
+Published: no figure. Deviations: it is trained in Python, once for each of five stratified folds. `make draw` runs the trained
+network in a browser.
 
 Out of fold 0.91279 (0.91005 to 0.91545) in 15 seconds of training on one core, 2026-11-24.
 """

@@ -1,4 +1,4 @@
-"""Strided 3x3 convolutions after one layer at full size, for a GPU.
+"""3x3 convolutions, some with stride 2, after one layer on all 28x28 pixels; for a GPU.
 
     make train PIPELINE=strided
 

@@ -111,9 +111,9 @@ function showDigit(place) {
 }
 
 function commentOn(missed, count) {
-  if (missed === count) return ": a hard image, or a wrong label";
+  if (missed === count) return ": a hard image or a wrong label";
   if (2 * missed > count) return ": a hard image";
-  return missed ? ": bad luck" : "";
+  return missed ? ": probably chance" : "";
 }
 
 function showVotes(place) {
@@ -140,7 +140,7 @@ function showReason(place, reason) {
   const [first, second] = reason.classes.map((label) => details.classes[label]);
   drawOcclusion(Int8Array.from(atob(reason.occlusion), (character) => character.charCodeAt(0)));
   byId("panel-occlusion-text").textContent = `Occlusion map: orange parts are evidence for ${first}, blue parts for ${second}. Hiding the `
-    + `strongest changes log p(${first}) − log p(${second}) by ${reason.strongest}.`;
+    + `strongest part changes log p(${first}) − log p(${second}) by ${reason.strongest}.`;
   const list = byId("panel-neighbours").querySelector("ul");
   byId("panel-neighbours").querySelector("p").textContent = `By the features of the second-to-last layer of the model of ${reason.model}, among the images that it was trained on.`;
   fill(list, reason.neighbours.map(([neighbour, similarity]) =>
