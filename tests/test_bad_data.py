@@ -15,7 +15,6 @@ from bad_disk import full_disk
 from PIL import Image
 
 from digit_recognizer.data import dataset, sources
-from digit_recognizer.data.folds import stratified_folds
 from digit_recognizer.errors import UserError
 from digit_recognizer.workspace import Workspace
 
@@ -402,16 +401,6 @@ def test_all_kinds_of_line_ends_are_accepted(name, there, tmp_path):
     workspace = Workspace(tmp_path)
     sources.fetch(str(write(tmp_path / "source", **texts)), workspace)
     assert dataset.load_dataset(workspace).sha256 == dataset.load_dataset(there).sha256
-
-
-def test_too_few_rows_for_the_folds_is_an_error_with_a_remedy(there):
-    with pytest.raises(UserError, match=r"class \d has 2 training rows, too few for 5 folds: choose SET=folds=2 or fewer"):
-        stratified_folds(dataset.load_dataset(there).labels, folds=5, seed=0)
-
-
-def test_remedy_for_a_class_of_one_row_is_not_fewer_folds():
-    with pytest.raises(UserError, match=r"class 1 has 1 training row: validation needs at least two of each class"):
-        stratified_folds(np.array([0, 0, 0, 1]), folds=2, seed=0)
 
 
 @contextlib.contextmanager

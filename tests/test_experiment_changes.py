@@ -10,6 +10,7 @@ from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import (
     EarlyStopping,
     Experiment,
+    differences,
     merged,
     override,
     parse_settings,
@@ -61,6 +62,18 @@ def test_wrong_set_is_refused_in_one_line(text, message):
     with pytest.raises(UserError, match=message) as refused:
         override(BASE, parse_settings(text))
     assert "\n" not in str(refused.value)
+
+
+def test_differences_name_each_changed_setting_with_its_old_and_new_value():
+    before = {"epochs": 3, "keep": "last", "schedule": {"kind": "constant", "final": 0.01}, "early_stopping": None, "gone": 1}
+    now = {"epochs": 4, "keep": "last", "schedule": {"kind": "one_cycle", "final": 0.01}, "early_stopping": {"patience": 3}}
+    assert differences(before, now) == [
+        "epochs: 3 -> 4",
+        "schedule.kind: 'constant' -> 'one_cycle'",
+        "early_stopping: None -> {'patience': 3}",
+        "gone: 1 -> None",
+    ]
+    assert differences(now, now) == []
 
 
 def test_settings_are_json():

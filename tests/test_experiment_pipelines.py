@@ -46,6 +46,18 @@ def test_pipeline_may_be_any_file(tmp_path):
     assert experiment.load(str(path)).experiment == BASE
 
 
+def test_file_in_the_current_folder_is_loaded_by_its_file_name(tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text(GOOD)
+    monkeypatch.chdir(tmp_path)
+    assert experiment.load("mine.py").file == tmp_path / "mine.py"
+
+
+def test_summary_is_the_first_line_of_the_docstring_and_does_not_run_the_file(workspace):
+    assert experiment.summary_of(write(workspace, GOOD + "1 / 0\n")) == "Mine: the first line."
+    assert experiment.summary_of(write(workspace, "x = 1\n")) == ""
+    assert experiment.summary_of(write(workspace, "x = (\n")) == "(can't be read: SyntaxError)"
+
+
 def test_file_that_begins_with_an_underscore_is_not_a_pipeline(workspace):
     write(workspace, GOOD, "_common")
     assert "_common" not in experiment.available(workspace)
@@ -55,6 +67,8 @@ def test_unknown_name_lists_all_pipelines(workspace):
     with pytest.raises(UserError, match=r"there is no pipeline 'fats'\. Did you mean fast") as refused:
         experiment.load("fats", workspace)
     assert "tutorial_cnn_deep" in str(refused.value)
+    with pytest.raises(UserError, match=r"there is no pipeline 'xyz'\. The pipelines are:\n"):
+        experiment.load("xyz", workspace)
 
 
 @pytest.mark.parametrize(
@@ -79,6 +93,8 @@ def test_broken_pipeline_is_refused_with_file_and_line(workspace, text, message)
 def test_missing_file_is_named():
     with pytest.raises(UserError, match=r"PIPELINE=no/such\.py: there is no such file"):
         experiment.load("no/such.py")
+    with pytest.raises(UserError, match=r"PIPELINE=no/such: there is no such file"):
+        experiment.load("no/such")
 
 
 def test_changed_pipeline_carries_all_its_changes(workspace):

@@ -25,10 +25,22 @@ def test_folds_depend_only_on_labels_number_and_seed():
     assert set(stratified_folds(labels, 3, 0)) == {0, 1, 2}
 
 
-def test_too_few_rows_of_a_class_are_an_error_with_a_remedy():
-    few = np.array([0] * 20 + [1] * 3)
-    with pytest.raises(UserError, match=r"class 1 has 3 training rows, too few for 5 folds: choose SET=folds=3"):
-        stratified_folds(few, 5, 0)
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (3, "class 1 has 3 training rows, too few for 5 folds: choose SET=folds=3 or fewer"),
+        (2, "class 1 has 2 training rows, too few for 5 folds: choose SET=folds=2 or fewer"),
+        (1, "class 1 has 1 training row: validation needs at least two of each class"),
+    ],
+)
+def test_too_few_rows_of_a_class_are_an_error_with_a_remedy(rows, message):
+    with pytest.raises(UserError, match=message):
+        stratified_folds(np.array([0] * 20 + [1] * rows), 5, 0)
+
+
+def test_one_row_of_each_class_in_each_fold_is_enough():
+    folds = stratified_folds(np.array([0] * 20 + [1] * 5), 5, 0)
+    assert sorted(folds[20:]) == [0, 1, 2, 3, 4]
 
 
 def test_saved_folds_are_read_back(tmp_path):
@@ -50,10 +62,11 @@ def test_exact_copies_in_other_folds_are_found():
     folds = np.arange(20) % 4
     assert len(copies_across_folds(images, folds)) == 0
     images[7], images[13] = images[2], images[2]  # folds 3 and 1 of a row in fold 2
+    images[9] = images[0]  # folds 1 and 0
     images[8] = images[4]  # the same fold
-    images[19] = images[0]
+    images[19] = images[1]
     images[19, 0, 0, 0] ^= 1  # not exact
-    assert list(copies_across_folds(images, folds)) == [2, 7, 13]
+    assert list(copies_across_folds(images, folds)) == [0, 2, 7, 9, 13]
 
 
 def test_search_for_copies_is_fast():

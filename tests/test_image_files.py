@@ -215,6 +215,16 @@ def test_no_readable_image_is_a_one_line_error(tmp_path):
         read(tmp_path / "missing.png")
 
 
+def test_error_counts_the_other_files_that_cannot_be_read(tmp_path):
+    missing = [tmp_path / f"{number}.png" for number in range(3)]
+    with pytest.raises(UserError, match=r"0\.png: there is no such file or folder$"):
+        read_images(missing[:1], SHAPE, prepare=True)
+    with pytest.raises(UserError, match=r"0\.png: there is no such file or folder \(and 2 more that can't be read\)$"):
+        read_images(missing, SHAPE, prepare=True)
+    with pytest.raises(UserError, match="no images were named: give files or folders"):
+        read_images([], SHAPE, prepare=True)
+
+
 def test_the_table_names_digit_runner_up_and_what_looks_unlike_any_digit(tmp_path, rows):
     sure = np.full(10, 0.001, np.float32)
     sure[7], sure[1] = 0.95, 0.042
@@ -231,11 +241,28 @@ def test_the_table_names_digit_runner_up_and_what_looks_unlike_any_digit(tmp_pat
     assert written[list(DIGITS)].iloc[0].tolist() == pytest.approx(sure.tolist())
 
 
+def test_image_is_flagged_if_no_class_has_a_probability_of_70_percent(rows):
+    probabilities = np.zeros((2, 10), np.float32)
+    probabilities[:, :2] = (0.7, 0.3), (0.69, 0.31)
+    flags = prediction_table(["a", "b"], rows[:2], probabilities, DIGITS)["flag"]
+    assert flags.tolist() == ["", "looks unlike any digit"]
+
+
+def test_image_with_several_shapes_is_flagged_with_their_number(rows):
+    certain = np.eye(10, dtype=np.float32)[:3]
+    flags = prediction_table(["a", "b", "c"], rows[:3], certain, DIGITS, shapes=[1, 2, 3])["flag"]
+    assert flags.tolist() == ["", "2 separate shapes: one digit a picture", "3 separate shapes: one digit a picture"]
+
+
 def test_no_row_of_real_digits_is_flagged_for_its_ink(rows):
     certain = np.eye(10, dtype=np.float32)[np.zeros(len(rows), int)]
     assert not prediction_table([""] * len(rows), rows, certain, DIGITS)["flag"].any()
 
 
 def test_other_images_are_not_flagged_for_their_ink():
-    certain, bright = np.eye(10, dtype=np.float32)[:1], np.full((1, 32, 32, 3), 200, np.uint8)
-    assert prediction_table(["street.png"], bright, certain, DIGITS)["flag"].tolist() == [""]
+    probabilities = np.eye(10, dtype=np.float32)[:3]
+    probabilities[2] = 0.1
+    images = np.stack([np.full((32, 32, 3), value, np.uint8) for value in (200, 0, 0)])
+    table = prediction_table(["day.png", "night.png", "unsure.png"], images, probabilities, DIGITS)
+    assert table["flag"].tolist() == ["", "", "looks unlike any class"]
+    assert table["digit"].tolist() == ["0", "1", "0"]

@@ -55,6 +55,21 @@ def test_batches_are_a_function_of_seed_fold_epoch_and_ranking():
     assert not np.array_equal(expected[0], epoch_of(ranked(key=(1, 1)), 2))
 
 
+def test_batches_are_ready_once_their_ranking_is_there():
+    sampler = Sampler(ROWS, (0, 1), 6, 0.6)
+    assert [epoch for epoch in range(6) if sampler.is_ready(epoch)] == [0, 1]
+    sampler.rank(0, np.zeros(ROWS))
+    assert [epoch for epoch in range(6) if sampler.is_ready(epoch)] == [0, 1, 2, 3]
+    assert all(Sampler(ROWS, (0, 1), 6).is_ready(epoch) for epoch in range(6))
+
+
+def test_batches_that_are_prefetched_beyond_the_last_epoch_use_its_ranking():
+    sampler = ranked()
+    for epoch in (6, 7):
+        assert sampler.is_ready(epoch)
+        assert list(np.bincount(epoch_of(sampler, epoch), minlength=ROWS)[5:10]) == [6] * 5
+
+
 def test_ranking_is_due_after_every_second_epoch_that_two_follow():
     assert [epoch for epoch in range(6) if Sampler(ROWS, (0, 1), 6, 0.6).ranks_after(epoch)] == [0, 2]
     assert [epoch for epoch in range(7) if Sampler(ROWS, (0, 1), 7, 0.6).ranks_after(epoch)] == [0, 2, 4]

@@ -144,13 +144,13 @@ def _check_header(path: Path, line: bytes, columns: list[str]) -> None:
     if text.lstrip().startswith("<"):
         raise UserError(f"{path} is a web page (HTML), not a CSV file: download the data itself, signed in to Kaggle")
     for character, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
-        if text.count(character) >= len(columns) - 1 > 0:
+        if text.count(character) >= len(columns) - 1:
             raise UserError(f"{path}, line 1: the cells are separated by {name} instead of commas")
     if '"' in text:
         raise UserError(f"{path}, line 1: the header is in quotation marks; it must be {_short(','.join(columns))}")
     if len(names) != len(columns):
         extra = sorted(set(names) - set(columns)) or sorted({name for name in names if names.count(name) > 1})
-        which = f", among them {_short(extra[0])}" if extra and len(names) > len(columns) else ""
+        which = f", among them {_short(extra[0])}" if extra else ""
         raise UserError(f"{path}, line 1: {len(names)} columns{which}, but there must be {len(columns)}")
     place = next(number for number, name in enumerate(names) if name != columns[number])
     raise UserError(

@@ -75,7 +75,7 @@ def _type_text(hint: Any) -> str:
         return " or ".join(_type_text(argument) for argument in arguments)
     if origin is tuple:
         return f"list of {_type_text(arguments[0])}"
-    if origin is Callable or getattr(origin, "__name__", "") == "Callable":
+    if origin is Callable:
         return "function"
     if origin is not None:
         return "dict"

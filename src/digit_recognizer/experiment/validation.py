@@ -2,7 +2,6 @@
 
 import types
 import typing
-from collections.abc import Callable
 from typing import Any, Literal
 
 
@@ -32,8 +31,6 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, tuple) and all(_fits(part, item) for part in value)
     if hint is Any:
         return True
-    if origin is Callable or hint is Callable or (origin is not None and origin.__name__ == "Callable"):
-        return callable(value)
     kind = origin or hint
     return isinstance(value, kind) and not (kind in (int, float) and isinstance(value, bool))
 
