@@ -169,12 +169,12 @@ CSV = {
 }
 
 
-def zipped(**options):
+def zipped(compression=zipfile.ZIP_DEFLATED, **options):
     """Return a function that makes digit-recognizer.zip from the good files, with changes given as name=content."""
 
     def make(folder):
         folder.mkdir()
-        with zipfile.ZipFile(folder / "digit-recognizer.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        with zipfile.ZipFile(folder / "digit-recognizer.zip", "w", compression) as archive:
             for name, content in (GOOD | options).items():
                 if content is not None:
                     archive.writestr(name, content)
@@ -183,11 +183,11 @@ def zipped(**options):
     return make
 
 
-def damaged_zip(change):
+def damaged_zip(change, compression=zipfile.ZIP_DEFLATED):
     """Return a function that makes a good zip and then changes its bytes."""
 
     def make(folder):
-        path = zipped()(folder)
+        path = zipped(compression)(folder)
         path.write_bytes(change(path.read_bytes()))
         return path
 
@@ -225,6 +225,8 @@ ZIPS = {
     "cut": (damaged_zip(lambda content: content[: len(content) // 2]), ["incomplete or damaged"]),
     "damaged inside": (damaged_zip(flipped), ["damaged"]),
     "HTML": (damaged_zip(lambda content: HTML.encode()), ["web page"]),
+    "damaged inside, with LZMA": (damaged_zip(flipped, zipfile.ZIP_LZMA), ["damaged"]),
+    "damaged inside, with bzip2": (damaged_zip(flipped, zipfile.ZIP_BZIP2), ["digit-recognizer.zip is incomplete or damaged"]),
     "something else": (damaged_zip(lambda content: b"x" * 999), ["not a zip"]),
     "a password": (damaged_zip(with_password), ["password"]),
     "a bomb": (bomb, ["MB", "not Kaggle's archive"]),

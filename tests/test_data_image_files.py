@@ -1,6 +1,7 @@
 """Finding image files, in natural order, and reading them."""
 
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -39,6 +40,35 @@ def test_files_that_are_not_images_are_listed_and_counted(tmp_path):
     assert "left out 5 files: note0.txt, note1.txt, note2.txt and 2 more" in found.problems[0]
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.pdf", b"%PDF-1.4"), ("model.h5", b"\x89HDF\r\n\x1a\n"), ("film.mpg", b"\0\0\1\xb3\x10\0\xf0\x15" + bytes(99))],
+)
+def test_files_that_pillow_writes_or_recognises_but_cannot_read_are_left_out(tmp_path, name, content):
+    save(tmp_path / "1.png")
+    (tmp_path / name).write_bytes(content)
+    found = read_images([tmp_path], (28, 28, 1), prepare=True)
+    assert found.names == ["1.png"]
+    assert found.problems == [f"{tmp_path}: left out 1 file: {name}, which Pillow can't read as images"]
+
+
+def test_pipes_and_broken_links_are_left_out_without_waiting(tmp_path):
+    save(tmp_path / "1.png")
+    os.mkfifo(tmp_path / "2.png")
+    (tmp_path / "3.png").symlink_to(tmp_path / "nowhere")
+    found = read_images([tmp_path], (28, 28, 1), prepare=True)
+    assert found.names == ["1.png"]
+    assert "left out 2 files: 2.png, 3.png" in found.problems[0]
+
+
+def test_linked_folders_are_searched_once(tmp_path):
+    save(tmp_path / "elsewhere" / "1.png")
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "images")
+    assert read_images([tmp_path / "images"], (28, 28, 1), prepare=True).names == ["link/1.png"]
+
+
 def test_damaged_image_in_a_folder_is_named(tmp_path):
     save(tmp_path / "1.png")
     (tmp_path / "2.png").write_text("no image")
@@ -70,6 +100,14 @@ def test_floating_point_grey_is_read(tmp_path):
     assert np.array_equal(np.asarray(picture.convert("L")), STROKE)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_grey_that_is_no_number_is_one_line(tmp_path, value):
+    with pytest.raises(
+        UserError, match=r"float\.tiff can't be read as an image \(some of its values are infinite or not a number"
+    ):
+        image_files.read_image(save(tmp_path / "float.tiff", np.full((28, 28), value, np.float32)))
+
+
 def test_first_frame_of_a_gif_is_read_with_a_note_about_the_others(tmp_path):
     frames = [Image.fromarray(STROKE), Image.fromarray(255 - STROKE)]
     frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
@@ -97,6 +135,11 @@ def test_file_name_that_is_not_utf8_can_be_printed_and_saved(tmp_path):
     found.names[0].encode("utf-8")
 
 
+def test_control_characters_in_a_file_name_are_printed_as_text(tmp_path):
+    found = read_images([save(tmp_path / "a\n\x1b[31mb.png")], (28, 28, 1), prepare=True)
+    assert found.names == ["a\\n\\x1b[31mb.png"]
+
+
 def test_files_of_the_same_name_are_named_with_their_folders(tmp_path):
     paths = [save(tmp_path / folder / "1.png") for folder in ("x", "y")]
     assert read_images(paths, (28, 28, 1), prepare=True).names == [str(path) for path in paths]
@@ -113,9 +156,21 @@ def test_paths_with_spaces_quotes_and_patterns_are_expanded(tmp_path, monkeypatc
         "*.jpg": ["2.jpg", "10.jpg"],
         "it's.png 2.jpg": ["it's.png", "2.jpg"],
         "missing.png": ["missing.png"],
+        "~no-such-user/a.png": ["~no-such-user/a.png"],
+        "my*.png other p*.png": ["my photo.png", "other photo.png"],
+        "my phot?.png 2.jpg": ["my photo.png", "2.jpg"],
+        "2.jpg " * 100: ["2.jpg"] * 100,
+        "x" * 300: ["x" * 300],
+        "''": [],
     }
     for text, names in expanded.items():
         assert [str(path) for path in image_files.expand_paths(text)] == names
+
+
+def test_pattern_that_matches_a_folder_and_its_files_names_the_folder_only(tmp_path):
+    save(tmp_path / "a/b/1.png")
+    assert image_files.expand_paths(f"{tmp_path}/**") == [tmp_path]
+    assert image_files.expand_paths(f"{tmp_path}/a/**/*.png") == [tmp_path / "a/b/1.png"]
 
 
 def test_pattern_without_a_match_is_an_error(tmp_path):
@@ -150,6 +205,34 @@ def test_image_folders_with_other_files_read_the_images_and_count_the_others(tre
     assert list(report.notes) == ["19 images read", "left out 1 file: train/a/readme.txt, which Pillow can't read as images"]
 
 
+def test_image_folders_name_the_files_outside_the_classes(tree):
+    for name in ("train/loose.png", "valid/a/img_2.png", "valid/a/img_10.png", "train/a/deep/img_5.png"):
+        save(tree / name, STROKE[:28, :28])
+    report = sources.fetch(str(tree), Workspace(tree.parent / f"{tree.name}_work"))
+    outside = "train/loose.png, valid/a/img_2.png, valid/a/img_10.png"
+    assert list(report.notes) == [
+        "19 images read",
+        f"left out 3 files: {outside}, outside the class folders of train/ and test/",
+    ]
+
+
+def test_image_folders_name_the_files_with_several_frames(tree):
+    frames = [Image.fromarray(STROKE[:28, :28]), Image.fromarray(255 - STROKE[:28, :28])]
+    frames[0].save(tree / "train/a/moving.gif", save_all=True, append_images=frames[1:])
+    report = sources.fetch(str(tree), Workspace(tree / "work"))
+    assert report.notes[-1] == "read only the first frame of 1 file: train/a/moving.gif"
+
+
+def test_source_whose_path_is_not_utf8_is_recorded_and_found_intact(tree):
+    source = os.fsdecode(os.fsencode(tree) + b"\xe4")
+    tree.rename(source)
+    workspace = Workspace(tree.parent / f"{tree.name}_work")
+    for fetched in (True, False):
+        report = sources.fetch(source, workspace)
+        assert report.fetched == fetched
+        assert report.record.source == f"{tree}\\xe4"
+
+
 def test_image_folders_are_rotated_by_exif_orientation(tree):
     image = STROKE[:28, :28].copy()
     image[:, 20:] = 0
@@ -180,7 +263,16 @@ def test_competition_files_are_found_at_any_depth(tmp_path):
     for name in dataset.FILES:
         (bundled.input / name).rename(deep / name)
     report = sources.fetch(str(tmp_path / "kaggle/input"), Workspace(tmp_path / "work"))
-    assert list(report.notes) == [f"found the competition's files in {deep}"]
+    assert list(report.notes) == [f"found train.csv, test.csv, sample_submission.csv in {deep}"]
+
+
+def test_competition_files_are_told_from_another_competition_and_from_hidden_copies(tmp_path):
+    sources.fetch("bundled", Workspace(tmp_path / "bundled"))
+    for folder in ("input/digits", "input/.ipynb_checkpoints", "input/titanic"):
+        shutil.copytree(tmp_path / "bundled/input", tmp_path / folder)
+    (tmp_path / "input/titanic/train.csv").write_text("PassengerId,Survived\n1,0\n")
+    report = sources.fetch(str(tmp_path / "input"), Workspace(tmp_path / "work"))
+    assert list(report.notes) == [f"found train.csv, test.csv, sample_submission.csv in {tmp_path}/input/digits"]
 
 
 def test_competition_files_in_two_places_are_an_error_that_names_both(tmp_path):
@@ -188,5 +280,5 @@ def test_competition_files_in_two_places_are_an_error_that_names_both(tmp_path):
         for name in dataset.FILES:
             (tmp_path / "input" / folder).mkdir(parents=True, exist_ok=True)
             (tmp_path / "input" / folder / name).write_text("")
-    with pytest.raises(UserError, match=r"SOURCE=.*input/[ab] or SOURCE=.*input/[ab]"):
+    with pytest.raises(UserError, match=r"in 2 places: choose SOURCE=.*input/a or SOURCE=.*input/b"):
         sources.fetch(str(tmp_path / "input"), Workspace(tmp_path / "work"))

@@ -1,5 +1,6 @@
 """The workspace: a folder with input/, runs/, studies/, submissions/ and perhaps pipelines/."""
 
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,11 @@ class Workspace:
 
     def run(self, name: str) -> Path:
         return self.runs / name
+
+
+def user_path(text: str | Path) -> Path:
+    """Return a path that the user typed with `~` expanded; as in a shell, the `~name` of an unknown user is kept."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111 - Path.expanduser raises an error for an unknown user
 
 
 def git_commit() -> str:

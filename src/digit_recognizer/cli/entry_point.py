@@ -19,10 +19,11 @@ from digit_recognizer.cli.console import wrapped
 from digit_recognizer.cli.parser import UsageError, make_parser
 from digit_recognizer.cli.selection import DEMO
 from digit_recognizer.errors import UserError
-from digit_recognizer.workspace import Workspace
+from digit_recognizer.workspace import Workspace, user_path
 
-# Errors of the disk that the user can fix: full, over quota, read-only, no permission.
-DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+# Errors that the user can fix: the disk is full, over quota, read-only or broken; no permission; a path that can't be one.
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}
+PATH_ERRORS = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
 
 STOPPED = "stopped: finished work is kept, and the same command resumes"
 
@@ -33,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = vars(make_parser(COMMANDS).parse_args(argv))
     command, debug = options.pop("command"), options.pop("debug")
     folder, demo = options.pop("workspace"), options.pop("demo")
-    workspace = Workspace(folder.expanduser().resolve()) if folder else Workspace.default()
+    workspace = Workspace(user_path(folder).resolve()) if folder else Workspace.default()
     if demo:
         workspace = Workspace(workspace.root / DEMO)
     with _remembered_interrupts() as interrupted:
@@ -89,7 +90,7 @@ def _print_any_text() -> None:
 def _in_one_line(error: Exception) -> str:
     if isinstance(error, UserError):
         return str(error)
-    if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+    if isinstance(error, OSError) and error.errno in DISK_ERRORS | PATH_ERRORS:
         return f"{error.filename or 'writing failed'}: {error.strerror}"
     return f"unexpected {type(error).__name__}: {' '.join(str(error).split())} (--debug shows where)"
 

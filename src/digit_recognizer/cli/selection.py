@@ -1,5 +1,6 @@
 """Resolving PIPELINE="a b" and RUN="a b": the pipelines to train, or the runs to read and the name of their blend."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from digit_recognizer.cli.console import make_console
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import Pipeline
 from digit_recognizer.runs.folder import RunFolder
-from digit_recognizer.workspace import Workspace
+from digit_recognizer.workspace import Workspace, user_path
 
 DEFAULT, DEMO = "fast", "demo"
 
@@ -25,7 +26,7 @@ class Selection:
 
 def words(text: str) -> list[str]:
     """Return the names or paths in `text`, separated by spaces; a file or folder whose path has spaces is one of them."""
-    return [text] if Path(text).expanduser().exists() else text.split()
+    return [text] if os.path.exists(user_path(text)) else text.split()  # noqa: PTH110 - Path.exists raises an error for a long name
 
 
 def references(pipeline: str | None, workspace: Workspace) -> list[str]:

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from digit_recognizer.errors import UserError
+from digit_recognizer.errors import UserError, first_line
+from digit_recognizer.workspace import user_path
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 HEIF_SUFFIXES = {".heic", ".heif"}
+WITHOUT_READER = {"BUFR", "GRIB", "HDF5", "MPEG", "WMF"}  # formats that Pillow recognises but can't read
 ONE_COLOUR = 12  # grey levels: the largest standard deviation of ink on a transparent background
 NAMED = 3  # files that a message lists; it only counts the others
 
@@ -40,8 +42,9 @@ def natural_key(name: str) -> list[str | int]:
 
 
 def printable(name: str) -> str:
-    """Return a file name as text that can be written as UTF-8; bytes that are not UTF-8 become `\\xe4`."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    """Return a file name as one line of UTF-8: bytes that are not UTF-8 become `\\xe4`, control characters `\\n` or `\\x1b`."""
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def listed(names: Sequence[str]) -> str:
@@ -56,62 +59,66 @@ def expand_paths(text: str) -> list[Path]:
     Raises:
         UserError: a pattern that matches nothing.
     """
-    if _exists(text):
-        return [Path(text).expanduser()]
+    if found := _matches(text):
+        return found
     try:
-        words = shlex.split(text)
+        words = [word for word in shlex.split(text) if word]
     except ValueError:  # an apostrophe in a name
         words = text.split()
     paths: list[Path] = []
     while words:
-        count = next((count for count in range(len(words), 0, -1) if _exists(" ".join(words[:count]))), 1)
+        count = next((count for count in range(len(words), 0, -1) if _matches(" ".join(words[:count]))), 1)
         word, words = " ".join(words[:count]), words[count:]
-        paths += [Path(word).expanduser()] if _exists(word) or not glob.has_magic(word) else _matches(word)
+        found = _matches(word)
+        if glob.has_magic(word) and not found:
+            raise UserError(f"{printable(word)}: no file matches")
+        paths += found or [user_path(word)]
     return paths
 
 
-def _exists(text: str) -> bool:
-    return bool(text) and Path(text).expanduser().exists()
-
-
-def _matches(pattern: str) -> list[Path]:
-    found = sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True), key=natural_key)  # noqa: PTH207 - any root
-    if not found:
-        raise UserError(f"{pattern}: no file matches")
-    return [Path(path) for path in found]
+def _matches(text: str) -> list[Path]:
+    """Return the path `text` if it exists, else what it matches as a pattern, without the content of folders that match."""
+    if not text or os.path.exists(path := user_path(text)):  # noqa: PTH110 - Path.exists raises an error for a long name
+        return [path] if text else []
+    found = {Path(match) for match in glob.glob(str(path), recursive=True)}  # noqa: PTH207 - any root
+    outermost = (path for path in found if found.isdisjoint(path.parents))
+    return sorted(outermost, key=lambda path: natural_key(str(path)))
 
 
 def files_below(folder: Path) -> list[Path]:
-    """Return all files in a folder and its subfolders, in natural order, without hidden files and those of the system."""
-    found = [
-        Path(parent, name)
-        for parent, _, names in os.walk(folder)
-        if not _is_hidden(Path(parent).relative_to(folder))
-        for name in names
-        if not name.startswith(".")
-    ]
-    return sorted((path for path in found if path.is_file()), key=lambda path: natural_key(str(path.relative_to(folder))))
+    """Return all files in a folder and its subfolders, in natural order, without hidden files and those of the system.
 
-
-def _is_hidden(folder: Path) -> bool:
-    return any(part.startswith((".", "__")) for part in folder.parts)
+    Links to folders are followed, but no folder is searched twice.
+    """
+    found: list[Path] = []
+    searched: set[str] = set()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        place = os.path.realpath(parent)
+        folders[:] = [] if place in searched else sorted(name for name in folders if not name.startswith((".", "__")))
+        found += [Path(parent, name) for name in names if not name.startswith(".") and place not in searched]
+        searched.add(place)
+    return sorted(found, key=lambda path: natural_key(str(path.relative_to(folder))))
 
 
 def read_image(path: Path) -> Picture:
     """Open an image file.
 
     Raises:
-        NotAnImageError: Pillow doesn't know the format.
+        NotAnImageError: it is no file, or Pillow can't read its format.
         UserError: the image is damaged or too large.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     name = printable(str(path))
+    if not path.is_file():  # such as a pipe, which would be waited for
+        raise NotAnImageError(f"{name} is not a file")
     _register_heif()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
+                if image.format in WITHOUT_READER:
+                    raise UnidentifiedImageError
                 # The second frame of MPO, a phone's photo, is a depth map.
                 frames = getattr(image, "n_frames", 1) if image.format != "MPO" else 1
                 notes = [f"{name}: only the first of its {frames} frames is read"] if frames > 1 else []
@@ -123,7 +130,7 @@ def read_image(path: Path) -> Picture:
     except UnidentifiedImageError:
         raise _unidentified(path) from None
     except Exception as error:  # a damaged image raises anything from OSError to SyntaxError
-        raise UserError(f"{name} can't be read as an image ({type(error).__name__}): save it again as PNG") from error
+        raise UserError(f"{name} can't be read as an image ({first_line(error)}): save it again as PNG") from error
 
 
 def _register_heif() -> None:
@@ -141,7 +148,7 @@ def _unidentified(path: Path) -> UserError:
     name, suffix = printable(str(path)), path.suffix.lower()
     if suffix in HEIF_SUFFIXES:
         return UserError(f"{name} is a HEIC image: install pillow-heif (pip install pillow-heif), or save it as JPEG or PNG")
-    if suffix in Image.registered_extensions():
+    if Image.registered_extensions().get(suffix) in Image.OPEN.keys() - WITHOUT_READER:  # PDF is only written
         return UserError(f"{name} can't be read as an image: it is damaged or something else; save it again as PNG")
     return NotAnImageError(f"{name} is not an image that Pillow can read: save it as PNG or JPEG")
 
@@ -179,6 +186,8 @@ def _drawing(image: "Image") -> np.ndarray | None:
 def _in_8_bits(grey: np.ndarray) -> np.ndarray:
     """Return grey values of more than 8 bits as uint8; the largest value shows whether 10, 12, 14 or 16 bits are used."""
     largest = float(grey.max(initial=0))
+    if not np.isfinite(grey).all():
+        raise ValueError("some of its values are infinite or not a number")
     if grey.dtype.kind == "f":
         white = 1.0 if largest <= 1 else 255.0 if largest <= 255 else largest
     else:

@@ -19,7 +19,7 @@ from digit_recognizer import backend
 from digit_recognizer.errors import UserError, first_line
 from digit_recognizer.experiment.changes import merged, override
 from digit_recognizer.experiment.settings import Experiment
-from digit_recognizer.workspace import Workspace
+from digit_recognizer.workspace import Workspace, user_path
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def summary_of(file: Path) -> str:
 
 def _find(reference: str, workspace: Workspace) -> Path:
     if reference.endswith(".py") or "/" in reference:
-        file = Path(reference).expanduser().resolve()
+        file = user_path(reference).resolve()
         if not file.is_file():
             raise UserError(f"PIPELINE={reference}: there is no such file")
         return file

@@ -12,7 +12,7 @@ from digit_recognizer.cli.parser import Command, Parser, UsageError, add_run_sel
 from digit_recognizer.errors import UserError
 from digit_recognizer.formatting import interval, winner
 from digit_recognizer.runs.folder import RunFolder
-from digit_recognizer.workspace import Workspace
+from digit_recognizer.workspace import Workspace, user_path
 
 if TYPE_CHECKING:
     from digit_recognizer.ensemble.blending import Blend
@@ -154,7 +154,7 @@ def verify(workspace: Workspace, submission: Path, retrain: bool = False, pipeli
     from digit_recognizer.ensemble import verification
 
     console, named = make_console(), selection.words(pipeline) if pipeline else []
-    files = [Path(word).expanduser().resolve() for word in named]
+    files = [user_path(word).resolve() for word in named]
     with training_display(console) as on_event:
         rows = verification.verify(submission, workspace, retrain=retrain, pipelines=files, on_event=on_event)
     source = "models trained again" if retrain else "the stored probabilities"

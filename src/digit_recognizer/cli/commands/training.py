@@ -16,7 +16,7 @@ from digit_recognizer.cli.parser import Command, Parser, UsageError
 from digit_recognizer.cli.serving import LOOPBACK
 from digit_recognizer.errors import UserError
 from digit_recognizer.formatting import duration, interval
-from digit_recognizer.workspace import Workspace
+from digit_recognizer.workspace import Workspace, user_path
 
 if TYPE_CHECKING:
     from digit_recognizer.runs.records import RunMetrics
@@ -80,7 +80,7 @@ def changes_of(settings: str | None, seeds: Sequence[int] | None) -> dict[str, A
     if isinstance(file := changes.get("drop_rows"), str):
         from digit_recognizer.data.dropped_rows import read_dropped_rows
 
-        changes["drop_rows"] = read_dropped_rows(Path(file).expanduser())
+        changes["drop_rows"] = read_dropped_rows(user_path(file))
     if seeds and "seeds" in changes:
         raise UsageError("SEEDS and SET=seeds=... both set the seeds: leave one of them out")
     return changes | ({"seeds": tuple(seeds)} if seeds else {})

@@ -2,7 +2,6 @@
 
 import shutil
 import zipfile
-import zlib
 from pathlib import Path, PurePosixPath
 
 from digit_recognizer.data import dataset
@@ -26,7 +25,9 @@ def extract(path: Path, folder: Path) -> None:
                     shutil.copyfileobj(source, target, 1 << 20)
     except zipfile.BadZipFile as error:
         raise UserError(f"{path} is {_nature(path)}: {_AGAIN}") from error
-    except (zlib.error, EOFError, NotImplementedError) as error:
+    except Exception as error:  # a damaged zip raises anything from zlib.error to an OSError without number
+        if isinstance(error, UserError) or (isinstance(error, OSError) and error.errno):
+            raise
         raise UserError(f"{path} is incomplete or damaged ({first_line(error)}): {_AGAIN}") from error
 
 

@@ -44,6 +44,8 @@ class ImageArrays:
             raise UserError(f"{source}: training and test images have different shapes")
         if not 2 <= len(self.classes) <= 100:
             raise UserError(f"{source}: {len(self.classes)} classes, but there must be 2 to 100")
+        if len(set(self.classes)) < len(self.classes):
+            raise UserError(f"{source}: two classes have the same name")
         self._check_labels(source, "training", self.labels, len(self.images))
         if self.test_labels is not None:
             self._check_labels(source, "test", self.test_labels, len(self.test_images))

@@ -14,11 +14,12 @@ from typing import Any
 from digit_recognizer import files
 from digit_recognizer.data import dataset
 from digit_recognizer.data.dataset import DatasetRecord, FileRecord
+from digit_recognizer.data.image_files import files_below, printable
 from digit_recognizer.data.sources import archives, arrays, bundled, images, keras_datasets
 from digit_recognizer.data.sources.arrays import ImageArrays
 from digit_recognizer.errors import UserError
 from digit_recognizer.files import OnProgress
-from digit_recognizer.workspace import Workspace
+from digit_recognizer.workspace import Workspace, user_path
 
 _INCOMING = ".incoming"  # a complete set of files that is not yet moved to `input/`
 _CSV_LIMIT = 4 << 30  # bytes; a larger CSV file is refused
@@ -80,11 +81,12 @@ def fetch(
     with _changing(workspace.input):
         record = _record_or_none(workspace)
         source = _chosen(source, record, workspace.input)
+        name = printable(source)
         if not force:
-            _refuse_other_data(source, record, workspace.input)
+            _refuse_other_data(name, record, workspace.input)
             if record and _intact(workspace):
                 return FetchReport(False, record)
-        return FetchReport(True, _replace(workspace.input, source, _reader(source, on_progress), on_progress))
+        return FetchReport(True, _replace(workspace.input, name, _reader(source, on_progress), on_progress))
 
 
 def place(images: ImageArrays, source: str, workspace: Workspace) -> FetchReport:
@@ -141,13 +143,13 @@ def _chosen(source: str | None, record: DatasetRecord | None, folder: Path) -> s
         if record:
             return record.source
         return str(folder.resolve()) if (folder / "train.csv").exists() else "kaggle"
-    return source if source in _NAMED else str(Path(source).expanduser().resolve())
+    return source if source in _NAMED else str(user_path(source).resolve())
 
 
 def _refuse_other_data(source: str, record: DatasetRecord | None, folder: Path) -> None:
     if record is None:
         there = [name for name in dataset.FILES if (folder / name).exists()]
-        if there and source != str(folder.resolve()):
+        if there and source != printable(str(folder.resolve())):
             raise UserError(
                 f"{folder} holds {there[0]} from elsewhere: `make data` checks and uses it, "
                 f"and `make data SOURCE={source} FORCE=1` replaces it"
@@ -310,20 +312,31 @@ def _located(path: Path) -> Path:
 def _location_note(source: str) -> list[str]:
     if source in _NAMED or (found := _located(Path(source))) == Path(source):
         return []
-    return [f"found the competition's files in {found}"]
+    return [f"found {', '.join(dataset.FILES)} in {printable(str(found))}"]
 
 
 def _competition_files_below(folder: Path) -> Path | None:
     """Return the only folder or zip below `folder`, at any depth, with the competition's files, or None.
 
+    Files of these names are those of many competitions, so of several folders those with images of digits are meant.
+
     Raises:
         UserError: there are several such folders or zips.
     """
-    found = [Path(parent) for parent, _, names in os.walk(folder) if set(dataset.FILES) <= set(names)]
-    found = found or [Path(parent, archives.NAME) for parent, _, names in os.walk(folder) if archives.NAME in names]
+    below = files_below(folder)
+    folders = [path.parent for path in below if path.name == "train.csv"]
+    folders = [path for path in folders if all((path / name).is_file() for name in dataset.FILES)]
+    of_digits = [path for path in folders if _has_digits(path / "train.csv")]
+    found = of_digits or folders or [path for path in below if path.name == archives.NAME]
     if len(found) > 1:
-        raise UserError(f"{folder} has the competition's files twice: choose SOURCE={found[0]} or SOURCE={found[1]}")
+        places = " or ".join(f"SOURCE={printable(str(path))}" for path in found[:2])
+        raise UserError(f"{printable(str(folder))} has the competition's files in {len(found)} places: choose {places}")
     return found[0] if found else None
+
+
+def _has_digits(train: Path) -> bool:
+    with train.open("rb") as file:
+        return file.readline(20).startswith(b"label,pixel0,")
 
 
 def _copy(folder: Path, staging: Path) -> None:

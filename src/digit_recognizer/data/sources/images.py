@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from digit_recognizer.data.image_files import NotAnImageError, listed, natural_key, printable, read_image
+from digit_recognizer.data.image_files import NotAnImageError, files_below, listed, natural_key, printable, read_image
 from digit_recognizer.data.sources.arrays import ImageArrays
 from digit_recognizer.errors import UserError
 
@@ -17,10 +17,13 @@ class _Images(NamedTuple):
     files: list[Path]
     labels: list[int]  # number of the class; -1 where it is unknown
     left_out: list[Path]
+    several_frames: list[Path]
 
 
 def load(folder: Path) -> ImageArrays:
     """Read all images of the folder in any format that Pillow reads, with 3 channels if any of them has colour, else 1.
+
+    A class has the images of its folder and all folders in that.
 
     `test/` may have a folder for each class, so that labels are known, or contain the images directly. Without `test/` a
     fifth of the training images is held back, stratified, seed 0. Classes and files are in natural order: img_2 before img_10.
@@ -32,12 +35,9 @@ def load(folder: Path) -> ImageArrays:
     _check_classes(folder / "train", classes)
     train = _labelled(folder / "train", classes, classes)
     test = _test(folder / "test", classes) if (folder / "test").is_dir() else None
-    images = _stacked([*train.images, *(test.images if test else [])], [*train.files, *(test.files if test else [])])
-    left_out = train.left_out + (test.left_out if test else [])
-    notes = [f"{len(images):,} images read"]
-    if left_out:
-        names = [path.relative_to(folder).as_posix() for path in left_out]
-        notes.append(f"left out {listed(names)}, which Pillow can't read as images")
+    together = [train, test] if test else [train]
+    images = _stacked([image for part in together for image in part.images], [path for part in together for path in part.files])
+    notes = [f"{len(images):,} images read", *_notes(folder, together)]
     count, labels = len(train.images), np.array(train.labels)
     shown = tuple(map(printable, classes))
     if test:
@@ -49,12 +49,25 @@ def load(folder: Path) -> ImageArrays:
     return ImageArrays(images[kept], labels[kept], images[held_back], labels[held_back], shown, files, notes)
 
 
+def _notes(folder: Path, together: list[_Images]) -> list[str]:
+    """Return a line about each kind of file that was not read, or not as a whole."""
+    left_out = [path for part in together for path in part.left_out]
+    considered = {*left_out, *(path for part in together for path in part.files)}
+    notes = {
+        "left out {}, which Pillow can't read as images": left_out,
+        "left out {}, outside the class folders of train/ and test/": set(files_below(folder)) - considered,
+        "read only the first frame of {}": [path for part in together for path in part.several_frames],
+    }
+    names = {note: [path.relative_to(folder).as_posix() for path in paths] for note, paths in notes.items() if paths}
+    return [note.format(listed(sorted(found, key=natural_key))) for note, found in names.items()]
+
+
 def _check_classes(folder: Path, classes: list[str]) -> None:
     if len(classes) < 2:
         raise UserError(f"{folder}: there must be a folder of images for each class, at least two")
-    bad = [name for name in classes if any(character in name for character in ",\r\n")]
+    bad = [name for name in classes if "," in name]
     if bad:
-        raise UserError(f"{folder / bad[0]}: the name of a class can't have a comma or a line break")
+        raise UserError(f"{printable(str(folder / bad[0]))}: the name of a class can't have a comma")
 
 
 def _hold_back(folder: Path, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -82,7 +95,7 @@ def _test(folder: Path, classes: list[str]) -> _Images:
 
 
 def _labelled(folder: Path, names: list[str], classes: list[str]) -> _Images:
-    found = _Images([], [], [], [])
+    found = _Images([], [], [], [], [])
     for name in names:
         for together, new in zip(found, _read(folder / name, classes.index(name)), strict=True):
             together.extend(new)
@@ -90,21 +103,23 @@ def _labelled(folder: Path, names: list[str], classes: list[str]) -> _Images:
 
 
 def _read(folder: Path, label: int) -> _Images:
-    """Read the images of a folder without its subfolders.
+    """Read the images of a folder and its subfolders.
 
     Raises:
         UserError: an image is damaged, or the folder has none.
     """
-    found = _Images([], [], [], [])
-    files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
-    for path in sorted(files, key=lambda path: natural_key(path.name)):
+    found = _Images([], [], [], [], [])
+    for path in files_below(folder):
         try:
-            found.images.append(np.asarray(read_image(path).image))
+            picture = read_image(path)
         except NotAnImageError:
             found.left_out.append(path)
             continue
+        found.images.append(np.asarray(picture.image))
         found.files.append(path)
         found.labels.append(label)
+        if picture.notes:
+            found.several_frames.append(path)
     if not found.images:
         raise UserError(f"{printable(str(folder))}: contains no images")
     return found
