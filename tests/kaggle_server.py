@@ -124,7 +124,7 @@ class KaggleServer:
             case "GetSubmission":
                 return Answer(self.submissions[0])
             case "ListSubmissions":
-                return Answer({"submissions": self.submissions})
+                return Answer({"submissions": self.submissions[: body["pageSize"]]})
         return Answer()
 
     def _handler(server) -> type[BaseHTTPRequestHandler]:  # noqa: N805

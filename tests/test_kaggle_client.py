@@ -7,6 +7,7 @@ import zipfile
 import pytest
 from kaggle_server import TOKEN, Answer, KaggleServer, call, environment
 
+from digit_recognizer import kaggle_client
 from digit_recognizer.data import dataset, sources
 from digit_recognizer.workspace import Workspace
 
@@ -71,6 +72,36 @@ def test_download_that_fails_once_is_tried_again(server, tmp_path):
     server.answers["GET"] = [Answer(server.archive, cut=1000)]
     server.answers["DownloadDataFiles"] = [Answer({"message": "slow down"}, status=429)]
     assert fetch(server, tmp_path).returncode == 0
+
+
+def test_failed_download_is_tried_twice_more(server, tmp_path):
+    server.answers["DownloadDataFiles"] = Answer(status=503)
+    code = f"kaggle_client.TIMEOUT = 60.0; sources.fetch('kaggle', Workspace(Path({str(tmp_path)!r})))"
+    assert "503" in call(code, environment(server, tmp_path / "home")).stdout
+    assert server.names().count("DownloadDataFiles") == 3
+
+
+def test_download_that_timed_out_is_not_tried_again(server, tmp_path):
+    server.answers["GET"] = Answer(delay=5)
+    assert "no answer" in fetch(server, tmp_path).stdout
+    assert server.names().count("GET") == 1
+
+
+@pytest.mark.parametrize(("newer", "found"), [(99, "8 complete 0.97"), (100, "None")])
+def test_latest_of_the_last_100_submissions_with_the_tag_is_found(newer, found, server, tmp_path):
+    others = [{"ref": 100 + number, "description": "x [ba]", "status": "PENDING"} for number in range(newer)]
+    tagged = [
+        {"ref": ref, "description": "x [ab]", "status": "COMPLETE", "publicScore": score}
+        for ref, score in ((8, "0.97"), (7, "0.99"))
+    ]
+    server.submissions = others + tagged
+    code = "found = kaggle_client.find('[ab]'); print(found and f'{found.ref} {found.status} {found.public_score}')"
+    assert call(code, environment(server, tmp_path / "home")).stdout.strip() == found
+
+
+def test_long_text_of_the_server_is_one_line_of_at_most_300_characters():
+    assert kaggle_client.mask("a  b\nc") == "a b c"
+    assert kaggle_client.mask("x" * 1000) == "x" * 300
 
 
 def html(status: int) -> Answer:

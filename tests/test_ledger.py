@@ -169,6 +169,14 @@ def test_best_score_ignores_entries_without_a_score(workspace):
     assert ledger.best_score([]) is None
 
 
+def test_best_score_of_each_run_and_blend(workspace):
+    for runs, score in (("fast", "0.99500"), ("a b", "0.99700"), ("a b", "0.99750"), ("a b", "0.99600"), ("c", "")):
+        ledger.append(workspace, Entry(file="x.csv", sha256="cd", status="complete", runs=runs, public_score=score))
+    assert ledger.best_scores_by_run(workspace) == {"fast": 0.9965, "a b": 0.9975}
+    ledger.path_of(workspace).write_text("not a ledger")
+    assert ledger.best_scores_by_run(workspace) == {}
+
+
 def test_parallel_writers_lose_no_entry(workspace):
     code = """
 import sys

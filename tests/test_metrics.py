@@ -86,6 +86,18 @@ def test_calibration_error_of_overconfident_predictions():
     assert result.accuracy[result.count > 0] == pytest.approx([0.7])
 
 
+def test_calibration_has_15_bins_of_equal_width():
+    probabilities = np.column_stack([first := (np.arange(15) + 0.5) / 15, 1 - first])
+    result = metrics.calibration(np.zeros(15, int), probabilities)
+    assert result.count.tolist() == [0] * 7 + [1] + [2] * 7  # the higher of two probabilities is at least 0.5
+    assert result.confidence[7:] == pytest.approx((np.arange(7, 15) + 0.5) / 15)
+
+
+def test_calibration_error_of_a_single_row_and_of_none():
+    assert metrics.calibration(np.array([0]), np.array([[0.8, 0.2]])).error == pytest.approx(0.2)
+    assert metrics.calibration(np.zeros(0, int), np.zeros((0, 2))).error == 0
+
+
 def test_certain_predictions_fall_into_the_last_bin():
     assert metrics.calibration(np.array([0]), np.array([[1.0, 0.0]])).count[-1] == 1
 
@@ -107,6 +119,26 @@ def test_mcnemar_mid_p_of_the_published_example():
 def test_difference_of_equal_runs_is_zero():
     comparison = metrics.compare(np.arange(5), np.arange(5), np.arange(5))
     assert (comparison.images, comparison.p_value) == (0, 1.0)
+
+
+def test_interval_of_the_difference_has_its_nominal_coverage():
+    random = np.random.default_rng(0)
+    inside = []
+    for first_only, second_only, _ in random.multinomial(400, (0.02, 0.05, 0.93), size=4000):
+        low, high = metrics.Comparison(400, first_only, second_only, 0).accuracy_difference[1:]
+        inside.append(low <= -0.03 <= high)
+    assert 0.93 < np.mean(inside) < 0.97
+
+
+def test_difference_and_interval_counted_by_hand():
+    value, low, high = metrics.Comparison(rows=21, only_first_right=1, only_second_right=7, both_wrong=1).accuracy_difference
+    assert value == pytest.approx(-6 / 21)
+    centre, half = (2 - 8) / 23, metrics.Z_95 * np.sqrt((10 / 23 - (6 / 23) ** 2) / 23)
+    assert (low, high) == pytest.approx((centre - half, centre + half))
+
+
+def test_difference_without_rows_is_nan():
+    assert np.isnan(metrics.Comparison(0, 0, 0, 0).accuracy_difference.value)
 
 
 def test_interval_of_the_difference_is_negated_when_the_runs_are_swapped():

@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ import pytest
 from bad_disk import full_disk
 from kaggle_server import BLEND, ENDING, PRELUDE, Answer, KaggleServer, call, environment
 
-from digit_recognizer import files
+from digit_recognizer import files, kaggle_client
 from digit_recognizer.data import dataset, sources
 from digit_recognizer.errors import UserError
 from digit_recognizer.submission import ledger, submitting
@@ -256,6 +258,18 @@ def test_submission_that_arrived_without_an_answer_is_not_sent_twice(path, works
     assert "submitted before" in again.stdout and "score 0.99000" in again.stdout
     assert server.names().count("CreateSubmission") == 1
     assert [(entry.status, entry.number) for entry in ledger.read_ledger(workspace)] == [("complete", 9)]
+
+
+def test_error_at_the_daily_limit_says_how_long_to_wait(path, workspace, monkeypatch):
+    monkeypatch.setattr(dataset, "COMPETITION_SHA256", dataset.load_dataset(workspace).sha256)
+    monkeypatch.setattr(kaggle_client, "submissions_left", lambda: 0)
+    before = datetime.now(UTC)
+    with pytest.raises(UserError, match=r"after midnight UTC, in \d+ h \d+ min$") as refused:
+        submitting.submit(path, workspace)
+    hours, minutes = map(int, re.findall(r"(\d+) (?:h|min)", str(refused.value)))
+    later = before + timedelta(hours=hours, minutes=minutes)
+    assert minutes < 60 and later.date() == before.date()
+    assert (later + timedelta(minutes=1, seconds=5)).date() == before.date() + timedelta(days=1)
 
 
 def test_last_submission_of_a_day_is_used(path, workspace, server, tmp_path):

@@ -55,7 +55,7 @@ def draw_displacements(policy: Augmentation, count: int, height: int, width: int
 
 def _gaussian_basis(side: int, sigma: float) -> np.ndarray:
     """Return Gaussian weights, float32 (side, knots), with rows of norm 1, so that smoothed white noise has unit variance."""
-    knots = np.arange(-2 * sigma, side - 1 + 2 * sigma + 1e-6, sigma / 1.5)
+    knots = np.arange(-2 * sigma, side - 1 + 2 * sigma, sigma / 1.5)
     weights = np.exp(-((np.arange(side)[:, None] - knots) ** 2) / (2 * (sigma / 1.5) ** 2))
     return (weights / np.linalg.norm(weights, axis=1, keepdims=True)).astype(np.float32)
 
