@@ -108,6 +108,22 @@ def test_up_to_12_classes_are_listed_in_full(tmp_path):
     assert labels_message(tmp_path, text, names, rows=1).endswith("the classes are c0, c1, ... c12")
 
 
+@pytest.mark.parametrize(
+    ("encoding", "fault"),
+    [
+        ("utf-16", "is not plain text (binary, or UTF-16 as Excel saves it)"),
+        ("utf-16-le", "is not plain text (binary, or UTF-16 as Excel saves it)"),
+        ("utf-8-sig", "begins with a byte order mark, so another program has changed it"),
+    ],
+)
+def test_file_that_another_program_has_saved_in_its_encoding_is_refused(tmp_path, encoding, fault):
+    path = tmp_path / "train.csv"
+    path.write_text(f"{HEADER}\n0,0,0,0,0\n", encoding=encoding)
+    with pytest.raises(UserError) as refused:
+        csv_format.read_train(path, SHAPE, CLASSES)
+    assert str(refused.value) == f"{path} {fault}"
+
+
 @pytest.mark.parametrize("end", ["", "\n"])
 def test_header_without_a_row_is_an_error(tmp_path, end):
     assert message_of(csv_format.read_test, tmp_path / "test.csv", HEADER[6:] + end, SHAPE) == ": there is a header but no row"

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from synthetic_run import guesses
 
-from digit_recognizer.ensemble.methods import METHODS, ArithmeticMean, GeometricMean, HillClimbing, method_named
+from digit_recognizer import metrics
+from digit_recognizer.ensemble.methods import METHODS, ArithmeticMean, GeometricMean, HillClimbing, Stacking, method_named
 from digit_recognizer.errors import UserError
 
 
@@ -39,11 +40,30 @@ def test_means_are_those_of_probabilities_and_of_their_logarithms(labels):
     assert GeometricMean().fit(stack, labels).apply(stack) == pytest.approx(geometric / geometric.sum(axis=1, keepdims=True))
 
 
+def test_hill_climbing_adds_the_run_with_the_lowest_log_loss_50_times(labels):
+    stack = stack_of(labels, 0.6, 0.75, 0.8)
+    chosen = []
+    for _ in range(50):
+        losses = [metrics.log_loss(labels, stack[[*chosen, run]].mean(axis=0)) for run in range(3)]
+        chosen.append(int(np.argmin(losses)))
+    assert len(set(chosen)) == 3
+    assert HillClimbing().fit(stack, labels).weights == pytest.approx(np.bincount(chosen) / 50)
+
+
 def test_hill_climbing_gives_the_better_run_more_weight():
     labels = np.random.default_rng(0).integers(0, 10, 2000)
     weights = HillClimbing().fit(stack_of(labels, 0.3, 0.95), labels).weights
     assert weights.sum() == pytest.approx(1)
     assert weights[1] > 0.9
+
+
+def test_stacking_of_few_rows_is_regularised():
+    """Fitted on 300 rows, it is at most 1 point worse on unseen rows than equal weights, which are best for equal runs."""
+    labels = np.random.default_rng(1).integers(0, 10, 5300)
+    stack = stack_of(labels, 0.9, 0.9, 0.9)
+    blended = [method().fit(stack[:, :300], labels[:300]).apply(stack[:, 300:]) for method in (Stacking, ArithmeticMean)]
+    stacked, equal = (metrics.accuracy(labels[300:], probabilities).value for probabilities in blended)
+    assert equal - 0.01 < stacked
 
 
 def test_unknown_method_is_an_error_that_lists_all_methods():

@@ -85,6 +85,25 @@ def test_rows_of_the_competition_saved_as_images_are_read_unchanged(tmp_path, ro
     assert not problems
 
 
+OTHER_FORMS = {
+    "moved down": {"box": (4, 8, 20)},
+    "moved right": {"box": (8, 4, 20)},
+    "faint": {"ink": 100},
+    "on grey paper": {"paper": 90},
+    "small": {"box": (9, 9, 10)},
+    "large": {"box": (1, 1, 26)},
+}
+
+
+@pytest.mark.parametrize("look", OTHER_FORMS.values(), ids=OTHER_FORMS)
+def test_image_of_mnists_size_in_another_form_is_prepared(look, references):
+    image = prepare_digit(draw(3, (28, 28), **{"box": (4, 4, 20), "ink": 255, "paper": 0} | look), 28)
+    assert longest_side(image) == 20
+    assert all(abs(centre - 14) <= 0.51 for centre in centre_of_mass(image))
+    assert image.max() > 200 and not image[[0, -1]].any() and not image[:, [0, -1]].any()
+    assert np.abs(references - image).sum(axis=(1, 2)).argmin() == 3
+
+
 def test_rows_saved_as_jpeg_are_not_moved(tmp_path, rows):
     for number, image in enumerate(rows[:50]):
         Image.fromarray(image[..., 0]).save(tmp_path / f"{number}.jpg", quality=75)

@@ -52,7 +52,8 @@ def test_batches_are_a_function_of_seed_fold_epoch_and_ranking():
     for epoch in reversed(range(2, 6)):
         assert np.array_equal(epoch_of(again, epoch), expected[epoch - 2])
     assert not np.array_equal(expected[0], expected[1])
-    assert not np.array_equal(expected[0], epoch_of(ranked(key=(1, 1)), 2))
+    for seed_and_fold in ((1, 1), (0, 2)):
+        assert not np.array_equal(expected[0], epoch_of(ranked(key=seed_and_fold), 2))
 
 
 def test_batches_are_ready_once_their_ranking_is_there():
