@@ -123,6 +123,13 @@ def test_variables_that_libraries_read_are_recorded(monkeypatch):
     assert backend.ambient_variables() == {"TF_DETERMINISTIC_OPS": "1", "XLA_FLAGS": "--x"}
 
 
+def test_variables_that_scikit_learn_sets_are_not_recorded_as_the_persons():
+    variables = {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+    check = "import sklearn; from digit_recognizer import backend; print(backend.ambient_variables())"
+    done = subprocess.run([sys.executable, "-c", check], env=variables, capture_output=True, text=True, check=True)
+    assert done.stdout == "{}\n"
+
+
 def test_cores_are_counted_without_linux_calls(monkeypatch):
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     assert backend.cpu_cores() == os.cpu_count()

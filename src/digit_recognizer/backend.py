@@ -157,6 +157,8 @@ def environment_variables(threads: int) -> dict[str, str]:
         "NPROC": str(threads),  # the size of JAX's thread pool on a CPU
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",  # because several members share a GPU
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+        "KMP_DUPLICATE_LIB_OK": "True",  # as scikit-learn sets these two when it is imported
+        "KMP_INIT_AT_FORK": "FALSE",
     }
 
 
