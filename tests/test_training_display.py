@@ -60,6 +60,17 @@ def test_without_a_terminal_each_epoch_is_a_line(console):
     assert len(lines) == 3
 
 
+def test_without_a_terminal_an_epoch_without_validation_shows_no_earlier_one(console):
+    with training_display(console) as show:
+        show(plan(MEMBERS))
+        show(EpochEnded(MEMBERS[0], 1, 1.5, 0.75, 0.001, 1.0, val_loss=1.4, val_accuracy=0.8))
+        show(epoch_ended(MEMBERS[0], 2))
+    validated, other = shown(console).splitlines()[1:]
+    assert "val_loss 1.4000, val_accuracy 0.8000" in validated
+    assert "epoch 2/10" in other
+    assert "val_" not in other
+
+
 def on_a_terminal(width, *events):
     """Show events on a terminal of `width` columns; return the lines of the screen after each event, and all output."""
     console = Console(file=io.StringIO(), width=width, force_terminal=True, highlight=False, color_system="standard")

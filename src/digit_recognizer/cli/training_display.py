@@ -111,13 +111,14 @@ class _Run:
             self.bars.stop()
 
     def _show_figures(self, event: StepEnded | EpochEnded) -> None:
-        member = event.member
-        self.figures[member] = self.figures.get(member, {}) | _figures(event, self.epochs)
+        member, figures = event.member, _figures(event, self.epochs)
+        self.figures[member] = self.figures.get(member, {}) | figures
         if self.bars:
             self.bars.show(self.labels[member], self.remaining.done[member], self.remaining.steps[member], self.figures[member])
             self._show_total(self._left())
         elif isinstance(event, EpochEnded):
-            self.console.print(f"{self.name} {self.labels[member]}: {fitting(self.figures[member], 1000)}, {self._left()}")
+            line = {name: text for name, text in self.figures[member].items() if name in figures or name == "images/s"}
+            self.console.print(f"{self.name} {self.labels[member]}: {fitting(line, 1000)}, {self._left()}")
 
     def _finish(self, member: Member) -> None:
         if not self.bars:
