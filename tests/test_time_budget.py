@@ -125,7 +125,7 @@ def test_the_time_is_used_but_not_exceeded(probe, seconds, members):
 
 
 def test_too_few_minutes_are_refused(probe):
-    with pytest.raises(UserError, match=r"^MINUTES: too few for tiny on this machine: at least \d more are needed"):
+    with pytest.raises(UserError, match=r"^MINUTES: too few for tiny on this machine: add at least \d or choose a faster"):
         time_budget._fitting([probe], 20)
 
 
@@ -138,7 +138,7 @@ def test_too_few_minutes_are_refused_after_the_first_timed_steps(workspace, monk
         pytest.fail("the timing did not end")
 
     monkeypatch.setattr(time_budget, "_paces", paces)
-    with pytest.raises(UserError, match=r"^MINUTES: too few for tiny on this machine: at least \d more are needed"):
+    with pytest.raises(UserError, match=r"^MINUTES: too few for tiny on this machine: add at least \d or choose a faster"):
         time_budget.fit_to_minutes([request(workspace, **PLAIN)], 1, workspace)
 
 

@@ -259,8 +259,8 @@ def _fitting(probes: Sequence[Probe], budget: float) -> float:
 
 def _too_short(requests: Sequence[Request], missing: float) -> UserError:
     names = " ".join(request.pipeline.name for request in requests)
-    more = f"at least {math.ceil(missing / 60)} more are needed"
-    return UserError(f"MINUTES: too few for {names} on this machine: {more}; or choose a faster PIPELINE")
+    more = f"add at least {math.ceil(missing / 60)} or choose a faster PIPELINE"
+    return UserError(f"MINUTES: too few for {names} on this machine: {more}")
 
 
 def _probe(request: Request, workspace: Workspace, dataset: Dataset, end: float = math.inf) -> Probe:
