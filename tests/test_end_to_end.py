@@ -102,6 +102,8 @@ def test_report_ensemble_submit_and_verify(trained, submitted):
     assert json.loads((workspace / "submissions" / "smoke.json").read_text())["runs"] == ["smoke"]
     assert "on the test labels" in submitted["submit"]
     assert "not uploaded" in submitted["submit"]
+    assert "not rehearsed" in submitted["ensemble"]
+    assert "rehearsed" not in submitted["submit"]
     assert "all 360 labels agree" in command(workspace, "verify", str(workspace / "submissions" / "smoke.csv"))
 
 
@@ -280,5 +282,6 @@ def test_demo_runs_all_steps(tmp_path):
     scores = [float(line.split(": ")[1].split()[0]) for line in printed.splitlines() if " right)" in line]
     assert scores[0] > 0.95
     assert "out-of-fold accuracy: 0.9" in printed
+    assert printed.count("not rehearsed") == 1
     assert (tmp_path / "demo" / "runs" / "demo" / "report.html").exists()
     assert {path.name for path in tmp_path.iterdir()} == {"demo"}

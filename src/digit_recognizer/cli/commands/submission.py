@@ -109,7 +109,8 @@ def submit_file(workspace: Workspace, path: Path, message: str) -> None:
         result = submitting.submit(path, workspace, message, on_progress=on_progress, rehearsed=rehearsed)
     for line in submission_lines(path, result):
         console.print(line)
-    console.print(expectation_line(expected) or NOT_REHEARSED)
+    if expected:
+        console.print(expectation_line(expected))
     update_index(workspace)
 
 
