@@ -104,9 +104,8 @@ def _find(reference: str, workspace: Workspace) -> Path:
     if reference in files:
         return files[reference]
     close = difflib.get_close_matches(reference, files, n=1)
-    hint = f" Did you mean {close[0]}?" if close else ""
-    listing = "\n".join(f"  {name:<18} {summary_of(file)}" for name, file in files.items())
-    raise UserError(f"there is no pipeline '{reference}'.{hint} The pipelines are:\n{listing}")
+    hint = f"; did you mean {close[0]}?" if close else "."
+    raise UserError(f"there is no pipeline '{reference}'{hint} The pipelines are {', '.join(files)}")
 
 
 def _import(file: Path) -> types.ModuleType:

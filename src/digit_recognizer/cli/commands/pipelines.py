@@ -15,7 +15,9 @@ def pipelines(workspace: Workspace) -> None:
     from digit_recognizer.experiment import available, summary_of
 
     rows = [(name, summary_of(file)) for name, file in available(workspace).items()]
-    make_console().print(table("", "pipeline", "description", rows=rows))
+    console = make_console()
+    console.print(table("", "pipeline", "description", rows=rows))
+    print_next(console, (command_line(workspace, "train", pipeline="small_cnn"), "train another pipeline than `fast`"))
 
 
 def settings(workspace: Workspace, name: str | None = None, pipeline: str | None = None) -> None:
