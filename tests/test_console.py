@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from digit_recognizer.cli import console
-from digit_recognizer.cli.console import command_line, print_next, table, wrapped
+from digit_recognizer.cli.console import Table, command_line, print_next, wrapped
 from digit_recognizer.workspace import PROJECT_ROOT, Workspace
 
 HERE = Workspace(PROJECT_ROOT)
@@ -28,14 +28,14 @@ def test_text_is_wrapped_between_words_but_not_within_a_command():
 
 
 def test_narrow_table_omits_columns_in_order_and_splits_no_word():
-    runs = table("", "run", ">models", "data", rows=[("tutorial_cnn", 5, "bundled")], dropped=("data", "models"))
+    runs = Table("", ["run", ">models", "data"], [("tutorial_cnn", 5, "bundled")], dropped=["data", "models"])
     assert printed(runs, 40)[1] == "tutorial_cnn       5  bundled"
     assert printed(runs, 25)[1] == "tutorial_cnn       5"
     assert printed(runs, 15)[1] == "tutorial_cnn"
 
 
 def test_long_text_in_a_table_is_wrapped_between_words():
-    listed = table("", "name", "description", rows=[("fast", "a lean network for two CPU cores: the default")])
+    listed = Table("", ["name", "description"], [("fast", "a lean network for two CPU cores: the default")])
     assert printed(listed, 40)[1:] == ["fast  a lean network for two CPU cores:", "      the default"]
 
 

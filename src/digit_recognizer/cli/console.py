@@ -6,7 +6,6 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -83,14 +82,18 @@ def spinner(console: Console, text: str) -> Iterator[Callable[[str], None]]:
     yield show
 
 
-@dataclass(frozen=True)
 class Table:
-    """A plain table that omits its least important columns if the terminal is too narrow."""
+    """A plain table that omits its least important columns if the terminal is too narrow.
 
-    title: str
-    columns: Sequence[str]  # right-aligned if the name begins with `>`
-    rows: Sequence[Sequence[str]]
-    dropped: Sequence[str]  # columns that may be omitted, in this order
+    Args:
+        columns: their names; a column whose name begins with `>` is right-aligned.
+        rows: a cell that is None stays empty.
+        dropped: columns that may be omitted, in this order.
+    """
+
+    def __init__(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], dropped: Sequence[str] = ()) -> None:
+        self.title, self.columns, self.dropped = title, columns, dropped
+        self.rows = [["" if cell is None else str(cell) for cell in row] for row in rows]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         names = [column.lstrip(">") for column in self.columns]
@@ -114,11 +117,6 @@ class Table:
         for row in self.rows:
             drawn.add_row(*(Text(row[place]) for place in places))
         return drawn
-
-
-def table(title: str, *columns: str, rows: Iterable[Sequence[Any]], dropped: Sequence[str] = ()) -> Table:
-    """Return a table; a cell that is None stays empty. See `Table` for the names of columns."""
-    return Table(title, columns, [["" if cell is None else str(cell) for cell in row] for row in rows], dropped)
 
 
 def print_next(console: Console, *steps: tuple[str, str]) -> None:

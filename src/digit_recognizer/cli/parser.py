@@ -3,7 +3,7 @@
 import argparse
 import difflib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -49,7 +49,8 @@ class Command(NamedTuple):
 def make_parser(commands: Iterable[Command]) -> Parser:
     """Return the parser of all commands; its result has `command`, `workspace`, `demo`, `debug` and the command's options."""
     parser = Parser("digit-recognizer", description="Kaggle's digit-recognizer competition, from data to score.")
-    parser.add_argument("--version", action=_Version, help="show the versions of this program, Python and the libraries")
+    versions = "show the versions of this program, Python and the libraries"
+    parser.add_argument("--version", action=_Version, nargs=0, default=argparse.SUPPRESS, help=versions)
     _add_common_options(parser, workspace=None, demo=False, debug=False)
     verbs = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in commands:
@@ -75,9 +76,6 @@ def _add_common_options(parser: Parser, workspace: Any, demo: Any, debug: Any) -
 class _Version(argparse.Action):
     """Prints the versions, which are only determined if the option is given."""
 
-    def __init__(self, option_strings: Sequence[str], dest: str, help: str) -> None:
-        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, help=help)
-
     def __call__(self, parser: argparse.ArgumentParser, *arguments: Any) -> NoReturn:
         import importlib.metadata
         import platform
@@ -94,12 +92,11 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def numbers(text: str) -> list[int]:
-    """Return `0,2` as whole numbers from 0.
+# Types of options: each returns the value of an option's text, or raises ArgumentTypeError with a message for the user.
 
-    Raises:
-        ArgumentTypeError: `text` is not such a list, or contains a number twice.
-    """
+
+def numbers(text: str) -> list[int]:
+    """Parse different whole numbers from 0, such as `0,2`."""
     parts = text.replace(",", " ").split()
     if not parts or not all(part.isdecimal() and part.isascii() for part in parts) or len(set(map(int, parts))) < len(parts):
         raise argparse.ArgumentTypeError(f"'{text}' is not a list of different whole numbers, such as 0,2")
@@ -107,22 +104,14 @@ def numbers(text: str) -> list[int]:
 
 
 def count(text: str) -> int:
-    """Return a whole number from 1.
-
-    Raises:
-        ArgumentTypeError: `text` is not valid. __all__
-    """
+    """Parse a whole number from 1."""
     if not (text.isdecimal() and text.isascii() and int(text)):
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 1")
     return int(text)
 
 
 def port(text: str) -> int:
-    """Return a port number.
-
-    Raises:
-        ArgumentTypeError: `text` is not valid. __all__
-    """
+    """Parse a port number."""
     if not (text.isdecimal() and text.isascii() and 1 <= int(text) <= 65_535):
         raise argparse.ArgumentTypeError(f"'{text}' is not a port from 1 to 65535")
     return int(text)
@@ -143,6 +132,13 @@ def positive(unit: str) -> Callable[[str], float]:
     return read
 
 
+def place(text: str) -> str:
+    """Check the name of a place to train."""
+    if text not in ("kaggle", "ray") and not re.fullmatch(r"ray://[^\s/:]+:\d+", text):
+        raise argparse.ArgumentTypeError(f"'{text}' is not kaggle, ray or ray://HOST:10001")
+    return text
+
+
 def add_run_selection(parser: Parser) -> None:
     """Add --pipeline and --run, which name the runs that a command reads."""
     parser.add_argument("--pipeline", metavar="NAMES", help="the runs of these pipelines, such as 'fast mlp' (default: fast)")
@@ -150,7 +146,6 @@ def add_run_selection(parser: Parser) -> None:
 
 
 def add_settings(parser: Parser) -> None:
-    """Add --set."""
     parser.add_argument("--set", metavar="SETTINGS", help="change settings, such as 'epochs=2 augmentation.rotation=15'")
 
 
@@ -173,7 +168,6 @@ def add_training_options(parser: Parser) -> None:
 
 
 def add_place(parser: Parser) -> None:
-    """Add --on."""
     parser.add_argument(
         "--on",
         type=place,
@@ -182,18 +176,6 @@ def add_place(parser: Parser) -> None:
     )
 
 
-def place(text: str) -> str:
-    """Return the name of a place to train.
-
-    Raises:
-        ArgumentTypeError: `text` is not valid. __all__
-    """
-    if text not in ("kaggle", "ray") and not re.fullmatch(r"ray://[^\s/:]+:\d+", text):
-        raise argparse.ArgumentTypeError(f"'{text}' is not kaggle, ray or ray://HOST:10001")
-    return text
-
-
 def add_server(parser: Parser) -> None:
-    """Add --host and --port."""
     parser.add_argument("--host", help="the address to listen on (default: this machine only)")
     parser.add_argument("--port", type=port, help="the port to listen on (default: a free one)")

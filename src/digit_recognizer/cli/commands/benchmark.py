@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from digit_recognizer.cli.console import Console, Table, make_console, spinner, table
+from digit_recognizer.cli.console import Console, Table, make_console, spinner
 from digit_recognizer.cli.parser import Command, Parser, UsageError
 from digit_recognizer.errors import UserError
 from digit_recognizer.formatting import duration, interval
@@ -59,30 +59,21 @@ def gpu_line(result: "MatrixRate | Training | RehearsedPart") -> str:
 
 def benchmark_table(rows: Sequence["Row"], device: str) -> Table:
     """Return the benchmark's rows, ratios first."""
-    return table(
-        f"Benchmark on {device}: medians of repeated timings",
-        ">ratio",
-        "lowest to highest",
-        "goal",
-        "what",
-        "this project",
-        "alternative",
-        "limit",
-        ">reached",
-        rows=(
-            (
-                f"{row.ratio:.2f}",
-                f"{min(row.ratios):.2f} to {max(row.ratios):.2f}",
-                row.goal and f">= {row.goal:g}",
-                row.what,
-                row.ours,
-                row.usual,
-                row.limit,
-                "" if row.reached is None else f"{row.reached:.0%}",
-            )
-            for row in rows
-        ),
+    columns = (">ratio", "lowest to highest", "goal", "what", "this project", "alternative", "limit", ">reached")
+    cells = (
+        (
+            f"{row.ratio:.2f}",
+            f"{min(row.ratios):.2f} to {max(row.ratios):.2f}",
+            row.goal and f">= {row.goal:g}",
+            row.what,
+            row.ours,
+            row.usual,
+            row.limit,
+            None if row.reached is None else f"{row.reached:.0%}",
+        )
+        for row in rows
     )
+    return Table(f"Benchmark on {device}: medians of repeated timings", columns, cells)
 
 
 def _add_options(parser: Parser) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from digit_recognizer.cli import selection
-from digit_recognizer.cli.console import Table, make_console, shown, table
+from digit_recognizer.cli.console import Table, make_console, shown
 from digit_recognizer.cli.parser import Command, Parser, add_run_selection, add_server
 from digit_recognizer.cli.serving import serve
 from digit_recognizer.errors import UserError
@@ -82,19 +82,12 @@ def draw(
 
 def predictions_table(predictions: "pd.DataFrame") -> Table:
     """Return the result of `digit_images.prediction_table` without the probability of each class."""
-    return table(
-        "",
-        "file",
-        "digit",
-        ">probability",
-        "runner-up",
-        "",
-        rows=(
-            (row.file, row.digit, f"{row.probability:.4f}" if row.digit else "", row.runner_up, row.flag)
-            for row in predictions[["file", "digit", "probability", "runner_up", "flag"]].itertuples()
-        ),
-        dropped=("runner-up", "probability"),
+    columns = ("file", "digit", ">probability", "runner-up", "")
+    rows = (
+        (row.file, row.digit, f"{row.probability:.4f}" if row.digit else "", row.runner_up, row.flag)
+        for row in predictions[["file", "digit", "probability", "runner_up", "flag"]].itertuples()
     )
+    return Table("", columns, rows, dropped=("runner-up", "probability"))
 
 
 def _add_predict_options(parser: Parser) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from digit_recognizer.cli.commands.submission import print_submissions
-from digit_recognizer.cli.console import Table, command_line, make_console, shown, table
+from digit_recognizer.cli.console import Table, command_line, make_console, shown
 from digit_recognizer.cli.parser import Command, add_run_selection
 from digit_recognizer.cli.selection import DEMO, select_runs
 from digit_recognizer.formatting import duration, interval
@@ -44,39 +44,28 @@ def status(workspace: Workspace, pipeline: str | None = None, run: str | None = 
 
 def runs_table(runs: Sequence["RunStatus"], rehearsed: Mapping[str, float]) -> Table:
     """Return runs as a table; `rehearsed` are the rehearsed accuracies by run name."""
-    return table(
-        "Runs",
-        "run",
-        "OOF accuracy (95 %)",
-        ">folds",
-        ">models",
-        ">training",
-        ">age",
-        ">rehearsed",
-        ">score",
-        "data",
-        rows=(
-            (
-                run.name if run.pipeline in ("", run.name) else f"{run.name} ({run.pipeline})",
-                run.problem or (interval(run.accuracy) if run.accuracy else ""),
-                f"{run.folds_done}/{run.folds}",
-                run.members,
-                duration(run.seconds) if run.seconds else "",
-                duration(run.age),
-                f"{rehearsed[run.name]:.5f}" if run.name in rehearsed else None,
-                None if run.score is None else f"{run.score:.5f}",
-                run.source,
-            )
-            for run in runs
-        ),
-        dropped=("data", "training", "score", "age", "models"),
+    columns = ("run", "OOF accuracy (95 %)", ">folds", ">models", ">training", ">age", ">rehearsed", ">score", "data")
+    rows = (
+        (
+            run.name if run.pipeline in ("", run.name) else f"{run.name} ({run.pipeline})",
+            run.problem or (interval(run.accuracy) if run.accuracy else ""),
+            f"{run.folds_done}/{run.folds}",
+            run.members,
+            duration(run.seconds) if run.seconds else "",
+            duration(run.age),
+            f"{rehearsed[run.name]:.5f}" if run.name in rehearsed else None,
+            None if run.score is None else f"{run.score:.5f}",
+            run.source,
+        )
+        for run in runs
     )
+    return Table("Runs", columns, rows, dropped=("data", "training", "score", "age", "models"))
 
 
 def notebooks_table(notebooks: Sequence["PushedStatus"]) -> Table:
     """Return notebooks on Kaggle as a table."""
     rows = ((" ".join(one.pushed.runs), one.state, duration(one.pushed.age), one.pushed.notebook.page) for one in notebooks)
-    return table("On Kaggle", "runs", "state", ">age", "notebook", rows=rows, dropped=("notebook", "age"))
+    return Table("On Kaggle", ["runs", "state", ">age", "notebook"], rows, dropped=["notebook", "age"])
 
 
 def studies_table(studies: Sequence["StudyStatus"]) -> Table:
@@ -91,16 +80,8 @@ def studies_table(studies: Sequence["StudyStatus"]) -> Table:
         )
         for study in studies
     )
-    return table(
-        "Studies",
-        "study",
-        "best OOF accuracy (95 %)",
-        ">log loss",
-        ">complete/trials",
-        ">age",
-        rows=rows,
-        dropped=("age", "complete/trials"),
-    )
+    columns = ("study", "best OOF accuracy (95 %)", ">log loss", ">complete/trials", ">age")
+    return Table("Studies", columns, rows, dropped=("age", "complete/trials"))
 
 
 COMMANDS = (Command(status, add_run_selection),)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from digit_recognizer.cli.console import command_line, make_console, print_next, table
+from digit_recognizer.cli.console import Table, command_line, make_console, print_next
 from digit_recognizer.cli.parser import Command, Parser, UsageError
 from digit_recognizer.cli.selection import only, references
 from digit_recognizer.workspace import Workspace
@@ -16,7 +16,7 @@ def pipelines(workspace: Workspace) -> None:
 
     rows = [(name, summary_of(file)) for name, file in available(workspace).items()]
     console = make_console()
-    console.print(table("", "pipeline", "description", rows=rows))
+    console.print(Table("", ["pipeline", "description"], rows))
     print_next(console, (command_line(workspace, "train", pipeline="small_cnn"), "train another pipeline than `fast`"))
 
 
@@ -35,7 +35,7 @@ def settings(workspace: Workspace, name: str | None = None, pipeline: str | None
             console.print(facts, f"    {setting.meaning}", sep="\n", soft_wrap=False)
     else:
         rows = ((one.name, one.type, _text(one.default), _text(one.value), one.meaning) for one in listed)
-        console.print(table("", "setting", "type", "default", loaded.name, "meaning", rows=rows))
+        console.print(Table("", ["setting", "type", "default", loaded.name, "meaning"], rows))
     change = command_line(workspace, "train", pipeline=name or pipeline, run="try", set="epochs=2 augmentation.rotation=15")
     print_next(console, (change, "change settings for one run"))
 

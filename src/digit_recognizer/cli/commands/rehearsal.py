@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from digit_recognizer.cli import parser, selection
 from digit_recognizer.cli.commands.training import changes_of, elsewhere, requests_of
-from digit_recognizer.cli.console import Table, command_line, make_console, print_next, table
+from digit_recognizer.cli.console import Table, command_line, make_console, print_next
 from digit_recognizer.cli.index import update_index
 from digit_recognizer.cli.parser import Command, Parser, UsageError
 from digit_recognizer.errors import UserError
@@ -71,7 +71,7 @@ def rehearsal_table(name: str, results: Sequence["PartResult"]) -> Table:
         total, oof = together(results), sum(one.oof for one in results) / len(results)
         seconds = duration(sum(one.seconds for one in results))
         rows.append(("together", f"{total.right:,} of {total.n:,}", interval(total.accuracy), f"{oof:.5f}", seconds))
-    return table(name, "", ">right", "rehearsed accuracy (95 %)", ">out of fold", ">training", rows=rows)
+    return Table(name, ["", ">right", "rehearsed accuracy (95 %)", ">out of fold", ">training"], rows)
 
 
 def expectation_line(expected: "Rehearsed | None") -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from digit_recognizer.cli import selection
-from digit_recognizer.cli.console import Table, command_line, make_console, print_next, shown, spinner, table
+from digit_recognizer.cli.console import Table, command_line, make_console, print_next, shown, spinner
 from digit_recognizer.cli.index import update_index
 from digit_recognizer.cli.parser import Command, Parser, UsageError, add_run_selection
 from digit_recognizer.errors import UserError
@@ -116,7 +116,7 @@ def evaluate(workspace: Workspace, pipeline: str | None = None, run: str | None 
 def evaluation_table(name: str, evaluation: "Evaluation") -> Table:
     """Return a table of accuracies on the test labels: of each model and of their mean probabilities."""
     rows = [(f"model {number}", interval(one)) for number, one in enumerate(evaluation.models, 1)]
-    return table(f"{name} on the test labels", "", "accuracy (95 %)", rows=[*rows, ("their mean", interval(evaluation.mean))])
+    return Table(f"{name} on the test labels", ["", "accuracy (95 %)"], [*rows, ("their mean", interval(evaluation.mean))])
 
 
 def _add_compare_options(parser: Parser) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from digit_recognizer.cli import selection
 from digit_recognizer.cli.commands.rehearsal import NOT_REHEARSED, expectation_line
-from digit_recognizer.cli.console import Table, command_line, make_console, print_next, shown, spinner, table
+from digit_recognizer.cli.console import Table, command_line, make_console, print_next, shown, spinner
 from digit_recognizer.cli.index import update_index
 from digit_recognizer.cli.parser import Command, Parser, UsageError, add_run_selection
 from digit_recognizer.errors import UserError
@@ -169,17 +169,12 @@ def blend_lines(blend: "Blend") -> Iterator[str | Table]:
     ]
     if len(rows) > 1:
         rows.append((blend.name, interval(blend.accuracy), "the blend"))
-    yield table("", "run", "OOF accuracy (95 %)", "", rows=rows)
+    yield Table("", ["run", "OOF accuracy (95 %)", ""], rows)
     if blend.against_best_run:
-        yield table(
+        yield Table(
             "Blending methods, each scored on folds that its weights were not fitted on",
-            "method",
-            ">OOF accuracy",
-            ">log loss",
-            ">more images right",
-            ">p",
-            "",
-            rows=(_method_row(score) for score in blend.methods),
+            ["method", ">OOF accuracy", ">log loss", ">more images right", ">p", ""],
+            map(_method_row, blend.methods),
         )
         if blend.weights:
             yield "weights: " + ", ".join(f"{name} {weight:.2f}" for name, weight in blend.weights.items())
@@ -189,15 +184,8 @@ def blend_lines(blend: "Blend") -> Iterator[str | Table]:
 
 
 def _method_row(score: "MethodScore") -> tuple[str, ...]:
-    chosen = "chosen" if score.chosen else ""
-    return (
-        score.method,
-        f"{score.accuracy:.5f}",
-        f"{score.log_loss:.5f}",
-        f"{score.images:+,}",
-        f"{score.p_value:.2g}",
-        chosen,
-    )
+    figures = f"{score.accuracy:.5f}", f"{score.log_loss:.5f}", f"{score.images:+,}", f"{score.p_value:.2g}"
+    return score.method, *figures, "chosen" if score.chosen else ""
 
 
 def _trained(scores: "RunMetrics") -> str:
@@ -225,31 +213,21 @@ def submission_lines(path: Path, result: "SubmissionResult") -> Iterator[str]:
 
 def submissions_table(entries: Sequence["Entry"]) -> Table:
     """Return the submissions as a table: out-of-fold accuracy, rehearsed accuracy, and Kaggle's score with the difference."""
-    return table(
-        "Submissions",
-        "time",
-        "file",
-        ">OOF",
-        ">rehearsed",
-        ">score",
-        ">score - rehearsed",
-        "status",
-        "message",
-        rows=(
-            (
-                entry.time,
-                entry.file,
-                _five_digits(entry.accuracy),
-                _five_digits(entry.expected),
-                _five_digits(entry.score),
-                None if entry.score is None or entry.expected is None else f"{entry.score - entry.expected:+.5f}",
-                entry.status,
-                entry.message,
-            )
-            for entry in entries
-        ),
-        dropped=("message", "time", "score - rehearsed", "status"),
+    columns = ("time", "file", ">OOF", ">rehearsed", ">score", ">score - rehearsed", "status", "message")
+    rows = (
+        (
+            entry.time,
+            entry.file,
+            _five_digits(entry.accuracy),
+            _five_digits(entry.expected),
+            _five_digits(entry.score),
+            None if entry.score is None or entry.expected is None else f"{entry.score - entry.expected:+.5f}",
+            entry.status,
+            entry.message,
+        )
+        for entry in entries
     )
+    return Table("Submissions", columns, rows, dropped=("message", "time", "score - rehearsed", "status"))
 
 
 def _five_digits(value: float | None) -> str | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from digit_recognizer import backend
 from digit_recognizer.cli import parser, selection
-from digit_recognizer.cli.console import Table, command_line, make_console, print_next, shown, spinner, table
+from digit_recognizer.cli.console import Table, command_line, make_console, print_next, shown, spinner
 from digit_recognizer.cli.index import update_index
 from digit_recognizer.cli.parser import Command, Parser, UsageError
 from digit_recognizer.cli.serving import LOOPBACK
@@ -155,7 +155,7 @@ def training_summary(name: str, scores: "RunMetrics") -> Table:
     models = f"{scores.members} model{'s' if scores.members > 1 else ''}"
     cost = f"{scores.images_per_second:,} images/s and {scores.peak_memory / 1e9:.1f} GB per process"
     rows.append(("training time", f"{duration(scores.seconds)} of training in {models}; {cost}"))
-    return table(name, "", "accuracy", rows=rows)
+    return Table(name, ["", "accuracy"], rows)
 
 
 def budget_lines(fit: "FittedTraining", measured: "Measured | None") -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from digit_recognizer.cli import parser, selection
-from digit_recognizer.cli.console import Table, command_line, make_console, print_next, shown, table
+from digit_recognizer.cli.console import Table, command_line, make_console, print_next, shown
 from digit_recognizer.cli.index import update_index
 from digit_recognizer.cli.parser import Command, Parser
 from digit_recognizer.errors import UserError
@@ -92,7 +92,7 @@ def study_lines(summary: "StudySummary") -> Iterator[str | Table]:
     )
     best = summary.complete[:5]
     rows = ((trial.number, f"{trial.log_loss:.5f}", interval(trial.accuracy), _settings(trial.changes)) for trial in best)
-    yield table("The best trials", ">trial", ">log loss", "accuracy (95 %)", "settings", rows=rows)
+    yield Table("The best trials", [">trial", ">log loss", "accuracy (95 %)", "settings"], rows)
     yield summary.verdict
     if summary.report:
         yield f"report: {shown(summary.report)}"
