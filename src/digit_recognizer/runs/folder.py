@@ -3,10 +3,21 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from digit_recognizer.errors import UserError
 from digit_recognizer.runs.member import Member
 from digit_recognizer.workspace import Workspace
+
+
+class _File:
+    """An attribute of a folder's class: the path of the file (or subfolder) of this name in the folder."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, folder: Any, kind: type) -> Path:
+        return folder.path / self.name
 
 
 @dataclass(frozen=True)
@@ -15,52 +26,19 @@ class MemberFolder:
 
     path: Path
 
+    model = _File("model.keras")
+    summary = _File("summary.txt")  # Keras's table of the network's layers
+    history = _File("history.csv")
+    steps = _File("steps.csv")  # loss and accuracy every `measure_every` steps; only if that setting is not 0
+    predictions = _File("predictions.npz")
+    metrics = _File("metrics.json")  # written last: the member is finished when it exists
+    confusion_table = _File("confusion.csv")
+    confusion_picture = _File("confusion.png")
+    checkpoint = _File("checkpoint.npz")  # the training state after the last epoch, while the member is unfinished
+    tensorboard = _File("tensorboard")
+
     def __str__(self) -> str:
         return str(self.path)
-
-    @property
-    def model(self) -> Path:
-        return self.path / "model.keras"
-
-    @property
-    def summary(self) -> Path:
-        """Keras's table of the network's layers."""
-        return self.path / "summary.txt"
-
-    @property
-    def history(self) -> Path:
-        return self.path / "history.csv"
-
-    @property
-    def steps(self) -> Path:
-        """Loss and accuracy every `measure_every` steps; only if that setting is not 0."""
-        return self.path / "steps.csv"
-
-    @property
-    def predictions(self) -> Path:
-        return self.path / "predictions.npz"
-
-    @property
-    def metrics(self) -> Path:
-        """Written last: the member is finished when it exists."""
-        return self.path / "metrics.json"
-
-    @property
-    def confusion_table(self) -> Path:
-        return self.path / "confusion.csv"
-
-    @property
-    def confusion_picture(self) -> Path:
-        return self.path / "confusion.png"
-
-    @property
-    def checkpoint(self) -> Path:
-        """The training state after the last epoch, while the member is unfinished."""
-        return self.path / "checkpoint.npz"
-
-    @property
-    def tensorboard(self) -> Path:
-        return self.path / "tensorboard"
 
     def best_model(self, suffix: str) -> Path:
         """Return the path of a model that the `checkpoint` setting saves."""
@@ -78,6 +56,19 @@ class RunFolder:
     """The folder of one run, `runs/<run>/`."""
 
     path: Path
+
+    record = _File("experiment.json")
+    folds = _File("folds.csv")
+    oof = _File("oof.npz")
+    test = _File("test.npz")
+    errors = _File("errors.csv")
+    metrics = _File("metrics.json")  # written last: the other files of the run are complete when it exists
+    report = _File("report.html")
+    labels = _File("labels.csv")  # the labels that are probably wrong, written with the report
+    predictions = _File("predictions.csv")  # of the last `make predict`
+    drawing = _File("draw")  # the drawing page
+    log = _File("log.txt")  # the output of libraries during the training
+    lock = _File(".lock")
 
     @classmethod
     def of(cls, workspace: Workspace, name: str) -> "RunFolder":
@@ -97,61 +88,7 @@ class RunFolder:
     def name(self) -> str:
         return self.path.name
 
-    @property
-    def record(self) -> Path:
-        return self.path / "experiment.json"
-
-    @property
-    def folds(self) -> Path:
-        return self.path / "folds.csv"
-
-    @property
-    def oof(self) -> Path:
-        return self.path / "oof.npz"
-
-    @property
-    def test(self) -> Path:
-        return self.path / "test.npz"
-
-    @property
-    def errors(self) -> Path:
-        return self.path / "errors.csv"
-
-    @property
-    def metrics(self) -> Path:
-        """Written last: the other files of the run are complete when it exists."""
-        return self.path / "metrics.json"
-
-    @property
-    def report(self) -> Path:
-        return self.path / "report.html"
-
-    @property
-    def labels(self) -> Path:
-        """The labels that are probably wrong, written with the report."""
-        return self.path / "labels.csv"
-
-    @property
-    def predictions(self) -> Path:
-        """The predictions of the last `make predict`."""
-        return self.path / "predictions.csv"
-
-    @property
-    def drawing(self) -> Path:
-        """The drawing page."""
-        return self.path / "draw"
-
-    @property
-    def log(self) -> Path:
-        """The output of libraries during the training."""
-        return self.path / "log.txt"
-
-    @property
-    def lock(self) -> Path:
-        return self.path / ".lock"
-
     def member(self, member: Member) -> MemberFolder:
-        """Return the folder of a member."""
         return MemberFolder(self.path / member.folder)
 
     @property
