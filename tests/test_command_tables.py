@@ -77,7 +77,13 @@ def test_status_shows_whole_partial_and_damaged_runs(tmp_path, console):
 
 def test_ledger_shows_the_score_against_the_rehearsed_accuracy(console):
     entry = Entry(
-        "a.csv", "0", "complete", oof_accuracy="0.99600", rehearsed="0.99700", public_score="0.99750", message="[bold]first"
+        file="a.csv",
+        sha256="0",
+        status="complete",
+        oof_accuracy="0.99600",
+        rehearsed="0.99700",
+        public_score="0.99750",
+        message="[bold]first",
     )
     console.print(submissions_table([entry]))
     assert "0.99700" in shown(console)

@@ -24,7 +24,9 @@ def workspace(tmp_path_factory):
     for part, right in ((0, 990), (1, 994)):
         record_result(workspace, PartResult("fast", "0123", part, right, 1000, 0.985, 60.0, "abc"))
     for name, score in (("fast", "0.99521"), ("fast+wide", "0.9966")):
-        entry = ledger.Entry(f"{name}.csv", name, "complete", runs=name, public_score=score, message="<b>first</b>")
+        entry = ledger.Entry(
+            file=f"{name}.csv", sha256=name, status="complete", runs=name, public_score=score, message="<b>first</b>"
+        )
         ledger.append(workspace, entry)
     return workspace
 

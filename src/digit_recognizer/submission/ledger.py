@@ -13,25 +13,23 @@ from digit_recognizer import files, kaggle_client
 from digit_recognizer.errors import UserError
 from digit_recognizer.workspace import Workspace
 
-REQUIRED = ("file", "sha256", "status")
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One row; cells are text, so that the user's edits are kept.
+    """One row, with its columns in this order; cells are text, so that the user's edits are kept.
 
     status: sending (no answer from Kaggle yet), pending (no score yet), complete, error (can't be scored), refused (it did
     not arrive).
     """
 
+    time: str = ""
     file: str
     sha256: str
-    status: str
-    time: str = ""
     runs: str = ""
     git_commit: str = ""
     oof_accuracy: str = ""
     rehearsed: str = ""  # accuracy on mock test sets
+    status: str
     ref: str = ""  # Kaggle's number
     public_score: str = ""
     message: str = ""
@@ -65,19 +63,8 @@ class Entry:
 
 
 STATUSES = ("sending", "pending", "complete", "error", "refused")
-COLUMNS = (
-    "time",
-    "file",
-    "sha256",
-    "runs",
-    "git_commit",
-    "oof_accuracy",
-    "rehearsed",
-    "status",
-    "ref",
-    "public_score",
-    "message",
-)
+COLUMNS = tuple(item.name for item in fields(Entry) if item.name != "others")
+REQUIRED = ("file", "sha256", "status")
 
 
 def path_of(workspace: Workspace) -> Path:
@@ -214,10 +201,8 @@ def _decoded(content: bytes) -> str:
 
 
 def _entry(cells: dict[str, str]) -> Entry:
-    known = {item.name for item in fields(Entry)} - {"others"}
-    given = {name: cells[name] for name in known if name in cells}
-    others = {name: value for name, value in cells.items() if name not in known and name}
-    return Entry(**{name: given.pop(name, "") for name in REQUIRED}, **given, others=others)
+    others = {name: value for name, value in cells.items() if name not in COLUMNS and name}
+    return Entry(**{name: cells.get(name, "") for name in COLUMNS}, others=others)
 
 
 def _check(entry: Entry, place: str) -> None:
