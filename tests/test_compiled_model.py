@@ -7,7 +7,7 @@ from tiny_run import compiled
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import Experiment
 from digit_recognizer.models import networks
-from digit_recognizer.training.members import Member
+from digit_recognizer.runs.member import Member
 
 
 def test_calibrated_log_loss_approximates_the_exact_one():

@@ -7,8 +7,8 @@ import pytest
 from digit_recognizer.cli.remaining_time import RemainingTime
 from digit_recognizer.experiment import Experiment
 from digit_recognizer.models.networks import mlp
+from digit_recognizer.runs.member import Member
 from digit_recognizer.training.events import EpochEnded, MemberFinished, ModelBuilt, SpeedMeasured, StepEnded
-from digit_recognizer.training.members import Member
 
 EXPERIMENT = Experiment(network=mlp, epochs=10, batch_size=50, folds=5)
 MEMBERS = [Member(0, fold) for fold in range(5)]

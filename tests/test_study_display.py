@@ -7,8 +7,8 @@ from rich.console import Console
 
 from digit_recognizer.cli.study_display import study_display
 from digit_recognizer.metrics import Estimate
+from digit_recognizer.runs.member import Member
 from digit_recognizer.training.events import EpochEnded, SpeedMeasured
-from digit_recognizer.training.members import Member
 from digit_recognizer.tuning import events
 
 MEMBERS = [Member(0, 0)]

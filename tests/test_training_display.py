@@ -11,6 +11,7 @@ from digit_recognizer.cli.training_display import TrainingDisplay, training_disp
 from digit_recognizer.experiment import Experiment
 from digit_recognizer.models.networks import mlp
 from digit_recognizer.runs.folder import RunFolder
+from digit_recognizer.runs.member import Member
 from digit_recognizer.training.events import (
     EpochEnded,
     MemberFinished,
@@ -19,7 +20,6 @@ from digit_recognizer.training.events import (
     StepEnded,
     TrainingPlanned,
 )
-from digit_recognizer.training.members import Member
 
 EXPERIMENT = Experiment(network=mlp, epochs=10, batch_size=50, folds=5)
 MEMBERS = [Member(0, fold) for fold in range(5)]

@@ -9,6 +9,7 @@ import tiny_run
 from digit_recognizer import metrics
 from digit_recognizer.backend import Gpu
 from digit_recognizer.data.dataset import load_dataset
+from digit_recognizer.data.folds import load_folds
 from digit_recognizer.experiment import load
 from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.training import workers
@@ -35,7 +36,10 @@ def trained(monkeypatch):
 
     def train_members(job, waiting, slots, on_event, length):
         members.extend(waiting)
-        workers.train_here(job, ((member, None) for member in waiting), on_event)
+        dataset, folds = load_dataset(job.workspace), load_folds(job.run.folds)
+        workers.train_here(
+            job, dataset, folds, [(member, None) for member in waiting], on_event, 1, job.pipeline.experiment.precision
+        )
 
     monkeypatch.setattr(trainer, "train_members", train_members)
     return members

@@ -10,7 +10,8 @@ import pytest
 
 from digit_recognizer import experiment
 from digit_recognizer.data import sources
-from digit_recognizer.data.dataset import Dataset
+from digit_recognizer.data.dataset import Dataset, load_dataset
+from digit_recognizer.data.folds import load_folds
 from digit_recognizer.runs.member import Member
 from digit_recognizer.training import cross_validation, workers
 from digit_recognizer.training.cross_validation import Request
@@ -161,6 +162,8 @@ def _train_members_here(job, members, jobs, on_event, length=workers.own_length)
 
     policy = keras.config.dtype_policy()  # which training sets for its process
     try:
-        workers.train_here(job, ((member, length(member)) for member in members), on_event)
+        dataset, folds = load_dataset(job.workspace), load_folds(job.run.folds)
+        assignments = ((member, length(member)) for member in members)
+        workers.train_here(job, dataset, folds, assignments, on_event, 1, job.pipeline.experiment.precision)
     finally:
         keras.config.set_dtype_policy(policy)

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from statistics import mean
 
 from digit_recognizer.experiment import Experiment
+from digit_recognizer.runs.member import Member
 from digit_recognizer.training.events import EpochEnded, MemberEvent, MemberFinished, ModelBuilt, SpeedMeasured, StepEnded
-from digit_recognizer.training.members import Member, full_speed_jobs
+from digit_recognizer.training.members import full_speed_jobs
 
 ENOUGH = 5.0  # seconds of observed training, after which its speed is used instead of that of the timed steps
 

@@ -11,6 +11,7 @@ from digit_recognizer import backend
 from digit_recognizer.cli.console import shown
 from digit_recognizer.cli.remaining_time import RemainingTime
 from digit_recognizer.formatting import duration
+from digit_recognizer.runs.member import Member
 from digit_recognizer.training.events import (
     EpochEnded,
     Event,
@@ -23,7 +24,6 @@ from digit_recognizer.training.events import (
     TrainingPlanned,
     Warned,
 )
-from digit_recognizer.training.members import Member
 
 BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
 FIGURES = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning rate", "images/s")

@@ -1,6 +1,6 @@
 """The settings of an experiment, changes to them, and the loading of pipelines."""
 
-from digit_recognizer.experiment.changes import differences, merged, override, parse_settings, settings_json
+from digit_recognizer.experiment.changes import differences, flat, merged, override, parse_settings, settings_json
 from digit_recognizer.experiment.pipelines import Pipeline, available, load, summary_of
 from digit_recognizer.experiment.settings import (
     Augmentation,
@@ -21,6 +21,7 @@ __all__ = [
     "Schedule",
     "available",
     "differences",
+    "flat",
     "load",
     "merged",
     "override",

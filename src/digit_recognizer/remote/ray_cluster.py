@@ -29,7 +29,7 @@ from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.runs.member import Member
 from digit_recognizer.runs.records import RunRecord, describe
 from digit_recognizer.training.events import EpochEnded, Event, MemberFinished, OnEvent, Warned
-from digit_recognizer.training.workers import Job, Length, Plan, own_length, train_with
+from digit_recognizer.training.workers import Job, Length, Plan, own_length, train_here
 from digit_recognizer.workspace import Workspace, git_commit
 
 ON_HEAD = {"node:__internal_head__": 0.001}  # the cluster's head node
@@ -324,6 +324,6 @@ def _train(
 
         threads = job.pipeline.experiment.threads
         backend.configure(threads, job.pipeline.experiment.deterministic)
-        train_with(job, shared.dataset, shared.folds, [(member, steps)], send, 1, policy)
+        train_here(job, shared.dataset, shared.folds, [(member, steps)], send, 1, policy)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -11,8 +11,9 @@ from typing import Any
 
 from digit_recognizer import figures
 from digit_recognizer.errors import UserError
+from digit_recognizer.experiment import flat
 from digit_recognizer.metrics import Estimate
-from digit_recognizer.report.rendering import flat, setting, write_page
+from digit_recognizer.report.rendering import setting, write_page
 from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.runs.records import read_run_record
 from digit_recognizer.runs.status import RunStatus, run_statuses

@@ -1,7 +1,6 @@
 """Rendering of templates/ to self-contained HTML files, with one Jinja environment for all pages."""
 
 import functools
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +10,6 @@ from digit_recognizer.report.digit_sheet import DigitSheet, percent
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-
-
-def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings as a flat mapping by dotted name."""
-    found: dict[str, Any] = {}
-    for name, value in settings.items():
-        found |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) and value else {f"{prefix}{name}": value}
-    return found
 
 
 def setting(value: Any) -> str:

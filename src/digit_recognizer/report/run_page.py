@@ -9,13 +9,14 @@ import numpy as np
 from digit_recognizer import figures, files, metrics
 from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.errors import UserError
+from digit_recognizer.experiment import flat
 from digit_recognizer.report import confusion, explanation_tasks, run_charts
 from digit_recognizer.report.digit_details import digit_details
 from digit_recognizer.report.digit_map import digit_map
 from digit_recognizer.report.digit_sheet import Digit, DigitSheet, percent
 from digit_recognizer.report.explanation import Background
 from digit_recognizer.report.label_issues import LabelIssues, find_label_issues, labels_to_check
-from digit_recognizer.report.rendering import flat, write_page
+from digit_recognizer.report.rendering import write_page
 from digit_recognizer.report.verdicts import Verdicts, seed_verdicts, test_verdicts
 from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.runs.run import Run, read_run

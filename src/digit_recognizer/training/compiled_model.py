@@ -14,8 +14,9 @@ from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import Experiment
 from digit_recognizer.models.build_model import build_model
 from digit_recognizer.models.layers import plain, update_plain
+from digit_recognizer.runs.member import Member
 from digit_recognizer.training.callbacks import assign, values
-from digit_recognizer.training.members import Member, Split, steps_per_execution
+from digit_recognizer.training.members import Split, steps_per_execution
 from digit_recognizer.training.schedules import learning_rate
 
 

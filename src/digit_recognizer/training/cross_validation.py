@@ -11,10 +11,11 @@ from digit_recognizer.errors import DamagedError
 from digit_recognizer.experiment import Experiment, Pipeline
 from digit_recognizer.runs import lifecycle, results
 from digit_recognizer.runs.folder import RunFolder
+from digit_recognizer.runs.member import Member
 from digit_recognizer.runs.records import RunMetrics
 from digit_recognizer.training import workers
 from digit_recognizer.training.events import Event, MemberFinished, OnEvent, TrainingPlanned, Warned, ignore
-from digit_recognizer.training.members import Member, choose_members, split_rows, steps_per_epoch
+from digit_recognizer.training.members import choose_members, split_rows, steps_per_epoch
 from digit_recognizer.workspace import Workspace
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from digit_recognizer.experiment import Experiment
 from digit_recognizer.runs.folder import RunFolder
-from digit_recognizer.training.members import Member
+from digit_recognizer.runs.member import Member
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from digit_recognizer.experiment import Experiment, settings_json
 from digit_recognizer.models import prediction
 from digit_recognizer.runs import results
 from digit_recognizer.runs.folder import MemberFolder
+from digit_recognizer.runs.member import Member
 from digit_recognizer.runs.records import MemberMetrics
 from digit_recognizer.training import checkpoint, tensorboard
 from digit_recognizer.training.callbacks import (
@@ -36,7 +37,7 @@ from digit_recognizer.training.checkpoint import Progress, TrainingState
 from digit_recognizer.training.compiled_model import ModelCache
 from digit_recognizer.training.events import MemberFinished, ModelBuilt, OnEvent, SpeedMeasured, Warned, ignore
 from digit_recognizer.training.loader import Loader
-from digit_recognizer.training.members import Member, Split, steps_per_epoch, steps_per_execution
+from digit_recognizer.training.members import Split, steps_per_epoch, steps_per_execution
 from digit_recognizer.training.processes import peak_memory
 from digit_recognizer.training.sampler import Sampler
 

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from digit_recognizer import backend, figures, metrics
+from digit_recognizer.experiment import flat
 from digit_recognizer.models import prediction
 from digit_recognizer.training.callbacks import prediction_weights_set
 
@@ -65,12 +66,7 @@ class TensorBoard(keras.callbacks.Callback):
         return backend.tensorflow().io.decode_png(figures.confusion_png(matrix, self.classes))[None]
 
 
-def hyperparameters(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def hyperparameters(settings: dict[str, Any]) -> dict[str, Any]:
     """Return nested settings in TensorBoard's format: dotted names, and lists as text."""
-    found: dict[str, Any] = {}
-    for name, value in settings.items():
-        if isinstance(value, dict):
-            found |= hyperparameters(value, f"{prefix}{name}.")
-        elif value is not None:
-            found[prefix + name] = value if isinstance(value, bool | int | float | str) else str(value)
-    return found
+    given = {name: value for name, value in flat(settings).items() if value not in (None, {})}
+    return {name: value if isinstance(value, bool | int | float | str) else str(value) for name, value in given.items()}

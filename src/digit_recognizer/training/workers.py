@@ -20,15 +20,16 @@ import numpy as np
 
 from digit_recognizer import backend, experiment
 from digit_recognizer.backend import Gpu
-from digit_recognizer.data.dataset import Dataset
+from digit_recognizer.data.dataset import Dataset, load_dataset
+from digit_recognizer.data.folds import load_folds
 from digit_recognizer.errors import DiskFullError, UserError, first_line
 from digit_recognizer.experiment import Experiment, Pipeline
 from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.runs.member import Member
 from digit_recognizer.runs.records import RunRecord
 from digit_recognizer.training.devices import Slot, Slots, make_slots
-from digit_recognizer.training.events import Event, MemberFinished, OnEvent, ignore
-from digit_recognizer.training.members import default_jobs
+from digit_recognizer.training.events import Event, MemberFinished, OnEvent
+from digit_recognizer.training.members import default_jobs, split_rows
 from digit_recognizer.training.processes import die_with_parent
 from digit_recognizer.workspace import Workspace
 
@@ -256,7 +257,12 @@ def _work(pipe: connection.Connection, job: _JobToLoad, jobs: int, policy: str, 
             pipe.send(event)
 
     try:
-        _train_all(job.load(), iter(pipe.recv, None), jobs, policy, send)
+        loaded = job.load()
+        experiment = loaded.pipeline.experiment
+        backend.configure(experiment.threads, experiment.deterministic)
+        loaders = max(1, min(4, (os.cpu_count() or 1) // jobs - experiment.threads))
+        dataset, folds = load_dataset(job.workspace), load_folds(job.run.folds)
+        train_here(loaded, dataset, folds, iter(pipe.recv, None), send, loaders, policy)
     except Exception as error:
         send(_Failed(_in_one_line(error), _disk_full(error), traceback.format_exc()))
 
@@ -282,52 +288,31 @@ def _in_one_line(error: Exception) -> str:
     return first_line(error) if isinstance(error, UserError) else f"{type(error).__name__}: {first_line(error)}"
 
 
-def _train_all(job: Job, assignments: Iterable[tuple[Member, int | None]], jobs: int, policy: str, on_event: OnEvent) -> None:
-    """Configure the backend, then train the members."""
-    threads = job.pipeline.experiment.threads
-    backend.configure(threads, job.pipeline.experiment.deterministic)
-    train_here(job, assignments, on_event, max(1, min(4, (os.cpu_count() or 1) // jobs - threads)), policy)
-
-
 def train_here(
-    job: Job,
-    assignments: Iterable[tuple[Member, int | None]],
-    on_event: OnEvent = ignore,
-    loader_workers: int = 1,
-    policy: str | None = None,
-) -> None:
-    """Train members in this process, which imports Keras.
-
-    Args:
-        assignments: each member with its steps per epoch; None: those of its experiment.
-        loader_workers: threads or processes that prepare batches.
-        policy: Keras's dtype policy, the same for all members of a run; None: the best one for this machine's devices.
-
-    Raises:
-        UserError: the training of a member failed.
-    """
-    from digit_recognizer.data.dataset import load_dataset
-    from digit_recognizer.data.folds import load_folds
-
-    train_with(job, load_dataset(job.workspace), load_folds(job.run.folds), assignments, on_event, loader_workers, policy)
-
-
-def train_with(
     job: Job,
     dataset: Dataset,
     folds: np.ndarray,
     assignments: Iterable[tuple[Member, int | None]],
     on_event: OnEvent,
     loader_workers: int,
-    policy: str | None,
+    policy: str,
 ) -> None:
-    """Train members as `train_here` does, from data and folds, int8 (training rows,), in memory."""
+    """Train members in this process, which imports Keras.
+
+    Args:
+        folds: int8 (training rows,).
+        assignments: each member with its steps per epoch; None: those of its experiment.
+        loader_workers: threads or processes that prepare batches.
+        policy: Keras's dtype policy, the same for all members of a run.
+
+    Raises:
+        UserError: the training of a member failed.
+    """
     from digit_recognizer.training.compiled_model import ModelCache
     from digit_recognizer.training.member import Task, train_member
-    from digit_recognizer.training.members import split_rows
 
     cache = ModelCache()
-    wanted = job.pipeline.experiment if policy is None else replace(job.pipeline.experiment, precision=policy)
+    wanted = replace(job.pipeline.experiment, precision=policy)
     for member, steps in assignments:
         split, folder = split_rows(folds, member.fold, wanted.drop_rows), job.run.member(member)
         task = Task(wanted, dataset, split, member, folder, on_event, loader_workers)

@@ -7,7 +7,7 @@ import contextlib
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -293,7 +293,7 @@ class _StudyRun:
         )
         report = page.write_page(self.workspace.studies / f"{search.study_name}.html", search, confirming, summary)
         tuned = tuned_pipeline.write(summary, self.request.pipeline, self.workspace)
-        return summary.with_files(report, tuned)
+        return replace(summary, report=report, tuned=tuned)
 
 
 def _next_in_confirmation(known: Sequence[FrozenTrial]) -> Next:

@@ -1,6 +1,5 @@
 """The results of a study, for the command line, the page and the tuned pipeline."""
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,10 +82,6 @@ class StudySummary:
             f"{baseline.log_loss:.5f} (lower is better; p = {rival.p_value:.2g})"
         )
         return f"Significant gain: {figures}." if self.gain else f"No significant gain: {figures}. Keep the original settings."
-
-    def with_files(self, report: Path, tuned: Path | None) -> "StudySummary":
-        """Return the summary with the paths of the files written from it."""
-        return dataclasses.replace(self, report=report, tuned=tuned)
 
 
 def summarize(

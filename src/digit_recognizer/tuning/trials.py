@@ -12,10 +12,10 @@ The rules depend only on the trials, so they are the same on all machines.
 import contextlib
 import dataclasses
 import datetime
-import functools
 from collections.abc import Sequence
 from typing import Any
 
+import pydantic
 from optuna import Study, Trial
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
@@ -27,6 +27,7 @@ from digit_recognizer.tuning.trainer import TrialResult
 
 BASELINE = "baseline"  # user attribute: the pipeline's own settings
 REASON = "reason"  # user attribute: why the trial failed
+_RESULT = pydantic.TypeAdapter(TrialResult)
 
 
 def number_of(trial: FrozenTrial) -> int:
@@ -74,20 +75,11 @@ def result_of(trial: FrozenTrial) -> TrialResult:
     Raises:
         UserError: the study is damaged.
     """
-    import pydantic
-
     try:
-        return _result_reader().validate_python({**trial.user_attrs, "log_loss": trial.value})
+        return _RESULT.validate_python({**trial.user_attrs, "log_loss": trial.value})
     except pydantic.ValidationError as error:
         field = ".".join(map(str, error.errors()[0]["loc"]))
         raise UserError(f"the study is damaged: trial {trial.number} has no valid {field}") from None
-
-
-@functools.cache
-def _result_reader() -> Any:
-    import pydantic
-
-    return pydantic.TypeAdapter(TrialResult)
 
 
 def seconds_of(trial: FrozenTrial) -> float:
