@@ -16,7 +16,7 @@ from digit_recognizer import backend, files, kaggle_client
 from digit_recognizer.data import dataset
 from digit_recognizer.errors import UserError
 from digit_recognizer.rehearsal.parts import make_part
-from digit_recognizer.remote import kaggle
+from digit_recognizer.remote import watch
 from digit_recognizer.remote.kaggle import KaggleWorkers
 from digit_recognizer.remote.pushed import PushedStore, pushed_statuses
 from digit_recognizer.remote.session import ARCHIVE, RESULT, SessionResult
@@ -76,7 +76,7 @@ def server(monkeypatch, tmp_path, trained_there):
         for name in ("no_proxy", "NO_PROXY"):
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setattr(kaggle_client, "TIMEOUT", 1.0)
-        monkeypatch.setattr(kaggle, "POLL_SECONDS", 0.05)
+        monkeypatch.setattr(watch, "POLL_SECONDS", 0.05)
         yield running
 
 
@@ -382,7 +382,7 @@ def test_watching_continues_after_a_short_outage_and_ends_after_a_long_one(serve
     server.execute = lambda version: (execute(version), server.answers.update(GetKernelSessionStatus=[*down]))
     assert "trying again" in train(workspace)
     server.execute = lambda version: server.answers.update(GetKernelSessionStatus=down[0])
-    monkeypatch.setattr(kaggle, "OUTAGE_SECONDS", 0.2)
+    monkeypatch.setattr(watch, "OUTAGE_SECONDS", 0.2)
     request = tiny_run.request(workspace, "other", **FOLDS)
     assert "no answer from Kaggle" in refused(workspace, request)
     assert [pushed.runs.keys() for pushed in PushedStore(workspace).all()] == [{"other"}]

@@ -4,7 +4,6 @@ One notebook trains the members of all runs that a command names. Pushed noteboo
 the same command continues to watch after Ctrl-C or on another day.
 """
 
-import collections
 import datetime
 import functools
 import hashlib
@@ -12,42 +11,36 @@ import json
 import re
 import secrets
 import shutil
-import time
-import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from digit_recognizer import experiment, files
+from digit_recognizer import experiment
 from digit_recognizer.data.dataset import Dataset, load_dataset
 from digit_recognizer.errors import DamagedError, UserError
 from digit_recognizer.experiment import Experiment, Pipeline
 from digit_recognizer.formatting import duration
-from digit_recognizer.kaggle_client import PAGE, UnreachableError
+from digit_recognizer.kaggle_client import UnreachableError
 from digit_recognizer.rehearsal.parts import part_of
 from digit_recognizer.remote import notebooks
+from digit_recognizer.remote.commands import fitting_command, training_commands
 from digit_recognizer.remote.notebook_script import make_script
-from digit_recognizer.remote.notebooks import Notebook, Status
+from digit_recognizer.remote.notebooks import Notebook
 from digit_recognizer.remote.pipeline_files import own_pipelines
 from digit_recognizer.remote.pushed import Pushed, PushedStore
-from digit_recognizer.remote.session import ARCHIVE, RESULT, SessionJob, SessionResult
+from digit_recognizer.remote.session import SessionJob
+from digit_recognizer.remote.watch import SAME_COMMAND, Watch, download, failure, unpack
 from digit_recognizer.runs import lifecycle, results
 from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.runs.member import Member
 from digit_recognizer.runs.records import RunRecord, read_run_record
 from digit_recognizer.training.cross_validation import Request
 from digit_recognizer.training.events import LogLine, MemberFinished, OnEvent, Warned
-from digit_recognizer.training.members import choose_members
 from digit_recognizer.training.workers import Job, Length, Plan, own_length
 from digit_recognizer.workspace import Workspace, git_commit
 
-POLL_SECONDS = 15.0
-OUTAGE_SECONDS = 3600.0  # without an answer, after which watching ends
 MARGIN_SECONDS = 20 * 60  # at the end of a session, to stop the training and save its checkpoints
 LEAST_SECONDS = 10 * 60  # of GPU time; with less no notebook is pushed
-TAIL = 10  # lines of the log that a failed notebook shows
-_SAME_COMMAND = "the same command continues to watch it, also on another day"
 
 
 @dataclass(frozen=True)
@@ -122,15 +115,15 @@ class KaggleWorkers:
     def _push(self, store: PushedStore, on_event: OnEvent, minutes: float | None = None) -> Pushed:
         """Push a notebook that trains the unfinished members of all requests."""
         workspace, dataset = store.workspace, load_dataset(store.workspace)
-        rehearsed = part_of(workspace)
-        if not (load_dataset(rehearsed[0]) if rehearsed else dataset).competition:
+        outer, part = part_of(workspace) or (workspace, None)
+        if not load_dataset(outer).competition:
             raise UserError(f"Kaggle trains on the competition's data, but input/ holds {dataset.source}: run `make data`")
         requests = [request for request in self.requests if store.of_run(request.run) is None]
         for request in requests:  # before the notebook trains in vain
             run = RunFolder.of(workspace, request.run)
             if run.record.exists() and not request.force:
                 lifecycle.check_unchanged(run, request.pipeline, dataset)
-        name = "-".join([*(request.run for request in requests), *([f"part-{rehearsed[1]}"] if rehearsed else [])])
+        name = "-".join([*(request.run for request in requests), *([] if part is None else [f"part-{part}"])])
         notebook = Notebook(notebooks.user_name(), _slug(name))
         busy = notebooks.status(notebook)
         if busy and busy.state in ("queued", "running"):
@@ -143,7 +136,7 @@ class KaggleWorkers:
             slug=notebook.slug,
             token=secrets.token_hex(8),
             time=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            commands=_fitting_command(requests, minutes) if minutes else _commands(requests, workspace),
+            commands=fitting_command(requests, minutes) if minutes else training_commands(requests, workspace),
             runs={request.run: _identity(request.pipeline, dataset, minutes) for request in requests},
             git_commit=git_commit(),
         )
@@ -165,31 +158,30 @@ class KaggleWorkers:
                 raise UserError(
                     f"only {quota.left:.1f} GPU hours are left{_until(quota.renewed)}: wait, or train here without ON"
                 )
+        outer, part = part_of(store.workspace) or (store.workspace, None)
         job = SessionJob(
             token=pushed.token,
             commands=pushed.commands,
             seconds=seconds - MARGIN_SECONDS,
             dataset_sha256=load_dataset(store.workspace).sha256,
-            part=rehearsed[1] if (rehearsed := part_of(store.workspace)) else None,
+            part=part,
         )
         typed = "\n    ".join(" ".join(["digit-recognizer", *command]) for command in pushed.commands)
-        script = make_script(
-            typed, job, own_pipelines([it.pipeline for it in self.requests], rehearsed[0] if rehearsed else store.workspace)
-        )
+        script = make_script(typed, job, own_pipelines([request.pipeline for request in self.requests], outer))
         notebooks.push(pushed.notebook, script, int(seconds))
-        on_event(LogLine(f"Kaggle: pushed {pushed.notebook.page}; Ctrl-C only stops watching, {_SAME_COMMAND}"))
+        on_event(LogLine(f"Kaggle: pushed {pushed.notebook.page}; Ctrl-C only stops watching, {SAME_COMMAND}"))
 
     def _fetch(self, pushed: Pushed, store: PushedStore, on_event: OnEvent) -> Pushed:
         """Wait until the notebook has ended, and download its output to the store."""
         while True:
-            watch = _Watch(pushed, store, on_event)
+            watch = Watch(pushed, store, on_event)
             try:
                 status = watch.until_end()
             except KeyboardInterrupt:
-                on_event(Warned(f"{pushed.notebook} continues at {pushed.notebook.page}: {_SAME_COMMAND}"))
+                on_event(Warned(f"{pushed.notebook} continues at {pushed.notebook.page}: {SAME_COMMAND}"))
                 raise
             folder = store.output(pushed)
-            result = watch.persistently(functools.partial(_download, pushed, folder))
+            result = watch.persistently(functools.partial(download, pushed, folder))
             if result and result.token != pushed.token:
                 store.remove(pushed)
                 raise UserError(
@@ -202,119 +194,12 @@ class KaggleWorkers:
                 pushed = store.save(replace(watch.pushed, pushes=2, events=0))
                 continue
             if result and result.outcome in ("done", "stopped", "failed"):
-                _unpack(folder, result)
+                unpack(folder, result)
                 if result.outcome != "failed" or any(folder.glob("runs/*/experiment.json")):
                     problem = result.message or "its time ended"
                     return store.save(replace(watch.pushed, fetched=True, problem=problem))
             store.remove(pushed)
-            raise _failure(pushed, status, result, watch, on_event)
-
-
-class _Watch:
-    """Follows one notebook until it ends."""
-
-    def __init__(self, pushed: Pushed, store: PushedStore, on_event: OnEvent) -> None:
-        self.pushed, self.store, self.on_event = pushed, store, on_event
-        self.tail: collections.deque[str] = collections.deque(maxlen=TAIL)
-        self.shown = 0  # lines, by this object
-
-    def until_end(self) -> Status:
-        """Show log lines until the notebook ends; return the final status."""
-        notebook, before = self.pushed.notebook, ""
-        while True:
-            status = self.persistently(lambda: notebooks.status(notebook))
-            if status is None:
-                self.store.remove(self.pushed)
-                raise UserError(f"{notebook} is no longer on Kaggle: run the same command to push it again")
-            if status.state != before:
-                self.on_event(LogLine(f"Kaggle: {status.state}"))
-                before = status.state
-            if status.state != "queued":
-                self._show_log()
-            if status.state in ("complete", "error", "cancelled"):
-                return status
-            time.sleep(POLL_SECONDS)
-
-    def _show_log(self) -> None:
-        """Show new lines; return when no more come for a while."""
-        count, rest = 0, ""
-        self.tail.clear()
-        try:
-            for text in notebooks.log_events(self.pushed.notebook):
-                count += 1
-                *lines, rest = (rest + text).split("\n")
-                self.tail += filter(str.strip, lines)
-                if count > self.pushed.events:
-                    self.pushed = replace(self.pushed, events=count)
-                    for line in lines:
-                        self.on_event(LogLine(f"  {line}"))
-                        self.shown += 1
-        finally:
-            self.store.save(self.pushed)
-
-    def persistently(self, ask: Callable[[], Any]) -> Any:
-        """Call `ask` and return its result; retry for up to an hour without an answer from Kaggle.
-
-        Raises:
-            UserError: no answer for OUTAGE_SECONDS, or any that `ask` raises but UnreachableError.
-        """
-        began: float | None = None
-        while True:
-            try:
-                return ask()
-            except UnreachableError as error:
-                if began is None:
-                    began = time.monotonic()
-                    self.on_event(Warned(f"{error}; trying again for {duration(OUTAGE_SECONDS)}"))
-                if time.monotonic() - began > OUTAGE_SECONDS:
-                    raise UserError(
-                        f"no answer from Kaggle for {duration(OUTAGE_SECONDS)}: {self.pushed.notebook} continues there, and "
-                        f"{_SAME_COMMAND}"
-                    ) from None
-                time.sleep(POLL_SECONDS)
-
-
-def _download(pushed: Pushed, folder: Path) -> SessionResult | None:
-    """Download the notebook's output and return its result, or None if it has no result of this training."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    notebooks.download_output(pushed.notebook, [RESULT, ARCHIVE], folder)
-    if not (folder / RESULT).exists():
-        return None
-    return files.read_record(folder / RESULT, SessionResult, "run the same command again to download it again")
-
-
-def _unpack(folder: Path, result: SessionResult) -> None:
-    """Check and unpack the archive; only files of runs are taken."""
-    archive = folder / ARCHIVE
-    if not archive.exists() or files.sha256_of(archive) != result.sha256:
-        raise UserError(f"the notebook's output {ARCHIVE} is incomplete or damaged: run the same command to download it again")
-    with zipfile.ZipFile(archive) as opened:
-        for entry in opened.infolist():
-            if re.fullmatch(r"runs/[^/]+(/[^/]+)*", entry.filename) and not {"..", "."} & set(entry.filename.split("/")):
-                opened.extract(entry, folder)
-    archive.unlink()
-
-
-def _failure(pushed: Pushed, status: Status, result: SessionResult | None, watch: _Watch, on_event: OnEvent) -> UserError:
-    """Show the last log lines of a notebook that failed, and return the error."""
-    notebook = pushed.notebook
-    match result.outcome if result else None:
-        case "no gpu":
-            return UserError(
-                f"Kaggle gave {notebook} no GPU: verify your phone number at https://www.kaggle.com/settings, which also shows "
-                "the GPU hours left"
-            )
-        case "no data":
-            return UserError(f"{notebook} found no data of the competition: accept the rules at {PAGE}/rules and try again")
-        case "other data":
-            return UserError("Kaggle's files differ from those in input/: fetch them again with `make data FORCE=1`")
-    for line in () if watch.shown else watch.tail:
-        on_event(LogLine(f"  {line}"))
-    if status.state == "cancelled":
-        return UserError(f"{notebook} was stopped on Kaggle before it had saved anything: run the same command again")
-    reason = (result and result.message) or status.reason or (watch.tail[-1] if watch.tail else "no reason given")
-    return UserError(f"{notebook} failed: {reason} (its log: {notebook.page})")
+            raise failure(pushed, status, result, watch, on_event)
 
 
 def _install(fetched: RunFolder, job: Job, members: Sequence[Member], pushed: Pushed, on_event: OnEvent) -> RunRecord:
@@ -372,49 +257,11 @@ def _move(source: Path, target: Path) -> None:
     temporary.rename(target)
 
 
-def _commands(requests: Sequence[Request], workspace: Workspace) -> list[list[str]]:
-    """Return the arguments of `digit-recognizer` that train the unfinished members of the requests."""
-    return [command for request in requests for command in _commands_of(request, workspace)]
-
-
-def _commands_of(request: Request, workspace: Workspace) -> Iterator[list[str]]:
-    finished = set() if request.force else set(RunFolder.of(workspace, request.run).finished())
-    seeds: dict[int, list[int]] = {}
-    for member in choose_members(request.pipeline.experiment, request.folds, request.full):
-        if member not in finished:
-            seeds.setdefault(member.seed, []).append(-1 if member.fold is None else member.fold)
-    together: dict[tuple[int, ...], list[int]] = {}
-    for seed, folds in seeds.items():
-        together.setdefault(tuple(folds), []).append(seed)
-    for folds, of_seeds in together.items():
-        words = [f"--pipeline={request.pipeline.name}", f"--run={request.run}", f"--seeds={_listed(of_seeds)}"]
-        which = "--full" if request.full else f"--folds={_listed(folds)}"
-        yield ["train", *words, *_settings(request, without="seeds"), which]
-
-
-def _fitting_command(requests: Sequence[Request], minutes: float) -> list[list[str]]:
-    """Return the arguments of `digit-recognizer` that train all requests within some minutes."""
-    first = requests[0]
-    words = ["--pipeline=" + " ".join(request.pipeline.name for request in requests), f"--minutes={minutes:g}"]
-    words += [f"--run={first.run}"] if len(requests) == 1 else []
-    words += ["--full"] if first.full else [f"--folds={_listed(first.folds)}"] if first.folds is not None else []
-    return [["train", *words, *_settings(first)]]
-
-
-def _settings(request: Request, without: str = "") -> list[str]:
-    changes = {name: value for name, value in request.pipeline.changes.items() if name != without}
-    # As SET takes it: Python literals without spaces.
-    text = " ".join(f"{name}={repr(value).replace(' ', '')}" for name, value in changes.items())
-    return [f"--set={text}"] * bool(changes) + [f"--jobs={request.jobs}"] * bool(request.jobs)
-
-
-def _listed(numbers: Sequence[int]) -> str:
-    return ",".join(map(str, numbers))
-
-
 def _identity(pipeline: Pipeline, dataset: Dataset, minutes: float | None = None) -> str:
     """Return a hash of the settings and data of a training, without the seeds."""
-    asked = [_without_seeds(experiment.settings_json(pipeline.experiment)), pipeline.sha256, dataset.sha256, minutes]
+    settings = experiment.settings_json(pipeline.experiment)
+    del settings["seeds"]
+    asked = [settings, pipeline.sha256, dataset.sha256, minutes]
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -429,10 +276,6 @@ def _check_identity(pushed: Pushed, run: str, identity: str) -> None:
             f"{pushed.notebook} has been training '{run}' with other settings for {duration(pushed.age)}: wait for it "
             f"with the command that started it, stop it at {pushed.notebook.page}, or train under another name (RUN=...)"
         )
-
-
-def _without_seeds(settings: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in settings.items() if name != "seeds"}
 
 
 def _slug(name: str) -> str:

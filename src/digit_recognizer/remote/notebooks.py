@@ -87,10 +87,10 @@ def gpu_quota() -> Quota | None:
 def push(notebook: Notebook, script: str, seconds: int) -> None:
     """Save a version of the notebook, which Kaggle then runs on two GPUs for at most `seconds`, without internet access.
 
-       Raises:
-           UserError: Kaggle refused it, with Kaggle's reason.
-           UnreachableError: Kaggle can't be reached for now.
-    __all__"""
+    Raises:
+        UserError: Kaggle refused it, with Kaggle's reason.
+        UnreachableError: Kaggle can't be reached for now.
+    """
     metadata = {
         "id": str(notebook),
         "title": notebook.slug.replace("-", " "),
@@ -127,10 +127,10 @@ def _remedy(error: str) -> str:
 def status(notebook: Notebook) -> Status | None:
     """Return the state of the notebook's latest version, or None if there is no such notebook.
 
-       Raises:
-           UserError: no or wrong credentials.
-           UnreachableError: Kaggle can't be reached for now.
-    __all__"""
+    Raises:
+        UserError: no or wrong credentials.
+        UnreachableError: Kaggle can't be reached for now.
+    """
     import requests
 
     with client(f"asking for the state of {notebook}", _INSTEAD) as api:
@@ -174,10 +174,10 @@ def _text(event: dict[str, Any]) -> str:
 def download_output(notebook: Notebook, names: list[str], folder: Path) -> None:
     """Download files of these names from the output of the latest version; missing ones are skipped.
 
-       Raises:
-           UserError: no or wrong credentials.
-           UnreachableError: Kaggle can't be reached for now.
-    __all__"""
+    Raises:
+        UserError: no or wrong credentials.
+        UnreachableError: Kaggle can't be reached for now.
+    """
     pattern = f"^({'|'.join(name.replace('.', '[.]') for name in names)})$"
     with client(f"downloading the output of {notebook}", _INSTEAD) as api:
         api.kernels_output(str(notebook), path=str(folder), file_pattern=pattern, force=True)
