@@ -11,11 +11,12 @@ from digit_recognizer.cli.commands.training import budget_lines
 from digit_recognizer.data.dataset import load_dataset
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import override, settings_json
-from digit_recognizer.training import time_budget, workers
+from digit_recognizer.runs.member import Member
+from digit_recognizer.training import probing, time_budget, workers
 from digit_recognizer.training.devices import MeasuredSlots
 from digit_recognizer.training.events import EpochEnded, MemberFinished, StepEnded
-from digit_recognizer.training.members import Member, choose_members
-from digit_recognizer.training.time_budget import Pace, Probe
+from digit_recognizer.training.members import choose_members
+from digit_recognizer.training.probing import Pace, Probe
 
 PLAIN = {"early_stopping": None, "reduce_lr_on_plateau": None, "epochs": 10, "folds": 5}
 
@@ -137,7 +138,7 @@ def test_too_few_minutes_are_refused_after_the_first_timed_steps(workspace, monk
         on_speed(10.0)
         pytest.fail("the timing did not end")
 
-    monkeypatch.setattr(time_budget, "_paces", paces)
+    monkeypatch.setattr(probing, "_paces", paces)
     with pytest.raises(UserError, match=r"^MINUTES: too few for tiny on this machine: add at least \d or choose a faster"):
         time_budget.fit_to_minutes([request(workspace, **PLAIN)], 1, workspace)
 
@@ -156,7 +157,7 @@ def test_same_command_resumes_with_the_same_settings(workspace, monkeypatch):
     assert 100 < fit.seconds <= 180
     assert not workspace.run("tiny").exists()
 
-    monkeypatch.setattr(time_budget, "_probe", lambda *_: pytest.fail("it was timed again"))
+    monkeypatch.setattr(time_budget, "probe_speed", lambda *_: pytest.fail("it was timed again"))
     again = time_budget.fit_to_minutes([request(workspace, jobs=2, only=[0, 1, 2], **PLAIN)], 3, workspace)
     assert settings_json(again.requests[0].pipeline.experiment) == settings_json(chosen)
     assert again.requests[0].pipeline.changes == fit.requests[0].pipeline.changes
@@ -174,9 +175,9 @@ def test_a_full_round_and_the_last_round_are_timed(workspace, monkeypatch, only,
         found.extend(members)
         return [Pace(step=0.01 * (place + 1), validation=0.1, rest=1.0) for place in range(len(members))]
 
-    monkeypatch.setattr(time_budget, "_paces", paces)
+    monkeypatch.setattr(probing, "_paces", paces)
     asked = request(workspace, jobs=2, only=only, full=full, **{**PLAIN, "folds": 3})
-    probe = time_budget._probe(asked, workspace, load_dataset(workspace))
+    probe = probing.probe_speed(asked, workspace, load_dataset(workspace))
     assert len(found) == len(set(found)) == timed
     assert probe.full_round.step == pytest.approx(0.015)
 
@@ -184,7 +185,7 @@ def test_a_full_round_and_the_last_round_are_timed(workspace, monkeypatch, only,
 def test_step_is_timed_within_executions_of_several():
     """A GPU runs 16 at a time, so that the 40 of an epoch are made 48."""
     member = Member(0, 0)
-    clock = time_budget._Clock([member], 1, batch_size=64)
+    clock = probing._Clock([member], 1, batch_size=64)
     clock.starts[member] -= 20
     for _ in range(3):
         clock.on_event(StepEnded(member, epoch=0, step=48, steps=48, images_per_second=640.0, loss=0.5, accuracy=0.9))
@@ -196,7 +197,7 @@ def test_step_is_timed_within_executions_of_several():
 
 
 def test_run_without_minutes_is_refused_before_anything_is_timed(workspace, monkeypatch):
-    monkeypatch.setattr(time_budget, "_probe", lambda *_: pytest.fail("it was timed"))
+    monkeypatch.setattr(time_budget, "probe_speed", lambda *_: pytest.fail("it was timed"))
     files.write_text(workspace.run("other") / "experiment.json", "{}")
     with pytest.raises(UserError, match=r"other was started without these MINUTES: .*RUN=.*FORCE=1"):
         time_budget.fit_to_minutes([request(workspace, "other", **PLAIN)], 3, workspace)
@@ -215,7 +216,7 @@ def test_jobs_of_gpus_are_measured_before_the_time_is_planned(workspace, monkeyp
     """Two GPUs, each faster with two members than with one, and not faster with three."""
     gpus, now = [Gpu(uuid, "Tesla T4", 16 * 10**9, 0, 7.5) for uuid in ("GPU-a", "GPU-b")], 0
     slots = MeasuredSlots(gpus, cores=16, query=lambda: gpus, clock=lambda: now)
-    monkeypatch.setattr(time_budget, "make_slots", lambda jobs, cpu_jobs: slots)
+    monkeypatch.setattr(probing, "make_slots", lambda jobs, cpu_jobs: slots)
 
     def train_members(job, members, slots, on_event):
         nonlocal now
@@ -230,4 +231,4 @@ def test_jobs_of_gpus_are_measured_before_the_time_is_planned(workspace, monkeyp
 
     monkeypatch.setattr(workers, "train_members", train_members)
     wanted = request(workspace, jobs=None, **PLAIN)
-    assert time_budget._fastest_jobs(wanted, workspace, load_dataset(workspace)) == 4
+    assert probing.fastest_jobs(wanted, workspace, load_dataset(workspace)) == 4

@@ -26,10 +26,10 @@ from digit_recognizer.remote import notebooks
 from digit_recognizer.remote.commands import fitting_command, training_commands
 from digit_recognizer.remote.notebook_script import make_script
 from digit_recognizer.remote.notebooks import Notebook
-from digit_recognizer.remote.pipeline_files import own_pipelines
 from digit_recognizer.remote.pushed import Pushed, PushedStore
 from digit_recognizer.remote.session import SessionJob
 from digit_recognizer.remote.watch import SAME_COMMAND, Watch, download, failure, unpack
+from digit_recognizer.remote.wheel import own_pipelines
 from digit_recognizer.runs import lifecycle, results
 from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.runs.member import Member

@@ -23,8 +23,7 @@ from digit_recognizer.data.dataset import Dataset, load_dataset
 from digit_recognizer.data.folds import load_folds
 from digit_recognizer.errors import UserError, first_line
 from digit_recognizer.experiment import Experiment
-from digit_recognizer.remote.pipeline_files import own_pipelines
-from digit_recognizer.remote.wheel import build_wheel
+from digit_recognizer.remote.wheel import build_wheel, own_pipelines
 from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.runs.member import Member
 from digit_recognizer.runs.records import RunRecord, describe

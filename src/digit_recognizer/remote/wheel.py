@@ -1,14 +1,18 @@
-"""Building this project's wheel from the running sources, without setuptools and without a network."""
+"""What another machine needs: this project's wheel, built from the running sources, and other pipelines.
+
+Neither setuptools nor a network is needed.
+"""
 
 import base64
 import hashlib
 import importlib.metadata
 import io
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from digit_recognizer.workspace import INSTALLED, PIPELINES
+from digit_recognizer.experiment import Pipeline
+from digit_recognizer.workspace import INSTALLED, PIPELINES, Workspace
 
 PACKAGE = Path(__file__).resolve().parents[1]
 SUFFIXES = (".py", ".html", ".css", ".js")  # as in pyproject.toml
@@ -27,6 +31,13 @@ def build_wheel() -> tuple[str, bytes]:
     record = "".join(f"{name},sha256={_digest(content)},{len(content)}\n" for name, content in entries.items())
     entries[f"{stem}.dist-info/RECORD"] = f"{record}{stem}.dist-info/RECORD,,\n".encode()
     return f"{stem}-py3-none-any.whl", zipped(entries)
+
+
+def own_pipelines(pipelines: Sequence[Pipeline], workspace: Workspace) -> dict[str, bytes]:
+    """Return by name the files that are not in the wheel: all of the workspace, since one may load another, and `pipelines`."""
+    own = workspace.root / "pipelines"
+    paths = [*(() if own.resolve() == PIPELINES.resolve() else own.glob("*.py")), *(one.file for one in pipelines)]
+    return {path.name: path.read_bytes() for path in paths if path.parent.resolve() != PIPELINES.resolve()}
 
 
 def zipped(entries: dict[str, bytes]) -> bytes:

@@ -9,6 +9,7 @@ from digit_recognizer import files, kaggle_client
 from digit_recognizer.data import dataset
 from digit_recognizer.errors import UserError
 from digit_recognizer.files import OnProgress
+from digit_recognizer.formatting import duration
 from digit_recognizer.metrics import SUSPICIOUS_ACCURACY
 from digit_recognizer.submission import ledger
 from digit_recognizer.submission.ledger import Entry
@@ -168,8 +169,6 @@ def _check_allowance(path: Path) -> None:
     left = kaggle_client.submissions_left()
     if left is not None and left <= 0:
         now = datetime.now(UTC)
-        wait = datetime.combine(now.date() + timedelta(days=1), datetime.min.time(), UTC) - now
-        hours, minutes = divmod(int(wait.total_seconds()) // 60, 60)
-        raise UserError(
-            f"{path.name}: no submission is left today: run the same command after midnight UTC, in {hours} h {minutes} min"
-        )
+        midnight = datetime.combine(now.date() + timedelta(days=1), datetime.min.time(), UTC)
+        wait = duration((midnight - now).total_seconds())
+        raise UserError(f"{path.name}: no submission is left today: run the same command after midnight UTC, in {wait}")

@@ -27,7 +27,7 @@ _CSV_LIMIT = 4 << 30  # bytes; a larger CSV file is refused
 # SHA-256 (first 16 digits) of some images of the competition's test set: data that contains one was made from MNIST.
 _TEST_IMAGES = {"13bdd4c594399df2", "8d1d1ae9a7a73ad0", "1372c46d861aea4f", "44cdc8bc67a9fff7", "9368bf29ab5e8238"}
 
-Reader = Callable[[Path], ImageArrays | None]  # fills a folder with the competition's CSV files, or returns images
+Reader = Callable[[Path, OnProgress], ImageArrays | None]  # fills a folder with the competition's CSV files, or returns images
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def fetch(
             _refuse_other_data(name, record, workspace.input)
             if record and _intact(workspace):
                 return FetchReport(False, record)
-        return FetchReport(True, _replace(workspace.input, name, _reader(source, on_progress), on_progress))
+        return FetchReport(True, _replace(workspace.input, name, _reader(source), on_progress))
 
 
 def place(images: ImageArrays, source: str, workspace: Workspace) -> FetchReport:
@@ -101,7 +101,7 @@ def place(images: ImageArrays, source: str, workspace: Workspace) -> FetchReport
             raise UserError(f"{workspace.input} holds data from {record.source}, not from {source}")
         if record and _intact(workspace):
             return FetchReport(False, record)
-        return FetchReport(True, _replace(workspace.input, source, lambda staging: images, lambda text: None))
+        return FetchReport(True, _replace(workspace.input, source, lambda staging, on_progress: images, lambda text: None))
 
 
 @contextmanager
@@ -119,7 +119,8 @@ def _changing(folder: Path) -> Iterator[None]:
 
 def _replace(folder: Path, source: str, read: Reader, on_progress: OnProgress) -> DatasetRecord:
     """Replace the files of `input/` with those of `read`, all or none; return their record."""
-    _discard_cut_attempts(folder)
+    for killed in folder.glob(".fetching-*"):
+        shutil.rmtree(killed, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=".fetching-", dir=folder, ignore_cleanup_errors=True) as staging:
         record = _stage(source, read, Path(staging) / "files", on_progress)
         (Path(staging) / "files").replace(folder / _INCOMING)
@@ -176,18 +177,15 @@ def _intact(workspace: Workspace) -> bool:
     return True
 
 
-def _reader(source: str, on_progress: OnProgress) -> Reader:
-    """Return the function that reads `source`."""
-    return lambda staging: (
-        _NAMED[source](staging, on_progress) if source in _NAMED else _from_path(_located(Path(source)), staging)
-    )
+def _reader(source: str) -> Reader:
+    return _NAMED.get(source) or (lambda staging, on_progress: _from_path(_located(Path(source)), staging))
 
 
 def _stage(source: str, read_source: Reader, staging: Path, on_progress: OnProgress) -> DatasetRecord:
     """Write all files of `source` and their record to the folder `staging`, check them, and return the record."""
     staging.mkdir()
     on_progress(f"reading the data from {source}")
-    found = read_source(staging)
+    found = read_source(staging, on_progress)
     classes, image_shape = dataset.DIGITS, dataset.DIGIT_SHAPE
     if found is not None:
         found.check(source)
@@ -249,11 +247,6 @@ def _install(folder: Path) -> None:
     shutil.rmtree(incoming)
 
 
-def _discard_cut_attempts(folder: Path) -> None:
-    for attempt in folder.glob(".fetching-*"):
-        shutil.rmtree(attempt, ignore_errors=True)
-
-
 def _from_kaggle(staging: Path, on_progress: OnProgress) -> None:
     from digit_recognizer import kaggle_client
 
@@ -265,7 +258,7 @@ def _from_kaggle(staging: Path, on_progress: OnProgress) -> None:
             raise UserError(str(error).replace(str(archive), "kaggle: the download")) from error
 
 
-_NAMED: dict[str, Callable[[Path, OnProgress], ImageArrays | None]] = {
+_NAMED: dict[str, Reader] = {
     "kaggle": _from_kaggle,
     "bundled": lambda staging, on_progress: bundled.load(),
     "mnist": lambda staging, on_progress: keras_datasets.load("mnist"),
