@@ -105,7 +105,7 @@ def test_page_fits_a_phone_and_its_table_scrolls(page):
 def test_names_from_outside_are_escaped(tmp_path):
     name = "<img src=x onerror=alert(1)>"
     row = IndexRow(kind="submission", name=name, note=name, device=name)
-    text = write_index(Workspace(tmp_path), {}, {}, [row]).read_text("utf-8")
+    text = write_index(Workspace(tmp_path), [], {}, [row]).read_text("utf-8")
     assert "<img" not in text
     assert text.count("&lt;img src=x") == 3
 

@@ -1,5 +1,6 @@
-"""Numbers as text, the same on a terminal and on pages."""
+"""Numbers and times as text, the same on a terminal, on pages and in files."""
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,6 +16,11 @@ def duration(seconds: float) -> str:
         return f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} days"
+
+
+def utc_now() -> str:
+    """Return the present time in ISO 8601, UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def interval(estimate: "Estimate") -> str:

@@ -24,15 +24,14 @@ def update_index(workspace: Workspace) -> Path | None:
     from digit_recognizer.runs.status import run_statuses
     from digit_recognizer.submission.ledger import best_scores_by_run
 
-    scores, rehearsed = best_scores_by_run(workspace), {}
-    with contextlib.suppress(UserError):
-        rehearsed = rehearsed_accuracies(workspace, [run.name for run in run_statuses(workspace, scores)])
+    runs = run_statuses(workspace, best_scores_by_run(workspace))
+    rehearsed = rehearsed_accuracies(workspace, [run.name for run in runs])
     others = []
     for rows in (_rehearsals, _studies, _submissions):
         with contextlib.suppress(UserError):
             others.extend(rows(workspace))
     try:
-        return write_index(workspace, scores, rehearsed, others)
+        return write_index(workspace, runs, rehearsed, others)
     except OSError:  # not an error of the command, whose results are written
         return None
 

@@ -45,7 +45,7 @@ class Blend:
     @property
     def partial(self) -> list[str]:
         """Names of the runs with members still to train."""
-        return [run.name for run in self.runs if run.partial]
+        return [run.name for run in self.runs if run.metrics.partial]
 
     @property
     def to_submit(self) -> str:

@@ -19,7 +19,7 @@ from digit_recognizer import experiment
 from digit_recognizer.data.dataset import Dataset, load_dataset
 from digit_recognizer.errors import DamagedError, UserError
 from digit_recognizer.experiment import Experiment, Pipeline
-from digit_recognizer.formatting import duration
+from digit_recognizer.formatting import duration, utc_now
 from digit_recognizer.kaggle_client import UnreachableError
 from digit_recognizer.rehearsal.parts import part_of
 from digit_recognizer.remote import notebooks
@@ -135,7 +135,7 @@ class KaggleWorkers:
             owner=notebook.owner,
             slug=notebook.slug,
             token=secrets.token_hex(8),
-            time=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            time=utc_now(),
             commands=fitting_command(requests, minutes) if minutes else training_commands(requests, workspace),
             runs={request.run: _identity(request.pipeline, dataset, minutes) for request in requests},
             git_commit=git_commit(),

@@ -16,7 +16,7 @@ from digit_recognizer.metrics import Estimate
 from digit_recognizer.report.rendering import setting, write_page
 from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.runs.records import read_run_record
-from digit_recognizer.runs.status import RunStatus, run_statuses
+from digit_recognizer.runs.status import RunStatus
 from digit_recognizer.workspace import Workspace
 
 
@@ -45,17 +45,17 @@ class IndexRow:
 
 
 def write_index(
-    workspace: Workspace, scores: Mapping[str, float], rehearsed: Mapping[str, float], others: Sequence[IndexRow]
+    workspace: Workspace, statuses: Sequence[RunStatus], rehearsed: Mapping[str, float], others: Sequence[IndexRow]
 ) -> Path:
     """Write runs/index.html and return its path.
 
     Args:
-        scores: Kaggle's best score by run name.
+        statuses: of all runs.
         rehearsed: the rehearsed accuracy by run name.
         others: rows other than those of the runs.
     """
     path = workspace.runs / "index.html"
-    runs = [_run_row(status, workspace, rehearsed.get(status.name)) for status in run_statuses(workspace, scores)]
+    runs = [_run_row(status, workspace, rehearsed.get(status.name)) for status in statuses]
     measured = {row.name: (row.seconds / 60, row.oof_interval) for row in runs if row.seconds and row.oof_interval}
     return write_page(
         path,

@@ -1,6 +1,5 @@
 """The JSON files of a run as dataclasses: experiment.json, and metrics.json of the run and of each member."""
 
-import datetime
 import platform
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +8,7 @@ from digit_recognizer import backend, experiment, files
 from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import Pipeline
+from digit_recognizer.formatting import utc_now
 from digit_recognizer.metrics import Estimate
 from digit_recognizer.runs.folder import MemberFolder, RunFolder
 from digit_recognizer.workspace import git_commit
@@ -139,7 +139,7 @@ def describe(pipeline: Pipeline, dataset: Dataset, folds_sha256: str) -> RunReco
         device=backend.device(),
         precision=backend.precision(pipeline.experiment.precision),
         variables=backend.ambient_variables(),
-        started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        started=utc_now(),
     )
 
 

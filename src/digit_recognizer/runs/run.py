@@ -55,11 +55,6 @@ class Run:
     def name(self) -> str:
         return self.folder.name
 
-    @property
-    def partial(self) -> bool:
-        """Whether members are still to be trained."""
-        return self.metrics.partial
-
     @cached_property
     def summary(self) -> str:
         """Keras's table of the network's layers."""

@@ -6,11 +6,11 @@ import io
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from digit_recognizer import files, kaggle_client
 from digit_recognizer.errors import UserError
+from digit_recognizer.formatting import utc_now
 from digit_recognizer.workspace import Workspace
 
 
@@ -86,7 +86,7 @@ def read_ledger(workspace: Workspace) -> list[Entry]:
 def append(workspace: Workspace, entry: Entry) -> None:
     """Add an entry, with the time if it has none."""
     with _locked(workspace) as entries:
-        entries.append(entry if entry.time else replace(entry, time=datetime.now(UTC).isoformat(timespec="seconds")))
+        entries.append(entry if entry.time else replace(entry, time=utc_now()))
 
 
 def update(workspace: Workspace, sha256: str, **cells: str) -> None:

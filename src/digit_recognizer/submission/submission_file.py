@@ -1,7 +1,6 @@
 """Writing submissions/<name>.csv from probabilities, and checking it against the sample submission."""
 
 import dataclasses
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +8,7 @@ import numpy as np
 from digit_recognizer import files
 from digit_recognizer.data import csv_format, dataset
 from digit_recognizer.errors import UserError
+from digit_recognizer.formatting import utc_now
 from digit_recognizer.submission.record import BlendRecord, DataOrigin, SubmissionRecord
 from digit_recognizer.workspace import Workspace, git_commit
 
@@ -68,5 +68,5 @@ def _describe(path: Path, workspace: Workspace, data: dataset.Dataset, blend: Bl
             contains_competition_test=dataset.read_record(workspace).contains_competition_test,
         ),
         git_commit=git_commit(),
-        time=datetime.now(UTC).isoformat(timespec="seconds"),
+        time=utc_now(),
     )

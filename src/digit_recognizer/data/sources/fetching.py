@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from digit_recognizer.data.sources import archives, arrays, bundled, images, ker
 from digit_recognizer.data.sources.arrays import ImageArrays
 from digit_recognizer.errors import UserError
 from digit_recognizer.files import OnProgress
+from digit_recognizer.formatting import utc_now
 from digit_recognizer.workspace import Workspace, user_path
 
 _INCOMING = ".incoming"  # a complete set of files that is not yet moved to `input/`
@@ -223,7 +223,7 @@ def _describe(
             for name in dataset.ALL_FILES
             if (folder / name).exists()
         },
-        time=datetime.now(UTC).isoformat(timespec="seconds"),
+        time=utc_now(),
         notes=notes,
     )
 
