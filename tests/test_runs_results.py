@@ -59,7 +59,7 @@ def test_oof_is_the_mean_over_seeds_and_test_the_mean_over_members(run, dataset)
 def test_rows_of_folds_that_are_not_trained_have_no_prediction(tmp_path, dataset):
     found = read_run(make_run(tmp_path / "partial", dataset, folds=3, finished=[0, 2]), dataset)
     assert np.array_equal(metrics.predicted_rows(found.probabilities), found.fold != 1)
-    assert found.partial
+    assert found.metrics.partial
     assert (found.metrics.members, found.metrics.members_planned, found.metrics.folds_done) == (2, 3, [0, 2])
     assert set(found.fold_accuracies) == {0, 2}
 

@@ -23,8 +23,6 @@ def study_display(console: Console) -> Iterator[OnEvent]:
 
 
 class StudyDisplay:
-    """Shows the events of a study."""
-
     def __init__(self, console: Console, status: Status | None) -> None:
         self.console, self.status = console, status
         self.best: float | None = None

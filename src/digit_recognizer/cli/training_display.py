@@ -49,7 +49,6 @@ class TrainingDisplay:
         self.run: _Run | None = None
 
     def on_event(self, event: Event) -> None:
-        """Show one event."""
         match event:
             case Warned():
                 self.console.print(f"warning: {event.message}")
@@ -92,7 +91,6 @@ class _Run:
         self.bars = _Bars(console, sum(self.remaining.steps.values())) if console.is_terminal else None
 
     def on_event(self, event: ModelBuilt | SpeedMeasured | StepEnded | EpochEnded | MemberFinished) -> None:
-        """Show one event of a member."""
         first = self.remaining.timed is None
         self.remaining.on_event(event, time.monotonic())
         match event:
@@ -154,7 +152,6 @@ class _Bars:
         self.progress.start()
 
     def show(self, label: str, done: int, steps: int, figures: dict[str, str]) -> None:
-        """Show one model's progress."""
         if label not in self.tasks:
             self.tasks[label] = self.progress.add_task(label, total=steps, status="")
         width = self.console.width - max(map(len, self.tasks)) - self.bar_width - 3

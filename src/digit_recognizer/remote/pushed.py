@@ -77,7 +77,6 @@ class PushedStore:
         return self.folder / f"{pushed.slug}-{pushed.token}.json"
 
     def output(self, pushed: Pushed) -> Path:
-        """Return the folder for the notebook's output."""
         return self.path(pushed).with_suffix("")
 
     def all(self) -> list[Pushed]:

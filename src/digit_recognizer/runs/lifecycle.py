@@ -139,5 +139,4 @@ def move_aside(run: RunFolder) -> Path:
 
 
 def remove_run(run: RunFolder) -> None:
-    """Delete a run's folder."""
     shutil.rmtree(run.path)

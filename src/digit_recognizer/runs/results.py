@@ -29,7 +29,6 @@ class Predictions:
     trained_rows: np.ndarray  # int64
 
     def write(self, path: Path) -> None:
-        """Write the file."""
         files.write_npz(path, rows=self.rows, valid=self.valid, test=self.test, trained_rows=self.trained_rows)
 
     @classmethod

@@ -68,7 +68,6 @@ REQUIRED = ("file", "sha256", "status")
 
 
 def path_of(workspace: Workspace) -> Path:
-    """Return the ledger's path."""
     return workspace.submissions / "ledger.csv"
 
 
@@ -98,7 +97,6 @@ def update(workspace: Workspace, sha256: str, **cells: str) -> None:
 
 
 def best_score(entries: list[Entry]) -> float | None:
-    """Return the highest public score so far."""
     return max((entry.score for entry in entries if entry.score is not None), default=None)
 
 

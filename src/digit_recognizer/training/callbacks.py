@@ -209,12 +209,10 @@ def improves(monitor: str, current: float, best: float | None) -> bool:
 
 
 def values(variables: list[Any]) -> list[np.ndarray]:
-    """Return the variables' values."""
     return [keras.ops.convert_to_numpy(variable) for variable in variables]
 
 
 def assign(variables: list[Any], arrays: list[np.ndarray]) -> None:
-    """Set each variable to its array."""
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)
 

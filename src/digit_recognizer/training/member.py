@@ -59,7 +59,6 @@ class Task:
     loader_workers: int = 1  # threads or processes that prepare batches
 
     def of_length(self, steps: int) -> "Task":
-        """Return the task with another number of steps per epoch."""
         return replace(self, experiment=replace(self.experiment, steps_per_epoch=steps))
 
     @functools.cached_property

@@ -129,8 +129,6 @@ class LocalWorkers:
 
 @dataclass
 class _Worker:
-    """A process, its slot and the member that it trains."""
-
     process: Any
     slot: Slot
     member: Member

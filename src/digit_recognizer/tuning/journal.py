@@ -19,7 +19,6 @@ CHECKSUM = "crc32"  # a field that Optuna's own tools ignore
 
 
 def path_of(name: str, workspace: Workspace) -> Path:
-    """Return the path of the journal of study `name`."""
     return workspace.studies / f"{name}.journal"
 
 

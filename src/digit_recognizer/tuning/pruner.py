@@ -40,7 +40,6 @@ class CrossValidationPruner(BasePruner):
         return epoch * self.epochs // epochs
 
     def fold_step(self, folds_done: int) -> int:
-        """Return the step after a number of folds."""
         return self.epochs + folds_done
 
     def share(self, step: int) -> float:

@@ -67,7 +67,6 @@ class StudySummary:
 
     @property
     def verdict(self) -> str:
-        """Return the conclusion in one line."""
         if self.baseline is None:
             return "The original settings are not trained yet: repeat the command to resume."
         if self.winner is None:

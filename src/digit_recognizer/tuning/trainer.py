@@ -55,7 +55,6 @@ class TrialWorkers:
             self._gpus.put(gpu)
 
     def plan(self, experiment: Experiment, members: int) -> Plan:
-        """Return how a trial is trained."""
         return LocalWorkers(jobs=1).plan(experiment, members)
 
     def train(self, job: Job, members: Sequence[Member], on_event: OnEvent, length: Length = own_length) -> None:

@@ -45,7 +45,6 @@ def _bench_gpus(workspace: Workspace, full: bool, console: Console) -> None:
 
 
 def gpu_line(result: "MatrixRate | Training | RehearsedPart") -> str:
-    """Return one measured figure as a line."""
     from digit_recognizer.bench.gpu import MatrixRate, Training
 
     if isinstance(result, MatrixRate):

@@ -63,7 +63,6 @@ def runs_table(runs: Sequence["RunStatus"], rehearsed: Mapping[str, float]) -> T
 
 
 def notebooks_table(notebooks: Sequence["PushedStatus"]) -> Table:
-    """Return notebooks on Kaggle as a table."""
     rows = ((" ".join(one.pushed.runs), one.state, duration(one.pushed.age), one.pushed.notebook.page) for one in notebooks)
     return Table("On Kaggle", ["runs", "state", ">age", "notebook"], rows, dropped=["notebook", "age"])
 

@@ -140,7 +140,6 @@ def ledger(workspace: Workspace, refresh: bool = False) -> None:
 
 
 def print_submissions(workspace: Workspace) -> None:
-    """Print the ledger."""
     from digit_recognizer.submission.ledger import read_ledger
 
     entries = read_ledger(workspace)
@@ -196,7 +195,6 @@ def _trained(scores: "RunMetrics") -> str:
 
 
 def submission_lines(path: Path, result: "SubmissionResult") -> Iterator[str]:
-    """Yield the result of a submission."""
     if result.local:
         right = f"{result.local.right:,} of {result.local.n:,} right"
         yield f"{shown(path)}: {result.local.accuracy:.5f} on the test labels ({right})"

@@ -85,7 +85,6 @@ def _storage(given: str | None) -> str | None:
 
 
 def study_lines(summary: "StudySummary") -> Iterator[str | Table]:
-    """Yield the results of a study."""
     yield (
         f"study {summary.name}: {summary.trials} trials, {len(summary.complete)} complete, {summary.pruned} pruned, "
         f"{len(summary.failed)} failed, in {duration(summary.seconds)}"
