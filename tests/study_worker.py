@@ -140,7 +140,7 @@ def main() -> None:
         summary = tune(StudyRequest(pipeline, "quick", **options), workspace, lambda event: print(event, flush=True))
     except UserError as error:
         sys.exit(f"error: {error}")
-    print(json.dumps({"trials": summary.trials, "interrupted": summary.interrupted, "verdict": summary.verdict}))
+    print(json.dumps({"trials": summary.trials, "interrupted": summary.interrupted, "verdict": summary.conclusion}))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from synthetic_run import make_dataset, make_run
 
 from digit_recognizer.report import confusion
 from digit_recognizer.report.digit_sheet import DigitSheet
-from digit_recognizer.report.verdicts import seed_verdicts
+from digit_recognizer.report.model_probabilities import seed_probabilities
 from digit_recognizer.runs.run import read_run
 
 
@@ -50,7 +50,7 @@ def run(tmp_path_factory):
 
 def test_matrices_are_of_all_folds_each_fold_and_each_seed(run):
     run, _ = run
-    found = confusion.matrices(run, seed_verdicts(run), 10)
+    found = confusion.matrices(run, seed_probabilities(run), 10)
     assert [matrix.name for matrix in found] == ["all folds", *(f"fold {k}" for k in range(5)), "seed 0", "seed 3"]
     assert sum(matrix.wrong for matrix in found[1:6]) == found[0].wrong == len(run.wrong)
     assert all(cell.marked is False for row in found[0].cells for cell in row)
@@ -58,10 +58,10 @@ def test_matrices_are_of_all_folds_each_fold_and_each_seed(run):
 
 def test_cells_hold_the_errors_of_the_mean_and_of_each_seed(run):
     run, dataset = run
-    verdicts, sheet = seed_verdicts(run), DigitSheet(dataset)
-    rows = {sheet.digits()[place][1] for place in confusion.cell_digits(run, verdicts, sheet)}
+    models, sheet = seed_probabilities(run), DigitSheet(dataset)
+    rows = {sheet.digits()[place][1] for place in confusion.cell_digits(run, models, sheet)}
     assert rows >= set(run.wrong.tolist())
-    for each in verdicts.each:
+    for each in models.each:
         assert rows >= set(np.flatnonzero(each.argmax(axis=1) != run.labels).tolist())
 
 

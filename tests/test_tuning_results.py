@@ -33,7 +33,7 @@ def finished(tmp_path_factory, patched):
 def test_significant_gain_becomes_a_pipeline_that_loads(finished):
     workspace, summary = finished
     assert summary.gain and summary.gain.number == summary.winner
-    assert summary.verdict.startswith("Significant gain: on new seeds and folds, trial")
+    assert summary.conclusion.startswith("Significant gain: on new seeds and folds, trial")
     tuned = load("quick_tuned", workspace)
     assert summary.tuned == tuned.file
     assert tuned.experiment.learning_rate == summary.gain.changes["learning_rate"]
@@ -56,7 +56,7 @@ def test_without_a_significant_gain_no_pipeline_is_written(tmp_path, patched):
     summary = search(workspace, trials=4, changes={"learning_rate": 1e-3})
     assert known_trials(workspace)[summary.winner].user_attrs["baseline"]
     assert summary.gain is summary.tuned is None
-    assert summary.verdict.startswith("No ")
+    assert summary.conclusion.startswith("No ")
     assert not (tmp_path / "pipelines" / "quick_tuned.py").exists()
 
 
@@ -84,7 +84,7 @@ def test_page_opens_from_disk_and_shows_the_study(finished):
     _, summary = finished
     page = summary.report.read_text()
     assert not re.search(r"""(src|href)=["'](https?:)?//""", page)
-    for text in (summary.verdict.replace("'", "&#39;"), "Importance", "learning_rate", "Time", "Confirmation", "baseline"):
+    for text in (summary.conclusion.replace("'", "&#39;"), "Importance", "learning_rate", "Time", "Confirmation", "baseline"):
         assert text in page
     assert page.count("<svg") == 2 + 3
     assert "currentColor" in page and "#555555" not in page, "labels have the colour of the page's text"
@@ -111,6 +111,6 @@ def test_summary_of_an_unfinished_study_names_the_command_to_resume(finished, mi
     _, summary = finished
     complete = [one for one in summary.complete if not (missing and one.is_baseline)]
     unfinished = dataclasses.replace(summary, complete=complete, winner=None)
-    assert "repeat the command" in unfinished.verdict
+    assert "repeat the command" in unfinished.conclusion
     assert unfinished.gain is None
-    assert os.linesep not in unfinished.verdict
+    assert os.linesep not in unfinished.conclusion

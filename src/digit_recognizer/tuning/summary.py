@@ -66,7 +66,7 @@ class StudySummary:
         return next((one for one in self.complete if one.number == self.winner and not one.is_baseline), None)
 
     @property
-    def verdict(self) -> str:
+    def conclusion(self) -> str:
         if self.baseline is None:
             return "The original settings are not trained yet: repeat the command to resume."
         if self.winner is None:

@@ -92,7 +92,7 @@ def study_lines(summary: "StudySummary") -> Iterator[str | Table]:
     best = summary.complete[:5]
     rows = ((trial.number, f"{trial.log_loss:.5f}", interval(trial.accuracy), _settings(trial.changes)) for trial in best)
     yield Table("The best trials", [">trial", ">log loss", "accuracy (95 %)", "settings"], rows)
-    yield summary.verdict
+    yield summary.conclusion
     if summary.report:
         yield f"report: {shown(summary.report)}"
     if summary.tuned:
