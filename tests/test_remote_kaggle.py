@@ -338,7 +338,7 @@ OUTPUTS = {
         {"outcome": "failed", "message": "out of memory", "change": lambda contents: {}},
         ["failed: out of memory"],
     ),
-    "foreign": ({"token": "another"}, ["another version"]),
+    "foreign": ({"token": "another"}, ["was not pushed from this folder"]),
     "cut archive": ({"sha256": "0"}, ["incomplete or damaged"]),
     "damaged member": ({"change": damaged}, ["damaged", "predictions.npz"]),
     "other settings": ({"change": of_other_settings}, ["trained differently", "batch_size: 32 -> 7"]),

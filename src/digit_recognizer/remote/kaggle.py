@@ -185,8 +185,8 @@ class KaggleWorkers:
             if result and result.token != pushed.token:
                 store.remove(pushed)
                 raise UserError(
-                    f"the output of {pushed.notebook} is of another version than this folder pushed, perhaps from another "
-                    "machine: run the same command again to push it again, or train under another name (RUN=...)"
+                    f"the latest version of {pushed.notebook} was not pushed from this folder, perhaps from another machine: "
+                    "run the same command to push it again, or train under another name (RUN=...)"
                 )
             if result and result.outcome == "no data" and pushed.pushes == 1:
                 on_event(LogLine("Kaggle: the first version began without the competition's data; pushing it once more"))

@@ -25,7 +25,7 @@ def trial_workers_on(place: str) -> Workers:
         UserError: the place is `kaggle`, where each trial would need a notebook.
     """
     if place == "kaggle":
-        raise UserError("a study can't run on Kaggle from here: docs/kaggle.md has a study in a notebook; ON=ray is possible")
+        raise UserError("ON=kaggle can't run a study: run it in a notebook (docs/kaggle.md), or use ON=ray")
     from digit_recognizer.remote.ray_cluster import RayWorkers
 
     return RayWorkers(_address(place), jobs=1)

@@ -120,7 +120,7 @@ def write_results(run: RunFolder, experiment: Experiment, dataset: Dataset, fold
 
 
 def score_warnings(scores: RunMetrics) -> list[str]:
-    """Return the reasons why a run's figures may be too good, one line each."""
+    """Return one warning for each reason why a run's figures may be too high."""
     found = []
     if copies := scores.copies_across_folds:
         found.append(

@@ -35,8 +35,8 @@ def full_speed_jobs(experiment: Experiment) -> int:
 def default_jobs(experiment: Experiment, members: int) -> int:
     """Return how many of `members` to train in parallel on the CPU.
 
-    Members share cores if otherwise some cores would be idle in the end: five members on two cores take three times as long as
-    one in rounds of two, but two and a half times as long in a round of three and one of two.
+    More members than cores can be faster, because fewer cores are idle in the last round. Five members on two cores in rounds
+    of 2, 2 and 1 take 3 times as long as one member; in rounds of 3 and 2 they take 2.5 times as long.
     """
     alone = full_speed_jobs(experiment)
     return min(range(alone, 2 * alone), key=lambda jobs: _rounds(members, jobs, alone))
@@ -50,7 +50,7 @@ def _rounds(members: int, jobs: int, alone: int) -> float:
 
 @dataclass(frozen=True)
 class Split:
-    """The rows that a member is trained on and validated on; none of the latter for a member on all rows."""
+    """The rows that a member is trained on, and those that validate it: none for a member trained on all rows."""
 
     train: np.ndarray
     valid: np.ndarray = field(default_factory=lambda: np.array([], dtype=np.int64))

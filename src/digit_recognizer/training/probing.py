@@ -30,13 +30,13 @@ from digit_recognizer.workspace import Workspace
 # The first epoch of a probe traces and compiles; the second is not validated, the last is.
 PROBE = {"epochs": 3, "steps_per_epoch": 40, "validate_every": 2, "checkpoint": None}
 ENDLESS = {"epochs": 1000, "steps_per_epoch": 1000, "validate_every": 1000, "checkpoint": None}
-MIN_FACTOR = 0.4  # of a pipeline's own epochs: with fewer its schedule makes no sense
-CERTAIN = 0.7  # fraction of the time predicted from the first timed steps that is surely needed
+MIN_FACTOR = 0.4  # fewer epochs than this fraction of a pipeline's own are too few for its learning-rate schedule
+CERTAIN = 0.7  # training surely takes at least this fraction of the time that the first timed steps predict
 
 
 @dataclass(frozen=True)
 class Pace:
-    """What training one member takes, in seconds, in parallel with as many others as when it was timed."""
+    """The training time of one member in seconds, timed while as many members train in parallel as later."""
 
     step: float
     validation: float
@@ -49,7 +49,7 @@ class Pace:
 
 @dataclass(frozen=True)
 class Probe:
-    """A request and how fast its members train: those of full rounds, and the fewer ones of the last round."""
+    """The pace of a request's members: in full rounds of `jobs` members, and in the last round, which may have fewer."""
 
     request: Request
     steps: int  # of a pass over the training rows of a member
@@ -76,7 +76,7 @@ class Probe:
         return fixed + steps_per_epoch(experiment, 0) * per_step
 
     def costs(self, experiment: Experiment, begun: int = 0) -> tuple[float, float]:
-        """Return the seconds that the rounds from the `begun`-th member on take: fixed ones, and those per step of an epoch."""
+        """Return the time of the rounds from the `begun`-th member on: fixed seconds, and seconds per step of an epoch."""
         jobs, members = self.request.jobs, len(choose_members(experiment, self.request.folds, self.request.full))
         full, last = members // jobs - begun // jobs, int(members % jobs > 0)
         fixed = full * self.full_round.fixed(experiment) + last * self.last_round.fixed(experiment)

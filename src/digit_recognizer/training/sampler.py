@@ -13,10 +13,10 @@ RANKING_INTERVAL = 2  # epochs
 class Sampler:
     """Draws the batches of `rows` training rows; each draw is a function of `key` (seed, fold) and the epoch.
 
-    With `hard_examples`, that fraction of each pass is drawn from the hardest tenth of the rows, equally often each, and every
-    other row at most once: online batch selection (Loshchilov and Hutter, 2015) with two ranks. Rows are ranked after every
-    second epoch. A ranking is used for two epochs, starting after the next one, whose batches are already being
-    prepared.
+    With `hard_examples`, that fraction of each pass is drawn from the tenth of the rows with the highest loss, each equally
+    often. The rest of the pass is drawn from the other rows, each at most once. This is online batch selection (Loshchilov and
+    Hutter, 2015) with two ranks. Rows are ranked after every second epoch. A ranking is used for two epochs; they begin one
+    epoch later, because the batches of the next epoch are already being prepared.
     """
 
     rows: int

@@ -56,7 +56,7 @@ class Job:
 
 @dataclass(frozen=True)
 class _JobToLoad:
-    """A job as it is sent to another process: its functions can't be pickled, because its file is no importable module."""
+    """A job as it is sent to another process, which loads the pipeline's file: its functions can't be pickled."""
 
     file: Path
     sha256: str
@@ -83,7 +83,7 @@ class _JobToLoad:
 
 
 class Plan(NamedTuple):
-    """How many members the workers train in parallel, and on which devices."""
+    """How the workers will train: members in parallel, and devices."""
 
     jobs: int  # members in parallel, as far as known
     where: str  # such as `2 x Tesla T4`

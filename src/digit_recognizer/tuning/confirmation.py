@@ -29,7 +29,7 @@ class Confirmed:
     log_loss: float
     accuracy: Estimate
     gain: float | None  # decrease of the log loss relative to the baseline trial; None for the baseline trial
-    p_value: float | None  # times the number of finalists
+    p_value: float | None  # Bonferroni-corrected: multiplied by the number of finalists
 
 
 def candidates(search: Sequence[FrozenTrial]) -> list[int]:
@@ -43,7 +43,7 @@ def candidates(search: Sequence[FrozenTrial]) -> list[int]:
 
 
 def trainings_after(search: Sequence[FrozenTrial]) -> int:
-    """Return the number of trainings if the next trial is better than the baseline trial too."""
+    """Return how many trainings the confirmation has if the next trial is better than the baseline trial, too."""
     count = max(len(candidates(search)), 1) + 1
     return min(count, FINALISTS + 1) * REPEATS
 
