@@ -54,74 +54,67 @@ def read_images(paths: Sequence[Path], image_shape: tuple[int, int, int], prepar
     Raises:
         UserError: none of the images could be read.
     """
-    files, images, problems, shapes = [], [], [], []
+    found, problems = [], []
     for path in paths:
         try:
-            found = _read_path(path, image_shape, prepare)
+            images, notes = _read_path(path, image_shape, prepare)
         except UserError as error:
             problems.append(str(error))
-            continue
-        files += found.files
-        images += found.images
-        problems += found.problems
-        shapes += found.shapes
-    if not images:
+        else:
+            found += images
+            problems += notes
+    if not found:
         more = f" (and {len(problems) - 1} more that can't be read)" if len(problems) > 1 else ""
         raise UserError(f"{problems[0]}{more}" if problems else "no images were named: give files or folders")
-    names = [file.name for file in files]
+    names = [image.name for image in found]
     if len(set(names)) < len(names):  # such as 1.png in two folders
-        names = [file.path for file in files]
-    return ImageFiles([printable(name) for name in names], np.stack(images), problems, shapes)
+        names = [image.path for image in found]
+    pixels, shapes = np.stack([image.pixels for image in found]), [image.shapes for image in found]
+    return ImageFiles([printable(name) for name in names], pixels, problems, shapes)
 
 
-class _File(NamedTuple):
+class _Image(NamedTuple):
     name: str  # relative to the path that the user gave
     path: str
+    pixels: np.ndarray  # uint8 (height, width, channels)
+    shapes: int
 
 
-class _Found(NamedTuple):
-    files: list[_File]
-    images: list[np.ndarray]
-    problems: list[str]
-    shapes: list[int]
-
-
-def _read_path(path: Path, image_shape: tuple[int, int, int], prepare: bool) -> _Found:
-    """Read the image, the rows of a CSV, or all images of a folder."""
+def _read_path(path: Path, image_shape: tuple[int, int, int], prepare: bool) -> tuple[list[_Image], list[str]]:
+    """Read the image, the rows of a CSV, or all images of a folder; return them, and a line for each problem."""
     if not path.exists():
         raise UserError(f"{printable(str(path))}: there is no such file or folder")
     if path.is_dir():
         return _read_folder(path, image_shape, prepare)
     if path.suffix.lower() == ".csv":
-        rows = csv_format.read_test(path, image_shape)
-        files = [_File(f"{path.name}:{row}", f"{path}:{row}") for row in range(1, len(rows) + 1)]
-        return _Found(files, list(rows), [], [1] * len(rows))
+        rows = enumerate(csv_format.read_test(path, image_shape), start=1)
+        return [_Image(f"{path.name}:{row}", f"{path}:{row}", pixels, 1) for row, pixels in rows], []
+    return _read_file(path, path.name, image_shape, prepare)
+
+
+def _read_file(path: Path, name: str, image_shape: tuple[int, int, int], prepare: bool) -> tuple[list[_Image], list[str]]:
     picture = read_image(path)
-    digit = _as_input(picture, image_shape, prepare)
-    return _Found([_File(path.name, str(path))], [digit.image], list(picture.notes), [digit.shapes])
+    return [_Image(name, str(path), *_as_input(picture, image_shape, prepare))], list(picture.notes)
 
 
-def _read_folder(folder: Path, image_shape: tuple[int, int, int], prepare: bool) -> _Found:
-    found, left_out = _Found([], [], [], []), []
+def _read_folder(folder: Path, image_shape: tuple[int, int, int], prepare: bool) -> tuple[list[_Image], list[str]]:
+    found, problems, left_out = [], [], []
     for path in files_below(folder):
         name = path.relative_to(folder).as_posix()
         try:
-            picture = read_image(path)
+            images, notes = _read_file(path, name, image_shape, prepare)
         except NotAnImageError:
             left_out.append(name)
         except UserError as error:
-            found.problems.append(str(error))
+            problems.append(str(error))
         else:
-            found.files.append(_File(name, str(path)))
-            digit = _as_input(picture, image_shape, prepare)
-            found.images.append(digit.image)
-            found.shapes.append(digit.shapes)
-            found.problems.extend(picture.notes)
+            found += images
+            problems += notes
     if left_out:
-        found.problems.append(f"{printable(str(folder))}: left out {listed(left_out)}, which Pillow can't read as images")
-    elif not found.files and not found.problems:
+        problems.append(f"{printable(str(folder))}: left out {listed(left_out)}, which Pillow can't read as images")
+    elif not found and not problems:
         raise UserError(f"{printable(str(folder))}: contains no images")
-    return found
+    return found, problems
 
 
 class _Prepared(NamedTuple):

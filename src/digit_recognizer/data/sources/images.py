@@ -10,14 +10,13 @@ from digit_recognizer.data.sources.arrays import ImageArrays
 from digit_recognizer.errors import UserError
 
 
-class _Images(NamedTuple):
-    """Images of one or more folders."""
+class _Image(NamedTuple):
+    """One image file."""
 
-    images: list[np.ndarray]  # uint8 (height, width, 3)
-    files: list[Path]
-    labels: list[int]  # number of the class; -1 where it is unknown
-    left_out: list[Path]
-    several_frames: list[Path]
+    file: Path
+    pixels: np.ndarray  # uint8 (height, width, 3)
+    label: int  # number of the class; -1 if it is unknown
+    several_frames: bool
 
 
 def load(folder: Path) -> ImageArrays:
@@ -33,30 +32,29 @@ def load(folder: Path) -> ImageArrays:
     """
     classes = sorted(_folders(folder / "train"), key=natural_key)
     _check_classes(folder / "train", classes)
-    train = _labelled(folder / "train", classes, classes)
-    test = _test(folder / "test", classes) if (folder / "test").is_dir() else None
-    together = [train, test] if test else [train]
-    images = _stacked([image for part in together for image in part.images], [path for part in together for path in part.files])
-    notes = [f"{len(images):,} images read", *_notes(folder, together)]
-    count, labels = len(train.images), np.array(train.labels)
+    left_out: list[Path] = []
+    train = _labelled(folder / "train", classes, left_out)
+    test = _test(folder / "test", classes, left_out) if (folder / "test").is_dir() else []
+    together, count = [*train, *test], len(train)
+    images, labels = _stacked(together), np.array([image.label for image in together])
+    files = [image.file.relative_to(folder).as_posix() for image in together]
+    notes = [f"{len(images):,} images read", *_notes(folder, together, left_out)]
     shown = tuple(map(printable, classes))
     if test:
-        known = np.array(test.labels) if min(test.labels) >= 0 else None
-        files = [path.relative_to(folder).as_posix() for path in test.files]
-        return ImageArrays(images[:count], labels, images[count:], known, shown, files, notes)
+        known = labels[count:] if labels.min() >= 0 else None
+        return ImageArrays(images[:count], labels[:count], images[count:], known, shown, files[count:], notes)
     kept, held_back = _hold_back(folder, labels)
-    files = [train.files[row].relative_to(folder).as_posix() for row in held_back]
-    return ImageArrays(images[kept], labels[kept], images[held_back], labels[held_back], shown, files, notes)
+    test_files = [files[row] for row in held_back]
+    return ImageArrays(images[kept], labels[kept], images[held_back], labels[held_back], shown, test_files, notes)
 
 
-def _notes(folder: Path, together: list[_Images]) -> list[str]:
+def _notes(folder: Path, images: list[_Image], left_out: list[Path]) -> list[str]:
     """Return a line about each kind of file that was not read, or not as a whole."""
-    left_out = [path for part in together for path in part.left_out]
-    considered = {*left_out, *(path for part in together for path in part.files)}
+    considered = {*left_out, *(image.file for image in images)}
     notes = {
         "left out {}, which Pillow can't read as images": left_out,
         "left out {}, outside the class folders of train/ and test/": set(files_below(folder)) - considered,
-        "read only the first frame of {}": [path for part in together for path in part.several_frames],
+        "read only the first frame of {}": [image.file for image in images if image.several_frames],
     }
     names = {note: [path.relative_to(folder).as_posix() for path in paths] for note, paths in notes.items() if paths}
     return [note.format(listed(sorted(found, key=natural_key))) for note, found in names.items()]
@@ -84,43 +82,36 @@ def _hold_back(folder: Path, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return kept, held_back
 
 
-def _test(folder: Path, classes: list[str]) -> _Images:
-    names = _folders(folder)
+def _test(folder: Path, classes: list[str], left_out: list[Path]) -> list[_Image]:
+    names = set(_folders(folder))
     if not names:
-        return _read(folder, -1)
-    unknown = set(names) - set(classes)
-    if unknown:
+        return _read(folder, -1, left_out)
+    if unknown := names - set(classes):
         raise UserError(f"{folder / min(unknown)}: there is no such class in train/")
-    return _labelled(folder, [name for name in classes if name in names], classes)
+    return _labelled(folder, classes, left_out)
 
 
-def _labelled(folder: Path, names: list[str], classes: list[str]) -> _Images:
-    found = _Images([], [], [], [], [])
-    for name in names:
-        for together, new in zip(found, _read(folder / name, classes.index(name)), strict=True):
-            together.extend(new)
-    return found
+def _labelled(folder: Path, classes: list[str], left_out: list[Path]) -> list[_Image]:
+    """Read the images of all classes that have a folder."""
+    labelled = [(folder / name, label) for label, name in enumerate(classes) if (folder / name).is_dir()]
+    return [image for subfolder, label in labelled for image in _read(subfolder, label, left_out)]
 
 
-def _read(folder: Path, label: int) -> _Images:
-    """Read the images of a folder and its subfolders.
+def _read(folder: Path, label: int, left_out: list[Path]) -> list[_Image]:
+    """Read the images of a folder and its subfolders; add files that are not images to `left_out`.
 
     Raises:
         UserError: an image is damaged, or the folder has none.
     """
-    found = _Images([], [], [], [], [])
+    found = []
     for path in files_below(folder):
         try:
             picture = read_image(path)
         except NotAnImageError:
-            found.left_out.append(path)
-            continue
-        found.images.append(np.asarray(picture.image))
-        found.files.append(path)
-        found.labels.append(label)
-        if picture.notes:
-            found.several_frames.append(path)
-    if not found.images:
+            left_out.append(path)
+        else:
+            found.append(_Image(path, np.asarray(picture.image), label, bool(picture.notes)))
+    if not found:
         raise UserError(f"{printable(str(folder))}: contains no images")
     return found
 
@@ -130,14 +121,16 @@ def _folders(folder: Path) -> list[str]:
     return [entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith((".", "__"))]
 
 
-def _stacked(images: list[np.ndarray], files: list[Path]) -> np.ndarray:
+def _stacked(images: list[_Image]) -> np.ndarray:
     """Return uint8 (n, height, width, channels), one channel if all images are grey."""
-    for image, path in zip(images, files, strict=True):
-        if image.shape != images[0].shape:
+    first = images[0]
+    for image in images:
+        if image.pixels.shape != first.pixels.shape:
+            sizes = [f"{one.pixels.shape[1]}x{one.pixels.shape[0]}" for one in (image, first)]
             raise UserError(
-                f"{printable(str(path))} has {image.shape[1]}x{image.shape[0]} pixels, but {printable(str(files[0]))} "
-                f"{images[0].shape[1]}x{images[0].shape[0]}: all images must have the same size"
+                f"{printable(str(image.file))} has {sizes[0]} pixels, but {printable(str(first.file))} {sizes[1]}: all images "
+                "must have the same size"
             )
-    stack = np.stack(images)
+    stack = np.stack([image.pixels for image in images])
     grey = all(np.array_equal(stack[..., 0], stack[..., channel]) for channel in (1, 2))
     return np.ascontiguousarray(stack[..., :1]) if grey else stack
