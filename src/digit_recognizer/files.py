@@ -80,7 +80,7 @@ def lock(file: IO[Any] | int, busy: Callable[[], str] | None = None) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
     except BlockingIOError:
-        raise UserError(busy() if busy else "") from None
+        raise UserError(busy()) from None  # only raised with LOCK_NB
 
 
 def write_text(path: Path, text: str) -> None:

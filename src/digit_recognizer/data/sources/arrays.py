@@ -12,7 +12,12 @@ from digit_recognizer import files
 from digit_recognizer.data import csv_format, dataset
 from digit_recognizer.errors import UserError, first_line
 
-_IDX_PARTS = {"images": ("train", 3), "labels": ("train", 1), "test_images": ("t10k", 3), "test_labels": ("t10k", 1)}
+_IDX_PARTS = {
+    "images": ("train-images", 3),
+    "labels": ("train-labels", 1),
+    "test_images": ("t10k-images", 3),
+    "test_labels": ("t10k-labels", 1),
+}  # the beginning of the file's name, and the number of dimensions
 _LIMIT = 4 << 30  # bytes of an array
 
 
@@ -109,15 +114,13 @@ def load_idx(folder: Path) -> ImageArrays:
             "train/<class>/*.png, or IDX files such as train-images-idx3-ubyte.gz"
         )
     if missing:
-        prefix, dimensions = _IDX_PARTS[missing[0]]
-        kind = "images" if dimensions == 3 else "labels"
-        raise UserError(f"{folder} has no {prefix}-{kind}-idx{dimensions}-ubyte (or .gz)")
+        name, dimensions = _IDX_PARTS[missing[0]]
+        raise UserError(f"{folder} has no {name}-idx{dimensions}-ubyte (or .gz)")
     return from_parts({part: _read_idx(path, _IDX_PARTS[part][1]) for part, path in found.items() if path}, str(folder))
 
 
-def _idx_file(folder: Path, prefix: str, dimensions: int) -> Path | None:
-    kind = "images" if dimensions == 3 else "labels"
-    return next(iter(sorted(folder.glob(f"{prefix}-{kind}?idx{dimensions}-ubyte*"))), None)
+def _idx_file(folder: Path, name: str, dimensions: int) -> Path | None:
+    return min(folder.glob(f"{name}?idx{dimensions}-ubyte*"), default=None)
 
 
 def _read_idx(path: Path, dimensions: int) -> np.ndarray:

@@ -4,6 +4,7 @@ import contextlib
 import io
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -34,9 +35,7 @@ def load(name: Literal["mnist", "fashion_mnist"]) -> ImageArrays:
     found = from_parts(
         {"images": images, "labels": labels.astype(np.int64), "test_images": test_images, "test_labels": test_labels}, name
     )
-    if name == "mnist":
-        return found
-    return ImageArrays(found.images, found.labels, found.test_images, found.test_labels, _CLOTHES)
+    return replace(found, classes=_CLOTHES) if name == "fashion_mnist" else found
 
 
 @contextlib.contextmanager
