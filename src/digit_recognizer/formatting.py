@@ -1,7 +1,7 @@
 """Numbers and times as text, the same on a terminal, on pages and in files."""
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from digit_recognizer.metrics import Comparison, Estimate
@@ -21,6 +21,16 @@ def duration(seconds: float) -> str:
 def utc_now() -> str:
     """Return the present time in ISO 8601, UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def decimals(value: float | None) -> str:
+    """Return `0.99571`, with as many decimals as Kaggle's scores; empty for None."""
+    return "" if value is None else f"{value:.5f}"
+
+
+def setting(value: Any) -> str:
+    """Return a setting's value, a float with four significant digits."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def interval(estimate: "Estimate") -> str:

@@ -12,8 +12,9 @@ from typing import Any
 from digit_recognizer import figures
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import flat
+from digit_recognizer.formatting import setting
 from digit_recognizer.metrics import Estimate
-from digit_recognizer.report.rendering import setting, write_page
+from digit_recognizer.report.rendering import write_page
 from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.runs.records import read_run_record
 from digit_recognizer.runs.status import RunStatus

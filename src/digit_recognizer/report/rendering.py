@@ -5,22 +5,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from digit_recognizer import files
-from digit_recognizer.formatting import duration, interval, winner
+from digit_recognizer.formatting import decimals, duration, interval, setting, winner
 from digit_recognizer.report.digit_sheet import DigitSheet, percent
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 
-def setting(value: Any) -> str:
-    """Return a setting's value, a float to four digits."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
 FILTERS = {
     "interval": interval,
     "duration": duration,
-    "decimals": "{:.5f}".format,  # the format of Kaggle's scores
+    "decimals": decimals,
     "thousands": "{:,}".format,
     "percent": percent,
     "setting": setting,

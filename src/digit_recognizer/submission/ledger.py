@@ -10,7 +10,7 @@ from pathlib import Path
 
 from digit_recognizer import files, kaggle_client
 from digit_recognizer.errors import UserError
-from digit_recognizer.formatting import utc_now
+from digit_recognizer.formatting import decimals, utc_now
 from digit_recognizer.workspace import Workspace
 
 
@@ -127,8 +127,7 @@ def with_scoring(entry: Entry, scoring: kaggle_client.Scoring | None) -> Entry:
     """Return the entry with Kaggle's answer; None means that the submission never arrived."""
     if scoring is None:
         return replace(entry, status="refused")
-    score = "" if scoring.public_score is None else f"{scoring.public_score:.5f}"
-    return replace(entry, status=scoring.status, ref=str(scoring.ref), public_score=score)
+    return replace(entry, status=scoring.status, ref=str(scoring.ref), public_score=decimals(scoring.public_score))
 
 
 def record(workspace: Workspace, entry: Entry) -> None:

@@ -9,7 +9,7 @@ from digit_recognizer import files, kaggle_client
 from digit_recognizer.data import dataset
 from digit_recognizer.errors import UserError
 from digit_recognizer.files import OnProgress
-from digit_recognizer.formatting import duration
+from digit_recognizer.formatting import decimals, duration
 from digit_recognizer.metrics import SUSPICIOUS_ACCURACY
 from digit_recognizer.submission import ledger
 from digit_recognizer.submission.ledger import Entry
@@ -71,8 +71,8 @@ def submit(
         status="sending",
         runs=" ".join(record.runs),
         git_commit=record.git_commit,
-        oof_accuracy=f"{record.oof_accuracy:.5f}",
-        rehearsed="" if rehearsed is None else f"{rehearsed:.5f}",
+        oof_accuracy=decimals(record.oof_accuracy),
+        rehearsed=decimals(rehearsed),
         message=" ".join(message.split()) or "+".join(record.runs),
     )
     _check_not_submitted(entry, workspace)

@@ -7,7 +7,7 @@ from digit_recognizer.cli.commands.submission import print_submissions
 from digit_recognizer.cli.console import Table, command_line, make_console, shown
 from digit_recognizer.cli.parser import Command, add_run_selection
 from digit_recognizer.cli.selection import DEMO, select_runs
-from digit_recognizer.formatting import duration, interval
+from digit_recognizer.formatting import decimals, duration, interval
 from digit_recognizer.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ def runs_table(runs: Sequence["RunStatus"], rehearsed: Mapping[str, float]) -> T
             run.members,
             duration(run.seconds) if run.seconds else "",
             duration(run.age),
-            f"{rehearsed[run.name]:.5f}" if run.name in rehearsed else None,
-            None if run.score is None else f"{run.score:.5f}",
+            decimals(rehearsed.get(run.name)),
+            decimals(run.score),
             run.source,
         )
         for run in runs
@@ -73,7 +73,7 @@ def studies_table(studies: Sequence["StudyStatus"]) -> Table:
         (
             study.name,
             study.problem or (interval(study.accuracy) if study.accuracy else ""),
-            None if study.log_loss is None else f"{study.log_loss:.5f}",
+            decimals(study.log_loss),
             f"{study.complete}/{study.trials}",
             duration(study.age),
         )

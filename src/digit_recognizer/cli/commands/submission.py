@@ -10,7 +10,7 @@ from digit_recognizer.cli.console import Table, command_line, make_console, prin
 from digit_recognizer.cli.index import update_index
 from digit_recognizer.cli.parser import Command, Parser, UsageError, add_run_selection
 from digit_recognizer.errors import UserError
-from digit_recognizer.formatting import interval, winner
+from digit_recognizer.formatting import decimals, interval, winner
 from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.workspace import Workspace, user_path
 
@@ -216,9 +216,9 @@ def submissions_table(entries: Sequence["Entry"]) -> Table:
         (
             entry.time,
             entry.file,
-            _five_digits(entry.accuracy),
-            _five_digits(entry.expected),
-            _five_digits(entry.score),
+            decimals(entry.accuracy),
+            decimals(entry.expected),
+            decimals(entry.score),
             None if entry.score is None or entry.expected is None else f"{entry.score - entry.expected:+.5f}",
             entry.status,
             entry.message,
@@ -226,10 +226,6 @@ def submissions_table(entries: Sequence["Entry"]) -> Table:
         for entry in entries
     )
     return Table("Submissions", columns, rows, dropped=("message", "time", "score - rehearsed", "status"))
-
-
-def _five_digits(value: float | None) -> str | None:
-    return None if value is None else f"{value:.5f}"
 
 
 def _add_submit_options(parser: Parser) -> None:

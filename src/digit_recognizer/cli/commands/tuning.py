@@ -9,7 +9,7 @@ from digit_recognizer.cli.console import Table, command_line, make_console, prin
 from digit_recognizer.cli.index import update_index
 from digit_recognizer.cli.parser import Command, Parser
 from digit_recognizer.errors import UserError
-from digit_recognizer.formatting import duration, interval
+from digit_recognizer.formatting import duration, interval, setting
 from digit_recognizer.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def study_lines(summary: "StudySummary") -> Iterator[str | Table]:
 
 
 def _settings(changes: dict[str, Any]) -> str:
-    return " ".join(f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in changes.items())
+    return " ".join(f"{name}={setting(value)}" for name, value in changes.items())
 
 
 def _add_tune_options(options: Parser) -> None:
