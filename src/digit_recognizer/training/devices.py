@@ -108,51 +108,51 @@ class MeasuredSlots:
         query: Callable[[], Sequence[Gpu]] = backend.query_gpus,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._shares = [_Share(gpu, query, clock) for gpu in gpus]
+        self._gpus = [_SharedGpu(gpu, query, clock) for gpu in gpus]
         self._limit = max(cores, len(gpus))
 
     @property
     def jobs(self) -> int:
-        return sum(max(1, share.best) for share in self._shares)
+        return sum(max(1, gpu.best) for gpu in self._gpus)
 
     @property
     def settled(self) -> bool:
         """Whether all numbers of workers that could be faster have been measured."""
-        return all(share.full for share in self._shares) or len(self._taken) >= self._limit
+        return all(gpu.full for gpu in self._gpus) or len(self._taken) >= self._limit
 
     @property
     def _taken(self) -> list[Slot]:
-        return [slot for share in self._shares for slot in share.slots]
+        return [slot for gpu in self._gpus for slot in gpu.slots]
 
     def take(self) -> Slot | None:
         if len(self._taken) >= self._limit:
             return None
-        emptiest_first = sorted(self._shares, key=lambda share: len(share.slots))
-        return next((share.add() for share in emptiest_first if share.takes_another()), None)
+        emptiest_first = sorted(self._gpus, key=lambda gpu: len(gpu.slots))
+        return next((gpu.add() for gpu in emptiest_first if gpu.takes_another()), None)
 
     def on_event(self, slot: Slot, event: Event) -> None:
-        self._share(slot).observe(slot, event)
+        self._gpu_of(slot).observe(slot, event)
 
     def keep(self, slot: Slot) -> bool:
-        share = self._share(slot)
-        if not share.full or len(share.slots) <= share.best:
+        gpu = self._gpu_of(slot)
+        if not gpu.full or len(gpu.slots) <= gpu.best:
             return True
-        share.slots.remove(slot)
+        gpu.slots.remove(slot)
         return False
 
-    def _share(self, slot: Slot) -> "_Share":
-        return next(share for share in self._shares if slot in share.slots)
+    def _gpu_of(self, slot: Slot) -> "_SharedGpu":
+        return next(gpu for gpu in self._gpus if slot in gpu.slots)
 
 
-class _Share:
+class _SharedGpu:
     """The workers on one GPU, and the steps per second measured for each number of workers."""
 
     def __init__(self, gpu: Gpu, query: Callable[[], Sequence[Gpu]], clock: Callable[[], float]) -> None:
         self.gpu, self.query, self.clock = gpu, query, clock
         self.slots: list[Slot] = []
-        self.paces: dict[Slot, _Pace] = {}  # of the workers that train, since their number last changed
+        self.speeds: dict[Slot, _Speed] = {}  # of the workers that train, since their number last changed
         self.measured: dict[int, float] = {}  # workers -> steps per second of all of them
-        self.full = False
+        self.full = False  # whether one more worker would not be faster, or not have enough memory
 
     @property
     def best(self) -> int:
@@ -178,17 +178,17 @@ class _Share:
 
     def observe(self, slot: Slot, event: Event) -> None:
         if isinstance(event, MemberFinished):
-            self.paces.pop(slot, None)
+            self.speeds.pop(slot, None)
         elif isinstance(event, StepEnded):
-            if slot not in self.paces:
-                self.paces = {other: _Pace() for other in (*self.paces, slot)}
-            self.paces[slot].observe(event, self.clock())
-            if len(self.paces) == len(self.slots) and min(pace.seconds for pace in self.paces.values()) >= PROBE_SECONDS:
-                self.measured.setdefault(len(self.slots), sum(pace.steps / pace.seconds for pace in self.paces.values()))
+            if slot not in self.speeds:
+                self.speeds = {other: _Speed() for other in (*self.speeds, slot)}
+            self.speeds[slot].observe(event, self.clock())
+            if len(self.speeds) == len(self.slots) and min(speed.seconds for speed in self.speeds.values()) >= PROBE_SECONDS:
+                self.measured.setdefault(len(self.slots), sum(speed.steps / speed.seconds for speed in self.speeds.values()))
 
 
 @dataclass
-class _Pace:
+class _Speed:
     """The number of training steps of one member and their duration in seconds, without the time between epochs."""
 
     steps: int = 0
