@@ -109,7 +109,7 @@ def test_wrong_usage_is_one_line_and_status_2(run, words, said):
         (["evaluate", "--pipeline=a"], "run `make data`"),
         (["compare", "a", "b"], "run `make data`"),
         (["verify", "x.csv"], "there is no x.csv: name a submission's file"),
-        (["tune", "--pipeline=a b", "--trials=1"], "a study is of one pipeline, not of 2"),
+        (["tune", "--pipeline=a b", "--trials=1"], "a study tunes one pipeline, not 2"),
         (["draw", "--run=x"], "there is no run 'x'"),
         (["board"], "train` makes a run"),
         (["data", "--source=nowhere.zip"], "there is no such file or folder"),
@@ -241,6 +241,6 @@ def test_settings_lists_every_field_with_type_default_value_and_meaning(run):
 def test_pipelines_of_other_folds_are_named_before_they_are_trained(workspace, run):
     (workspace.root / "pipelines" / "b.py").write_text(PIPELINE.format(summary="", settings="network=networks.mlp, folds=10"))
     _, printed, _ = run("train", "--pipeline=a b")
-    assert printed.startswith("warning: b: not the folds of a, so they can't be blended")
+    assert printed.startswith("warning: b can't be blended with a: the folds differ")
     _, printed, _ = run("train", "--pipeline=a b", "--set=folds=3")
     assert "warning" not in printed

@@ -144,7 +144,7 @@ def test_too_few_minutes_are_refused_after_the_first_timed_steps(workspace, monk
 
 
 def test_pipeline_that_stops_early_is_refused(workspace):
-    with pytest.raises(UserError, match="tiny has no fixed length"):
+    with pytest.raises(UserError, match="MINUTES can't set the length of tiny"):
         time_budget.fit_to_minutes([request(workspace)], 1, workspace)
 
 

@@ -56,7 +56,7 @@ def fold_warning(pipelines: Sequence[Pipeline]) -> str:
     odd = [other.name for other in others if (other.experiment.folds, other.experiment.fold_seed) != folds]
     if not odd:
         return ""
-    return f"{', '.join(odd)}: not the folds of {first.name}, so they can't be blended; SET=folds=... sets the folds of all"
+    return f"{', '.join(odd)} can't be blended with {first.name}: the folds differ; SET=folds=... sets those of all"
 
 
 def select_runs(pipeline: str | None, run: str | None, workspace: Workspace) -> Selection:

@@ -198,7 +198,7 @@ class Background:
                 answer = self._results.recv()
             except EOFError:
                 self._process.join()
-                raise UserError(f"the process that explains ended early (exit status {self._process.exitcode})") from None
+                raise UserError(f"the process of the explanations ended early (exit status {self._process.exitcode})") from None
             if isinstance(answer, str):
                 raise UserError(answer)
             found.append(answer)

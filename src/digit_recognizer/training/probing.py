@@ -119,8 +119,8 @@ def probe_speed(request: Request, workspace: Workspace, dataset: Dataset, end: f
     experiment = request.pipeline.experiment
     if experiment.early_stopping or experiment.reduce_lr_on_plateau or experiment.keep != "last":
         raise UserError(
-            f"MINUTES: {request.pipeline.name} has no fixed length, because its validation decides when it ends or which epoch "
-            "is kept: choose another PIPELINE, such as fast"
+            f"MINUTES can't set the length of {request.pipeline.name}: early_stopping, reduce_lr_on_plateau or keep depends on "
+            "its validation; choose another PIPELINE, such as fast"
         )
     left = len(choose_members(experiment, request.folds, request.full)) % request.jobs
     enough = override(experiment, {"seeds": _seeds(experiment, len(experiment.seeds) + request.jobs)})

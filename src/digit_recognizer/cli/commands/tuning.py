@@ -34,7 +34,7 @@ def tune(
     console, changes = make_console(), parse_settings(set or "")
     references = selection.references(pipeline, workspace)
     if len(references) > 1:
-        raise UserError(f"PIPELINE={pipeline}: a study is of one pipeline, not of {len(references)}")
+        raise UserError(f"PIPELINE={pipeline}: a study tunes one pipeline, not {len(references)}: name one")
     loaded = load(references[0], workspace, changes)
     name = selection.check_new_name(run or loaded.name)
 
