@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from digit_recognizer import metrics
 from digit_recognizer.report.digit_sheet import DigitSheet
@@ -144,8 +145,4 @@ def cell_digits(run: Run, models: ModelProbabilities, sheet: DigitSheet) -> list
 
 def _ranks(groups: np.ndarray) -> np.ndarray:
     """Return the rank of each item within its group, in the order given, int64 (n,)."""
-    order = np.argsort(groups, kind="stable")
-    _, starts, sizes = np.unique(groups[order], return_index=True, return_counts=True)
-    ranks = np.empty(len(groups), np.int64)
-    ranks[order] = np.arange(len(groups)) - np.repeat(starts, sizes)
-    return ranks
+    return pd.Series(groups).groupby(groups).cumcount().to_numpy()

@@ -13,18 +13,18 @@ from digit_recognizer.workspace import Workspace
 
 @dataclass(frozen=True)
 class RunStatus:
-    """The status of one run; values that aren't known yet are None."""
+    """The status of one run; values that aren't known have their defaults."""
 
     name: str
-    pipeline: str
-    source: str  # of its data
-    accuracy: Estimate | None  # out of fold
-    folds_done: int
-    folds: int
-    members: int  # finished models
-    seconds: float  # of training, summed over all members
     age: float  # seconds since its last change
     score: float | None  # best public score of a submission of this run alone
+    pipeline: str = ""
+    source: str = ""  # of its data
+    accuracy: Estimate | None = None  # out of fold
+    folds_done: int = 0
+    folds: int = 0
+    members: int = 0  # finished models
+    seconds: float = 0.0  # of training, summed over all members
     problem: str = ""  # why it can't be read
 
 
@@ -44,10 +44,12 @@ def _run_status(folder: RunFolder, score: float | None) -> RunStatus:
         record = read_run_record(folder)
         metrics = read_run_metrics(folder) if folder.metrics.exists() else None
     except UserError as error:
-        return RunStatus(folder.name, "", "", None, 0, 0, 0, 0.0, _age(folder), score, str(error))
+        return RunStatus(folder.name, _age(folder), score, problem=str(error))
     finished = folder.finished()
     return RunStatus(
         name=folder.name,
+        age=_age(folder),
+        score=score,
         pipeline=record.pipeline,
         source=record.dataset.source,
         accuracy=metrics.accuracy if metrics else None,
@@ -55,8 +57,6 @@ def _run_status(folder: RunFolder, score: float | None) -> RunStatus:
         folds=record.folds,
         members=len(finished),
         seconds=metrics.seconds if metrics else 0.0,
-        age=_age(folder),
-        score=score,
     )
 
 

@@ -8,7 +8,6 @@ import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from digit_recognizer import backend
 from digit_recognizer.backend import Gpu
@@ -29,24 +28,7 @@ class Slot:
     gpu: Gpu | None = None
 
 
-class Slots(Protocol):
-    """Assigns the slots of a machine to worker processes."""
-
-    @property
-    def jobs(self) -> int:
-        """The number of members trained in parallel, as far as it is known."""
-
-    def take(self) -> Slot | None:
-        """Return a free slot, or None if there is none at present."""
-
-    def on_event(self, slot: Slot, event: Event) -> None:
-        """Handle an event of the worker in `slot`."""
-
-    def keep(self, slot: Slot) -> bool:
-        """Return whether the worker in `slot` should train another member; if not, the slot is freed."""
-
-
-def make_slots(jobs: int | None, cpu_jobs: int) -> Slots:
+def make_slots(jobs: int | None, cpu_jobs: int) -> "Slots":
     """Return the slots of this machine.
 
     Args:
@@ -85,21 +67,23 @@ class FixedSlots:
     """A fixed number of slots, assigned to the GPUs in turn."""
 
     def __init__(self, jobs: int, gpus: Sequence[Gpu] = ()) -> None:
-        self.jobs = jobs
+        self.jobs = jobs  # members trained in parallel
         self._free = [Slot(gpus[index % len(gpus)] if gpus else None) for index in range(jobs)]
 
     def take(self) -> Slot | None:
+        """Return a free slot, or None if there is none at present."""
         return self._free.pop(0) if self._free else None
 
     def on_event(self, slot: Slot, event: Event) -> None:
-        """Do nothing, since the number of slots is fixed."""
+        """Handle an event of the worker in `slot`."""
 
     def keep(self, slot: Slot) -> bool:
+        """Return whether the worker in `slot` should train another member; if not, the slot is freed."""
         return True
 
 
 class MeasuredSlots:
-    """The number of slots on each GPU that trains fastest, in all at most one per CPU core (`cores`)."""
+    """As `FixedSlots`, with the number of slots on each GPU that trains fastest, in all at most one per CPU core (`cores`)."""
 
     def __init__(
         self,
@@ -113,6 +97,7 @@ class MeasuredSlots:
 
     @property
     def jobs(self) -> int:
+        """The number of members trained in parallel, as far as it is known."""
         return sum(max(1, gpu.best) for gpu in self._gpus)
 
     @property
@@ -201,3 +186,6 @@ class _Speed:
             self.steps += event.step - step
             self.seconds += now - time
         self.last = event.epoch, event.step, now
+
+
+Slots = FixedSlots | MeasuredSlots
