@@ -7,7 +7,6 @@ import numpy as np
 from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.report.explanation import Background, Explanation, Task
 from digit_recognizer.report.label_issues import LabelIssues
-from digit_recognizer.report.model_probabilities import member_name
 from digit_recognizer.runs.run import MemberResult, Run
 
 MOST_ROWS = 1500  # training images to explain
@@ -60,7 +59,7 @@ def _task(run: Run, dataset: Dataset, result: MemberResult, rows: np.ndarray, te
     second[: len(rows)] = np.where(best[: len(rows)] == run.labels[rows], second[: len(rows)], run.labels[rows])
     return Task(
         path=result.folder.model,
-        name=member_name(result.member.seed, result.member.fold),
+        name=result.member.name,
         learned_rows=result.predictions.trained_rows,
         images=np.concatenate([dataset.images[rows], dataset.test_images[test_rows]]),
         classes=np.stack([best, second], axis=1),

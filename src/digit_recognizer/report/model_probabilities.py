@@ -32,12 +32,7 @@ def test_probabilities(run: Run) -> ModelProbabilities:
     """Return the probabilities of a run for the test images, and those of each of its members."""
     return ModelProbabilities(
         "member",
-        [member_name(result.member.seed, result.member.fold) for result in run.members],
+        [result.member.name for result in run.members],
         run.test,
         np.stack([result.predictions.test for result in run.members]),
     )
-
-
-def member_name(seed: int, fold: int | None) -> str:
-    """Return `seed 0, fold 3`, or `seed 0, all rows`."""
-    return f"seed {seed}, {'all rows' if fold is None else f'fold {fold}'}"

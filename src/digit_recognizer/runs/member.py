@@ -21,5 +21,10 @@ class Member:
         """The member's folder, relative to the run's."""
         return Path(f"full/seed_{self.seed}") if self.fold is None else Path(f"seed_{self.seed}/fold_{self.fold}")
 
+    @property
+    def name(self) -> str:
+        """The name on pages: `seed 0, fold 3`, or `seed 0, all rows`."""
+        return f"seed {self.seed}, {'all rows' if self.fold is None else f'fold {self.fold}'}"
+
     def __str__(self) -> str:
         return f"seed {self.seed} on all rows" if self.fold is None else f"seed {self.seed} fold {self.fold}"
