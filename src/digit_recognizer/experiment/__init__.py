@@ -1,6 +1,14 @@
 """The settings of an experiment, changes to them, and the loading of pipelines."""
 
-from digit_recognizer.experiment.changes import differences, flat, merged, override, parse_settings, settings_json
+from digit_recognizer.experiment.changes import (
+    differences,
+    flat,
+    merged,
+    override,
+    parse_settings,
+    settings_json,
+    settings_text,
+)
 from digit_recognizer.experiment.pipelines import Pipeline, available, load, summary_of
 from digit_recognizer.experiment.settings import (
     Augmentation,
@@ -27,5 +35,6 @@ __all__ = [
     "override",
     "parse_settings",
     "settings_json",
+    "settings_text",
     "summary_of",
 ]

@@ -60,6 +60,11 @@ def parse_settings(text: str) -> dict[str, Any]:
     return changes
 
 
+def settings_text(changes: Mapping[str, Any]) -> str:
+    """Return changes in the form that `parse_settings` reads: Python literals without spaces."""
+    return " ".join(f"{name}={value!r}".replace(" ", "") for name, value in changes.items())
+
+
 def settings_json(experiment: Experiment) -> dict[str, Any]:
     """Return all settings as JSON values; functions become their dotted name."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from digit_recognizer.experiment import settings_text
 from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.training.cross_validation import Request
 from digit_recognizer.training.members import choose_members
@@ -39,9 +40,7 @@ def fitting_command(requests: Sequence[Request], minutes: float) -> list[list[st
 
 def _settings(request: Request, without: str = "") -> list[str]:
     changes = {name: value for name, value in request.pipeline.changes.items() if name != without}
-    # As SET takes it: Python literals without spaces.
-    text = " ".join(f"{name}={repr(value).replace(' ', '')}" for name, value in changes.items())
-    return [f"--set={text}"] * bool(changes) + [f"--jobs={request.jobs}"] * bool(request.jobs)
+    return [f"--set={settings_text(changes)}"] * bool(changes) + [f"--jobs={request.jobs}"] * bool(request.jobs)
 
 
 def _listed(numbers: Sequence[int]) -> str:

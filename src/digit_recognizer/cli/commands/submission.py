@@ -40,6 +40,7 @@ def ensemble(workspace: Workspace, pipeline: str | None = None, run: str | None 
 
 def _rehearsal_options(workspace: Workspace, pipeline: str | None, runs: Sequence[str]) -> dict[str, str | None]:
     """Return the options of `rehearse` that train as the runs were trained."""
+    from digit_recognizer.experiment import settings_text
     from digit_recognizer.runs.records import read_run_record
 
     if len(runs) > 1:
@@ -49,7 +50,7 @@ def _rehearsal_options(workspace: Workspace, pipeline: str | None, runs: Sequenc
     return {
         "pipeline": None if default else record.pipeline,
         "run": None if record.pipeline == runs[0] else runs[0],
-        "set": " ".join(f"{name}={value!r}".replace(" ", "") for name, value in record.changes.items()),
+        "set": settings_text(record.changes),
     }
 
 
