@@ -11,10 +11,10 @@ from digit_recognizer.experiment import (
     EarlyStopping,
     Experiment,
     differences,
-    merged,
     override,
     parse_settings,
 )
+from digit_recognizer.experiment.changes import merged
 from digit_recognizer.models import networks
 
 BASE = Experiment(network=networks.mlp)

@@ -3,7 +3,6 @@
 from digit_recognizer.experiment.changes import (
     differences,
     flat,
-    merged,
     override,
     parse_settings,
     settings_json,
@@ -31,7 +30,6 @@ __all__ = [
     "differences",
     "flat",
     "load",
-    "merged",
     "override",
     "parse_settings",
     "settings_json",
