@@ -7,7 +7,7 @@ import numpy as np
 
 from digit_recognizer import metrics
 from digit_recognizer.report.digit_sheet import DigitSheet
-from digit_recognizer.report.verdicts import Verdicts
+from digit_recognizer.report.model_predictions import ModelPredictions
 from digit_recognizer.runs.run import Run
 
 ON_DIAGONAL = 30  # least confident correct digits that a cell on the diagonal shows
@@ -53,7 +53,7 @@ class Matrix(NamedTuple):
     excesses: list[Excess]
 
 
-def matrices(run: Run, verdicts: Verdicts, classes: int) -> list[Matrix]:
+def matrices(run: Run, seeds: ModelPredictions, classes: int) -> list[Matrix]:
     """Return the matrix of all predicted rows, that of each fold, and that of each seed if there are several."""
 
     def counts(rows: np.ndarray, predictions: np.ndarray) -> np.ndarray:
@@ -65,9 +65,9 @@ def matrices(run: Run, verdicts: Verdicts, classes: int) -> list[Matrix]:
         rows = run.rows[run.fold[run.rows] == fold]
         by_fold[int(fold), f"fold {fold}"] = counts(rows, run.predictions[rows])
     by_seed = {}
-    for index, name in enumerate(verdicts.names if len(verdicts.names) > 1 else ()):
-        rows = np.flatnonzero(metrics.predicted_rows(verdicts.each[index]))
-        by_seed[index, name] = counts(rows, verdicts.each[index, rows].argmax(axis=1))
+    for index, name in enumerate(seeds.names if len(seeds.names) > 1 else ()):
+        rows = np.flatnonzero(metrics.predicted_rows(seeds.each[index]))
+        by_seed[index, name] = counts(rows, seeds.each[index, rows].argmax(axis=1))
     return [_matrix("all", 0, "all folds", every, []), *_compared("fold", by_fold), *_compared("seed", by_seed)]
 
 
@@ -121,7 +121,7 @@ def _matrix(kind: str, index: int, name: str, counts: np.ndarray, excesses: list
     return Matrix(kind, index, name, metrics.proportion(correct, total), total - correct, total, cells, excesses)
 
 
-def cell_digits(run: Run, verdicts: Verdicts, sheet: DigitSheet) -> list[int]:
+def cell_digits(run: Run, seeds: ModelPredictions, sheet: DigitSheet) -> list[int]:
     """Return the places in the sheet of the digits of the cells, in the order in which a cell shows them.
 
     These are all errors, the most confident first, then all errors of single seeds, then the least confident correct digits
@@ -129,7 +129,7 @@ def cell_digits(run: Run, verdicts: Verdicts, sheet: DigitSheet) -> list[int]:
     """
     correct = run.rows[run.predictions[run.rows] == run.labels[run.rows]]
     correct = correct[np.argsort(run.confidence[correct], kind="stable")]
-    each = np.where(np.isnan(verdicts.each[..., 0]), run.labels, verdicts.each.argmax(axis=2))
+    each = np.where(np.isnan(seeds.each[..., 0]), run.labels, seeds.each.argmax(axis=2))
     by_seed = correct[(each[:, correct] != run.labels[correct]).any(axis=0)]
     groups = [
         (run.wrong, run.labels[run.wrong] * 1000 + run.predictions[run.wrong], MOST_DIGITS),

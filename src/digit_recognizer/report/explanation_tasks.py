@@ -7,7 +7,7 @@ import numpy as np
 from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.report.explanation import Background, Explanation, Task
 from digit_recognizer.report.label_issues import LabelIssues
-from digit_recognizer.report.verdicts import member_name
+from digit_recognizer.report.model_predictions import member_name
 from digit_recognizer.runs.run import MemberResult, Run
 
 MOST_ROWS = 1500  # training images to explain
