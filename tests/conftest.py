@@ -1,11 +1,13 @@
 """Fixtures and settings of all tests: no GPU, quiet libraries, none of the user's settings."""
 
+import io
 import os
-import shutil
 import signal
 import sys
 
+import numpy as np
 import pytest
+from rich.console import Console
 
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -41,6 +43,58 @@ def bundled(tmp_path_factory):
 
 
 @pytest.fixture
+def bundled_copy(bundled, tmp_path):
+    """A workspace with the bundled digits, to which a test may add files."""
+    from digit_recognizer.workspace import Workspace
+
+    (tmp_path / "workspace").mkdir()
+    (tmp_path / "workspace" / "input").symlink_to(bundled.input)
+    return Workspace(tmp_path / "workspace")
+
+
+@pytest.fixture
+def nearly_right(bundled):
+    """Probabilities that are right for all test images of the bundled digits but the first three."""
+    from digit_recognizer.data import dataset
+
+    labels = dataset.load_test_labels(bundled).copy()
+    labels[:3] = (labels[:3] + 1) % 10
+    return np.eye(10, dtype=np.float32)[labels]
+
+
+@pytest.fixture
+def submission(bundled_copy, nearly_right):
+    """The path of a submission in `bundled_copy`."""
+    from kaggle_server import BLEND
+
+    from digit_recognizer.submission.submission_file import write_submission
+
+    path = bundled_copy.submissions / "fast+baseline.csv"
+    write_submission(path, nearly_right, bundled_copy, BLEND)
+    return path
+
+
+@pytest.fixture
+def two_pipelines(tmp_path):
+    """A workspace with the pipelines `a` and `b`, and `both`, which blends them."""
+    from pipeline_files import write_pipeline
+
+    from digit_recognizer.workspace import Workspace
+
+    workspace = Workspace(tmp_path)
+    for name in "ab":
+        write_pipeline(workspace, name)
+    write_pipeline(workspace, "both", "members=('a', 'b')")
+    return workspace
+
+
+@pytest.fixture
+def console():
+    """A console of 200 columns that writes to memory: `console.file.getvalue()`."""
+    return Console(file=io.StringIO(), width=200, highlight=False)
+
+
+@pytest.fixture
 def no_explanations(monkeypatch):
     """Omit explanations from reports: runs with invented predictions have no models."""
     from digit_recognizer.report import explanation_tasks
@@ -49,10 +103,24 @@ def no_explanations(monkeypatch):
 
 
 @pytest.fixture(scope="session")
+def bars():
+    """600 images of bars, 60 of each class."""
+    from synthetic_run import make_dataset
+
+    return make_dataset(600)
+
+
+@pytest.fixture(scope="session")
+def synthetic_run(tmp_path_factory, bars):
+    """The folder of a run on `bars` with made-up predictions, which no test may change."""
+    from synthetic_run import make_run
+
+    return make_run(tmp_path_factory.mktemp("runs") / "smoke", bars)
+
+
+@pytest.fixture(scope="session")
 def noise():
     """Twenty images of noise, two of each class."""
-    import numpy as np
-
     from digit_recognizer.data.dataset import DIGITS, Dataset
 
     images = np.random.default_rng(0).integers(0, 256, (20, 28, 28, 1)).astype(np.uint8)
@@ -79,6 +147,14 @@ def trained(tiny):
 @pytest.fixture
 def copied(trained, tiny, tmp_path):
     """A copy of the workspace with only that run, which a test may damage."""
-    for name in ("input", "pipelines", "runs/trained"):
-        shutil.copytree(tiny.root / name, tmp_path / name)
-    return type(tiny)(tmp_path)
+    from tiny_run import copy_with_run
+
+    return copy_with_run(tiny, "trained", tmp_path)
+
+
+@pytest.fixture(scope="session")
+def stopped_early(tiny):
+    """The folder of a run of one fold that early stopping ended after its third epoch, which no test may change."""
+    from tiny_run import train_one
+
+    return train_one(tiny, "stopped", early_stopping__patience=2, early_stopping__min_delta=100.0, epochs=9)

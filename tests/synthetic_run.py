@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from digit_recognizer import figures, files, metrics
+from digit_recognizer import files, metrics
 from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.experiment import Augmentation, Experiment, Pipeline
 from digit_recognizer.runs import lifecycle, results
@@ -96,47 +96,38 @@ def make_run(
             test = predict(test_labels, classes, accuracy, 100 * seed + own)
             valid = np.flatnonzero(assigned == fold) if fold is not None else rows[:0]
             predictions = results.Predictions(valid, probabilities[valid], test, np.setdiff1d(rows, valid))
-            history = make_history(epochs, seed + own, fold is not None)
-            _write_member(run, Member(seed, fold), dataset, predictions, history, steps)
+            member = Member(seed, fold)
+            _write_member(run.member(member), member, dataset, predictions, epochs, steps)
     results.write_results(run, experiment, dataset, assigned)
     return run
 
 
 def _write_member(
-    run: RunFolder, member: Member, dataset: Dataset, predictions: results.Predictions, history: list, steps: bool
+    folder: MemberFolder, member: Member, dataset: Dataset, predictions: results.Predictions, epochs: int, steps: bool
 ) -> None:
-    folder = run.member(member)
     predictions.write(folder.predictions)
-    results.write_history(folder.history, history)
+    results.write_history(folder.history, make_history(epochs, member.seed + (member.fold or 0), member.fold is not None))
     files.write_text(folder.summary, "Model: smoke\n conv2d (Conv2D)    (None, 26, 26, 8)    80\n")
     files.write_text(folder.model, "no model")
     if steps:
         results.write_steps(folder.steps, STEPS)
-    files.write_record(
-        folder.metrics,
-        MemberMetrics(
-            seed=member.seed,
-            fold=member.fold,
-            **(_validation(folder, dataset, predictions) if member.fold is not None else {}),
-            epochs=len(history),
-            steps_per_epoch=10,
-            kept_epoch=len(history),
-            seconds=61.5,
-            images=50_000,
-            threads=1,
-            peak_memory=1_100_000_000,
-            process=1,
-            sha256=results.checksums(folder),
-        ),
+    labels = dataset.labels[predictions.rows]
+    scores = MemberMetrics(
+        seed=member.seed,
+        fold=member.fold,
+        accuracy=metrics.accuracy(labels, predictions.valid).value if member.fold is not None else None,
+        loss=metrics.log_loss(labels, predictions.valid) if member.fold is not None else None,
+        epochs=epochs,
+        steps_per_epoch=10,
+        kept_epoch=epochs,
+        seconds=61.5,
+        images=50_000,
+        threads=1,
+        peak_memory=1_100_000_000,
+        process=1,
+        sha256=results.checksums(folder),
     )
-
-
-def _validation(folder: MemberFolder, dataset: Dataset, predictions: results.Predictions) -> dict[str, float]:
-    labels, chosen = dataset.labels[predictions.rows], predictions.valid.argmax(axis=1)
-    matrix = metrics.confusion_matrix(labels, chosen, len(dataset.classes))
-    if folder.path.name == "fold_0":
-        folder.confusion_picture.write_bytes(figures.confusion_png(matrix, dataset.classes))
-    return {"accuracy": float((labels == chosen).mean()), "loss": metrics.log_loss(labels, predictions.valid)}
+    files.write_record(folder.metrics, scores)
 
 
 def make_history(epochs: int, seed: int, validation: bool = True) -> list[dict[str, float]]:

@@ -131,3 +131,24 @@ def test_only_these_modules_know_the_library(library, modules):
         if any(name.partition(".")[0] == library for name in imports(file))
     }
     assert users == modules
+
+
+# What users do with several modules at once.
+END_TO_END = {
+    "architecture",
+    "bad_data",
+    "damage",
+    "docs",
+    "end_to_end",
+    "makefile",
+    "notebook",
+    "report_browser",
+    "resume",
+}
+
+
+def test_each_test_file_has_the_name_of_a_module_or_package():
+    parts = [path.relative_to(SOURCE).with_suffix("").parts for path in SOURCE.rglob("*.py")]
+    modules = ["_".join(part for part in names if part != "__init__") for names in parts]
+    tests = {path.stem.removeprefix("test_") for path in Path(__file__).parent.glob("test_*.py")} - END_TO_END
+    assert {name for name in tests if not any(f"_{module}".endswith(f"_{name}") for module in modules)} == set()

@@ -1,28 +1,17 @@
 """The page of a blend: weights, disagreement, accuracy by number of models."""
 
-import pytest
 from synthetic_run import make_dataset, make_run
 
 from digit_recognizer.report import write_blend
 from digit_recognizer.runs.run import read_run
 
 
-@pytest.fixture(scope="module")
-def dataset():
-    return make_dataset(600)
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory, dataset):
-    return make_run(tmp_path_factory.mktemp("runs") / "smoke", dataset)
-
-
-def test_blend_page_shows_weights_disagreement_and_size(tmp_path, run, dataset):
-    other = make_run(tmp_path / "other", dataset, seeds=(3, 4))
-    runs = [read_run(directory, dataset) for directory in (run, other)]
+def test_blend_page_shows_weights_disagreement_and_size(tmp_path, synthetic_run, bars):
+    other = make_run(tmp_path / "other", bars, seeds=(3, 4))
+    runs = [read_run(directory, bars) for directory in (synthetic_run, other)]
     page = write_blend(
-        [run, other],
-        dataset,
+        [synthetic_run, other],
+        bars,
         tmp_path / "blend.html",
         weights={"smoke": 0.25, "other": 0.75},
         oof=0.25 * runs[0].probabilities + 0.75 * runs[1].probabilities,
@@ -34,9 +23,9 @@ def test_blend_page_shows_weights_disagreement_and_size(tmp_path, run, dataset):
     assert "Disputed test digits" in page
 
 
-def test_blend_of_one_model_a_fold_has_no_size_curve(tmp_path, run, dataset):
-    smoke = read_run(run, dataset)
-    path = write_blend([run], dataset, tmp_path / "one.html", weights=None, oof=smoke.probabilities, test=smoke.test)
+def test_blend_of_one_model_a_fold_has_no_size_curve(tmp_path, synthetic_run, bars):
+    smoke = read_run(synthetic_run, bars)
+    path = write_blend([synthetic_run], bars, tmp_path / "one.html", weights=None, oof=smoke.probabilities, test=smoke.test)
     page = path.read_text("utf-8")
     assert "Accuracy by number of models" not in page
     assert "no weights" in page

@@ -6,6 +6,7 @@ import shutil
 import pytest
 from tiny_run import (
     StoppedError,
+    copy_with_run,
     history,
     probabilities,
     request,
@@ -17,44 +18,64 @@ from tiny_run import (
 )
 
 from digit_recognizer import backend
+from digit_recognizer.errors import UserError
 from digit_recognizer.runs.member import Member
+from digit_recognizer.training import checkpoint
 from digit_recognizer.training.events import EpochEnded, SpeedMeasured, StepEnded
 
 pytestmark = pytest.mark.filterwarnings("ignore:`shuffle=True`", "ignore:__array__ implementation")  # Keras's own
 
+MEMBER = "seed_0/fold_1"
 
-@pytest.mark.parametrize(
-    "damage",
-    [lambda content: content[:-100], lambda content: b"", lambda content: content.replace(b"progress", b"regress!")],
-    ids=["cut", "empty", "other names"],
-)
-def test_member_with_a_damaged_checkpoint_starts_again(trained, copied, damage):
-    run = copied.run("trained")
-    before = probabilities(run)
-    shutil.rmtree(run / "seed_0/fold_1")
+
+@pytest.fixture(scope="module")
+def stopped(trained, tiny, tmp_path_factory):
+    """A copy of the workspace in which one member of the run was stopped after two epochs; no test may change it."""
+    workspace = copy_with_run(tiny, "trained", tmp_path_factory.mktemp("stopped"))
+    shutil.rmtree(workspace.run("trained") / MEMBER)
     with pytest.raises(StoppedError):
-        train_here(request(copied, "trained", folds=2, seeds=(0, 1)), copied, stop_after(2))
-    path = run / "seed_0/fold_1/checkpoint.npz"
-    path.write_bytes(damage(path.read_bytes()))
-    events = trained_again(copied)
+        train_here(request(workspace, "trained", folds=2, seeds=(0, 1)), workspace, stop_after(2))
+    return workspace
+
+
+@pytest.fixture
+def resumable(stopped, tmp_path):
+    """A copy of that, which a test may resume."""
+    return copy_with_run(stopped, "trained", tmp_path)
+
+
+DAMAGES = {
+    "cut": lambda content: content[:-100],
+    "empty": lambda content: b"",
+    "other names": lambda content: content.replace(b"progress", b"regress!"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_checkpoint_is_named(damage, stopped, tmp_path):
+    path = tmp_path / "checkpoint.npz"
+    path.write_bytes(DAMAGES[damage]((stopped.run("trained") / MEMBER / path.name).read_bytes()))
+    with pytest.raises(UserError, match=str(path)):
+        checkpoint.load(path)
+
+
+def test_member_with_a_damaged_checkpoint_starts_again(trained, resumable):
+    path = resumable.run("trained") / MEMBER / "checkpoint.npz"
+    path.write_bytes(path.read_bytes()[:-100])
+    events = trained_again(resumable)
     (warning,) = [warning for warning in warnings_in(events) if "trained again" in warning]
     assert str(path) in warning
     assert [event.epoch for event in events if isinstance(event, EpochEnded)] == [1, 2, 3, 4]
-    assert probabilities(run) == before
+    assert probabilities(resumable.run("trained")) == probabilities(trained)
 
 
-def test_resumed_member_equals_uninterrupted_one(trained, copied):
-    run = copied.run("trained")
-    before, straight = probabilities(run), history(run / "seed_0/fold_1")
-    shutil.rmtree(run / "seed_0/fold_1")
-    with pytest.raises(StoppedError):
-        train_here(request(copied, "trained", folds=2, seeds=(0, 1)), copied, stop_after(2))
-    events = trained_again(copied)
+def test_resumed_member_equals_uninterrupted_one(trained, resumable):
+    events = trained_again(resumable)
     assert [event.epoch for event in events if isinstance(event, EpochEnded)] == [3, 4]
     speeds = [event for event in events if isinstance(event, SpeedMeasured)]
     assert [event.member for event in speeds] == [Member(0, 1)] and speeds[0].seconds_per_step > 0
-    assert probabilities(run) == before
-    assert history(run / "seed_0/fold_1").equals(straight)
+    assert probabilities(resumable.run("trained")) == probabilities(trained)
+    assert history(resumable.run("trained") / MEMBER).equals(history(trained / MEMBER))
 
 
 def test_epochs_are_whole_executions_and_resume_exactly(tiny, monkeypatch):

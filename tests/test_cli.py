@@ -7,15 +7,9 @@ import subprocess
 import sys
 
 import pytest
+from pipeline_files import write_pipeline
 
 from digit_recognizer.cli import main
-from digit_recognizer.workspace import Workspace
-
-PIPELINE = '''"""{summary}"""
-from digit_recognizer.models import networks
-from digit_recognizer.experiment import Experiment
-EXPERIMENT = Experiment({settings})
-'''
 
 VERBS = (
     "data train report ensemble submit tune dashboard predict evaluate compare status ledger pipelines verify draw board demo"
@@ -23,22 +17,13 @@ VERBS = (
 
 
 @pytest.fixture
-def workspace(tmp_path):
-    for name, settings in {"a": "network=networks.mlp", "b": "network=networks.mlp", "both": "members=('a', 'b')"}.items():
-        file = tmp_path / "pipelines" / f"{name}.py"
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(PIPELINE.format(summary=f"pipeline {name}", settings=settings))
-    return Workspace(tmp_path)
-
-
-@pytest.fixture
-def run(workspace, capsys):
+def run(two_pipelines, capsys):
     """Call a command; return its status, standard output and standard error."""
 
     def call(*words):
         capsys.readouterr()
         try:
-            status = main(["--workspace", str(workspace.root), *words])
+            status = main(["--workspace", str(two_pipelines.root), *words])
         except SystemExit as stop:
             status = stop.code
         printed = capsys.readouterr()
@@ -224,9 +209,9 @@ def test_version_names_program_python_and_libraries():
     assert re.match(r"digit-recognizer \d\S* \(commit \S+\), Python 3\.\d+\.\d+\nkeras 3\.", done.stdout)
 
 
-def test_demo_option_means_the_workspace_of_the_demo(run, workspace):
+def test_demo_option_means_the_workspace_of_the_demo(run, two_pipelines):
     for words in (["--demo", "report"], ["report", "--demo"]):
-        assert f"{workspace.root / 'demo' / 'input'} has no data yet" in run(*words)[2]
+        assert f"{two_pipelines.root / 'demo' / 'input'} has no data yet" in run(*words)[2]
 
 
 def test_settings_lists_every_field_with_type_default_value_and_meaning(run):
@@ -238,8 +223,8 @@ def test_settings_lists_every_field_with_type_default_value_and_meaning(run):
     assert printed == run("settings", "--pipeline=a")[1]
 
 
-def test_pipelines_of_other_folds_are_named_before_they_are_trained(workspace, run):
-    (workspace.root / "pipelines" / "b.py").write_text(PIPELINE.format(summary="", settings="network=networks.mlp, folds=10"))
+def test_pipelines_of_other_folds_are_named_before_they_are_trained(two_pipelines, run):
+    write_pipeline(two_pipelines, "b", "network=networks.mlp, folds=10")
     _, printed, _ = run("train", "--pipeline=a b")
     assert printed.startswith("warning: b can't be blended with a: the folds differ")
     _, printed, _ = run("train", "--pipeline=a b", "--set=folds=3")

@@ -5,9 +5,10 @@ import pytest
 from scipy.stats import fisher_exact
 from synthetic_run import make_dataset, make_run
 
+from digit_recognizer.data.folds import stratified_folds
 from digit_recognizer.report import confusion
 from digit_recognizer.report.digit_sheet import DigitSheet
-from digit_recognizer.report.model_probabilities import seed_probabilities
+from digit_recognizer.report.model_predictions import predictions_by_seed
 from digit_recognizer.runs.run import read_run
 
 
@@ -50,7 +51,7 @@ def run(tmp_path_factory):
 
 def test_matrices_are_of_all_folds_each_fold_and_each_seed(run):
     run, _ = run
-    found = confusion.matrices(run, seed_probabilities(run), 10)
+    found = confusion.matrices(run, predictions_by_seed(run), 10)
     assert [matrix.name for matrix in found] == ["all folds", *(f"fold {k}" for k in range(5)), "seed 0", "seed 3"]
     assert sum(matrix.wrong for matrix in found[1:6]) == found[0].wrong == len(run.wrong)
     assert all(cell.marked is False for row in found[0].cells for cell in row)
@@ -58,14 +59,20 @@ def test_matrices_are_of_all_folds_each_fold_and_each_seed(run):
 
 def test_cells_hold_the_errors_of_the_mean_and_of_each_seed(run):
     run, dataset = run
-    models, sheet = seed_probabilities(run), DigitSheet(dataset)
-    rows = {sheet.digits()[place][1] for place in confusion.cell_digits(run, models, sheet)}
+    seeds, sheet = predictions_by_seed(run), DigitSheet(dataset)
+    rows = {sheet.digits()[place][1] for place in confusion.cell_digits(run, seeds, sheet)}
     assert rows >= set(run.wrong.tolist())
-    for each in models.each:
+    for each in seeds.each:
         assert rows >= set(np.flatnonzero(each.argmax(axis=1) != run.labels).tolist())
 
 
-def test_marked_cell_is_drawn_and_named(run):
-    matrix = confusion._matrix("fold", 2, "fold 2", counts(25), confusion.excesses([counts(3), counts(25)])[1])
+def test_cell_with_more_errors_than_in_other_folds_is_marked(tmp_path):
+    dataset = make_dataset(600)
+    fold = stratified_folds(dataset.labels, 5, 0)
+    wrong = (fold == 2) & (dataset.labels == 1)
+    oof = np.eye(10, dtype=np.float32)[np.where(wrong, 2, dataset.labels)]
+    run = read_run(make_run(tmp_path / "run", dataset, oof=oof), dataset)
+    matrix = confusion.matrices(run, predictions_by_seed(run), 10)[3]
+    assert matrix.name == "fold 2"
     assert matrix.cells[1][2].kind == "error marked"
     assert matrix.cells[0][0].kind == "hit"

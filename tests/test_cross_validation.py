@@ -115,9 +115,9 @@ def test_record_has_settings_data_and_versions(trained, tiny):
     assert {"keras", "tensorflow", "numpy"} <= set(record["versions"])
 
 
-def test_full_trains_on_all_rows_without_validation(tiny):
-    events = []
-    train_here(request(tiny, "full", full=True), tiny, events.append)
+def test_full_trains_on_all_rows_without_validation_and_does_not_count_as_a_fold(tiny):
+    wanted = {"folds": 2, "checkpoint": None}
+    train_here(request(tiny, "full", full=True, **wanted), tiny)
     folder = tiny.run("full") / "full/seed_0"
     predictions = files.read_npz(folder / "predictions.npz")
     assert len(predictions["rows"]) == 0
@@ -126,12 +126,8 @@ def test_full_trains_on_all_rows_without_validation(tiny):
     assert np.isnan(files.read_npz(tiny.run("full") / "oof.npz")["probabilities"]).all()
     assert len(history(folder)) == 4
     assert "accuracy" not in scores(tiny.run("full"), "full/seed_0")
-
-
-def test_model_of_all_rows_does_not_count_as_a_fold(tiny):
-    train_here(request(tiny, "mixed", folds=2, only=[0], epochs=1, checkpoint=None), tiny)
-    train_here(request(tiny, "mixed", folds=2, full=True, epochs=1, checkpoint=None), tiny)
-    summary = json.loads((tiny.run("mixed") / "metrics.json").read_text("utf-8"))
+    train_here(request(tiny, "full", only=[0], **wanted), tiny)
+    summary = json.loads((tiny.run("full") / "metrics.json").read_text("utf-8"))
     assert (summary["members"], summary["members_planned"]) == (2, 3)
 
 
@@ -259,15 +255,15 @@ def test_force_renames_the_old_run(copied):
     assert len(list(copied.run("trained").glob("seed_*/fold_*"))) == 1
 
 
-@pytest.mark.parametrize("name", ["model.keras", "predictions.npz", "metrics.json", "history.csv"])
-def test_only_the_member_of_a_damaged_file_is_trained_again(copied, name):
+def test_only_members_with_a_damaged_file_are_trained_again(copied):
     run = copied.run("trained")
-    before, path = probabilities(run), run / "seed_1/fold_0" / name
-    path.write_bytes(path.read_bytes()[:-20])
+    before, damaged = probabilities(run), [run / "seed_0/fold_1/metrics.json", run / "seed_1/fold_0/predictions.npz"]
+    for path in damaged:
+        path.write_bytes(path.read_bytes()[:-20])
     events = trained_again(copied)
-    assert trained_in(events) == {"seed 1 fold 0"}
-    (warning,) = [warning for warning in warnings_in(events) if "trained again" in warning]
-    assert str(path) in warning
+    assert trained_in(events) == {"seed 0 fold 1", "seed 1 fold 0"}
+    warnings = [warning for warning in warnings_in(events) if "trained again" in warning]
+    assert [str(path) in warning for path, warning in zip(damaged, warnings, strict=True)] == [True, True]
     assert probabilities(run) == before
 
 

@@ -15,13 +15,6 @@ from digit_recognizer.errors import UserError
 from digit_recognizer.workspace import Workspace
 
 
-@pytest.fixture(scope="module")
-def bundled(tmp_path_factory):
-    workspace = Workspace(tmp_path_factory.mktemp("bundled"))
-    sources.fetch("bundled", workspace)
-    return workspace
-
-
 @pytest.fixture
 def workspace(bundled, tmp_path):
     """A workspace with the bundled digits that was not loaded before."""

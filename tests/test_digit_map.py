@@ -10,13 +10,8 @@ from digit_recognizer.runs.run import read_run
 
 
 @pytest.fixture(scope="module")
-def dataset():
-    return make_dataset(600)
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory, dataset):
-    return read_run(make_run(tmp_path_factory.mktemp("runs") / "smoke", dataset), dataset)
+def run(synthetic_run, bars):
+    return read_run(synthetic_run, bars)
 
 
 def test_sample_holds_all_wrong_digits_and_as_many_of_each_label(run, monkeypatch):
@@ -28,8 +23,8 @@ def test_sample_holds_all_wrong_digits_and_as_many_of_each_label(run, monkeypatc
     assert len(np.unique(rows)) == len(rows)
 
 
-def test_map_places_each_digit_in_the_frame(run, dataset):
-    sheet = DigitSheet(dataset)
+def test_map_places_each_digit_in_the_frame(run, bars):
+    sheet = DigitSheet(bars)
     found = digit_map.digit_map(run, sheet)
     assert [sheet.digits()[place] for place in found["digits"]] == [(False, row) for row in digit_map.sample(run)]
     assert {min(found["x"]), max(found["x"]), min(found["y"]), max(found["y"])} == {0, 1000}

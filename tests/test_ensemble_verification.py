@@ -83,13 +83,6 @@ def retrain_here(monkeypatch):
     monkeypatch.setattr(verification, "train", train_here)
 
 
-def test_training_again_gives_the_same_probabilities(workspace, monkeypatch):
-    """Includes models on all rows; the second run is deleted."""
-    retrain_here(monkeypatch)
-    assert verify(workspace, retrain=True) == 40
-    assert [path.name for path in workspace.runs.iterdir()] == ["tiny"]
-
-
 def test_changed_probabilities_are_found_by_training_again_even_if_all_files_agree(workspace, monkeypatch):
     retrain_here(monkeypatch)
     run, data = RunFolder.of(workspace, "tiny"), load_dataset(workspace)
@@ -125,13 +118,15 @@ def test_files_of_a_run_do_not_decide_which_code_is_executed(name, workspace, tm
     assert not (folder / "trace").exists()
 
 
-def test_pipeline_elsewhere_can_be_named(workspace, monkeypatch, tmp_path_factory):
+def test_training_again_with_a_pipeline_elsewhere_gives_the_same_probabilities(workspace, monkeypatch, tmp_path_factory):
+    """Includes models on all rows; the second run is deleted."""
     retrain_here(monkeypatch)
     elsewhere = tmp_path_factory.mktemp("elsewhere") / "tiny.py"
     (workspace.root / "pipelines" / "tiny.py").rename(elsewhere)
     with pytest.raises(UserError, match="in none of your pipeline folders"):
         verify(workspace, retrain=True)
     assert verify(workspace, retrain=True, pipelines=[elsewhere]) == 40
+    assert [path.name for path in workspace.runs.iterdir()] == ["tiny"]
 
 
 def test_submission_does_not_name_runs_outside_the_workspace(workspace):

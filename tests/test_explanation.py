@@ -1,5 +1,7 @@
 """Explanations: nearest training images and occlusion maps of models, in this process and in another one."""
 
+import multiprocessing
+
 import numpy as np
 import pytest
 
@@ -118,7 +120,8 @@ def test_model_that_cannot_be_loaded_is_one_line(images, tmp_path):
 
 def test_process_that_is_killed_is_one_line(images, tmp_path):
     with Background([task(tmp_path / "model.keras", images)], images) as background:
-        background._process.kill()
+        (process,) = multiprocessing.active_children()
+        process.kill()
         with pytest.raises(UserError, match="ended early"):
             background.results()
 
@@ -126,4 +129,4 @@ def test_process_that_is_killed_is_one_line(images, tmp_path):
 def test_without_tasks_no_process_is_started(images):
     with Background([], images) as background:
         assert background.results() == []
-        assert not background._process.is_alive()
+        assert not multiprocessing.active_children()

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -86,9 +87,10 @@ def test_missing_characters_are_taken_from_other_installed_fonts(monkeypatch):
 
     assert figures.font_families(["0", "é"]) == ["DejaVu Sans"]
     assert figures.font_families(["0", "\u2fdf"]) == []
-    characters = figures._characters
     other = next(font for font in font_manager.fontManager.ttflist if font.name != "DejaVu Sans")
-    monkeypatch.setattr(figures, "_characters", lambda path: characters(path) | ({0x2FDF} if path == other.fname else set()))
+    default = font_manager.get_font(font_manager.findfont("DejaVu Sans"))
+    font = SimpleNamespace(get_charmap=lambda: {0x2FDF: 1})
+    monkeypatch.setattr(font_manager, "get_font", lambda path: font if path == other.fname else default)
     assert figures.font_families(["\u2fdf"]) == ["DejaVu Sans", other.name]
 
 

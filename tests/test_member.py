@@ -19,8 +19,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:`shuffle=True`", "ignore:__array
 
 @pytest.fixture(scope="module")
 def best(tiny):
-    """A fold trained for six epochs with the best epoch kept."""
-    return train_one(tiny, "best", keep="best_val_loss", learning_rate=0.05, epochs=6)
+    """A fold trained for six epochs with the best epoch kept, and a checkpoint of every improvement."""
+    changes = {"keep": "best_val_loss", "checkpoint__every_improvement": True}
+    return train_one(tiny, "best", **changes, learning_rate=0.05, epochs=6)
 
 
 def test_validation_uses_the_averaged_weights_that_predict(trained):
@@ -49,10 +50,9 @@ def test_history_has_a_line_for_each_epoch(trained):
     assert not table.isna().any(axis=None)
 
 
-def test_early_stopping_ends_training_without_improvement(tiny):
-    run = train_one(tiny, "stopped", early_stopping__patience=2, early_stopping__min_delta=100.0, epochs=9)
-    assert len(history(run / "seed_0/fold_0")) == 3
-    assert scores(run)["epochs"] == 3
+def test_early_stopping_ends_training_without_improvement(stopped_early):
+    assert len(history(stopped_early / "seed_0/fold_0")) == 3
+    assert scores(stopped_early)["epochs"] == 3
 
 
 def test_plateau_reduces_the_learning_rate(tiny):
@@ -76,17 +76,17 @@ def test_keep_best_predicts_with_the_best_epoch(best):
 
 
 @pytest.mark.parametrize("every", [False, True])
-def test_checkpoint_setting_saves_the_validated_weights_of_the_best_epoch(tiny, every):
+def test_checkpoint_setting_saves_the_validated_weights_of_the_best_epoch(tiny, trained, best, every):
     import keras
 
-    run = train_one(tiny, f"checkpoint-{every}", checkpoint__every_improvement=every, learning_rate=0.05, epochs=5)
+    run = best if every else trained
     folder, table = run / "seed_0/fold_0", history(run / "seed_0/fold_0")
-    best = table["val_loss"].idxmin()
-    name = f"best_val_loss_epoch_{best + 1:03d}.keras" if every else "best_val_loss.keras"
+    row = table["val_loss"].idxmin()
+    name = f"best_val_loss_epoch_{row + 1:03d}.keras" if every else "best_val_loss.keras"
     rows = files.read_npz(folder / "predictions.npz")["rows"]
     data = load_dataset(tiny)
     valid = prediction.predict(keras.saving.load_model(folder / name), data.images[rows])
-    assert metrics.log_loss(data.labels[rows], valid) == pytest.approx(table["val_loss"][best], abs=1e-4)
+    assert metrics.log_loss(data.labels[rows], valid) == pytest.approx(table["val_loss"][row], abs=1e-4)
     improvements = (table["val_loss"].cummin().diff().fillna(-1) < 0).sum()
     assert len(list(folder.glob("best*.keras"))) == (improvements if every else 1)
 

@@ -13,6 +13,7 @@ from digit_recognizer.rehearsal import comparison, parts, rehearse, results
 from digit_recognizer.rehearsal.results import PartResult
 from digit_recognizer.workspace import Workspace
 
+QUICK = {"folds": 2, "epochs": 1}
 RESULT = PartResult("fast", "abc", part=0, right=6972, n=7000, oof=0.9955, seconds=100.0, commit="unknown")
 
 
@@ -21,7 +22,7 @@ def workspace(tmp_path_factory) -> Workspace:
     """A workspace with two rehearsed parts of a tiny pipeline."""
     made = tiny_run.make_workspace(tmp_path_factory.mktemp("rehearsal"), rows=400, test_rows=40)
     for part in (0, 4):
-        tiny_run.rehearse_here([tiny_run.request(made, epochs=1)], "tiny", part, made)
+        tiny_run.rehearse_here([tiny_run.request(made, **QUICK)], "tiny", part, made)
     return made
 
 
@@ -50,23 +51,23 @@ def test_result_is_the_score_of_the_submission_on_the_held_out_part(workspace):
 def test_rehearsing_again_trains_nothing_and_keeps_one_row(workspace):
     before = results.read_results(workspace)
     trained = (parts.part_workspace(workspace, 0).run("tiny") / "seed_0/fold_0/model.keras").stat().st_mtime_ns
-    tiny_run.rehearse_here([tiny_run.request(workspace, epochs=1)], "tiny", 0, workspace)
+    tiny_run.rehearse_here([tiny_run.request(workspace, **QUICK)], "tiny", 0, workspace)
     after = results.read_results(workspace)
     assert (parts.part_workspace(workspace, 0).run("tiny") / "seed_0/fold_0/model.keras").stat().st_mtime_ns == trained
     assert sorted(after, key=lambda row: row.part) == sorted(before, key=lambda row: row.part)
 
 
 def test_real_run_of_the_same_settings_gets_the_rehearsed_expectation(workspace):
-    tiny_run.train_here(tiny_run.request(workspace, epochs=1), workspace)
+    tiny_run.train_here(tiny_run.request(workspace, **QUICK), workspace)
     expected = rehearse.expectation(workspace, ["tiny"])
     rows = results.read_results(workspace)
     assert (expected.right, expected.n, expected.parts) == (sum(row.right for row in rows), sum(row.n for row in rows), 2)
-    tiny_run.train_here(tiny_run.request(workspace, run="other", epochs=2, only=[0]), workspace)
+    tiny_run.train_here(tiny_run.request(workspace, run="other", **QUICK | {"epochs": 2}, only=[0]), workspace)
     assert rehearse.expectation(workspace, ["other"]) is None
 
 
 def test_partly_trained_run_gets_no_expectation(workspace):
-    tiny_run.train_here(tiny_run.request(workspace, run="partial", epochs=1, only=[0]), workspace)
+    tiny_run.train_here(tiny_run.request(workspace, run="partial", **QUICK, only=[0]), workspace)
     assert rehearse.expectation(workspace, ["partial"]) is None
 
 
@@ -122,7 +123,7 @@ def test_other_data_than_that_rehearsed_before_is_refused(tmp_path):
 
 def test_changed_pipeline_is_refused(workspace):
     with pytest.raises(UserError, match="epochs: 1 -> 3"):
-        tiny_run.rehearse_here([tiny_run.request(workspace, epochs=3)], "tiny", 0, workspace)
+        tiny_run.rehearse_here([tiny_run.request(workspace, **QUICK | {"epochs": 3})], "tiny", 0, workspace)
 
 
 def test_table_keeps_one_row_for_each_part_and_settings(tmp_path):

@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from tiny_run import environment, make_workspace, probabilities
 
@@ -30,6 +31,9 @@ SETTINGS = (
 # predictions or the run's files are, `start` any time in the first seconds.
 CHECKPOINT = re.compile(r"\.checkpoint\.\d+\.npz")
 RESULTS = re.compile(r"\.(model|history|predictions|confusion|metrics|oof|test|errors)\.\d+\.\w+")
+
+# Files of a rehearsed part in the order in which they are written; the command is killed when one is there.
+REHEARSAL_FILES = ("input/train.csv", "input/dataset.json", "runs/tiny/folds.csv", "runs/tiny/oof.npz", "submissions/tiny.csv")
 
 
 @pytest.fixture(scope="module")
@@ -191,6 +195,26 @@ def check(straight, killed, name, moments, **options):
 def test_killed_command_resumes_to_the_same_bytes(workspace):
     command = Command(workspace)
     check(ForkedCommand(workspace), command, "plain", ["checkpoint", "training"], jobs=2)
+
+
+@pytest.mark.slow
+def test_killed_rehearsal_resumes_to_the_same_result(tmp_path):
+    results = []
+    for name, moments in {"straight": (), "killed": REHEARSAL_FILES}.items():
+        command = Command(make_workspace(tmp_path / name, rows=400))
+        arguments = ["--workspace", str(command.workspace.root), "rehearse", "--pipeline=tiny", "--set=epochs=2"]
+        part = command.workspace.root / "rehearsal" / "part_0"
+        for file in moments:
+            process = command.start(arguments)
+            while not (part / file).exists() and not command.ended():
+                time.sleep(0.001)
+            os.kill(process, signal.SIGKILL)
+            assert command.status() == -signal.SIGKILL, command.output.read_text()
+        command.start(arguments)
+        assert command.status() == 0, command.output.read_text()
+        table = pd.read_csv(part.parent / "results.csv").drop(columns="seconds")
+        results.append((table.to_dict("records"), (part / "submissions" / "tiny.csv").read_bytes()))
+    assert results[0] == results[1]
 
 
 @pytest.fixture

@@ -141,8 +141,8 @@ def test_several_seeds_are_reported_by_their_mean(tmp_path, dataset):
     place = data_in(page, "cell-data")[0]
     row, fold = details["row"][place], details["fold"][place]
     own = [result for result in members if result.member.fold == fold]
-    verdicts = [result.predictions.valid[result.predictions.rows == row].argmax() for result in own]
-    assert [label for label, _ in details["votes"][place]] == verdicts
+    votes = [result.predictions.valid[result.predictions.rows == row].argmax() for result in own]
+    assert [label for label, _ in details["votes"][place]] == votes
     assert f"{read_run(directory, dataset).accuracy.value:.5f}" in page
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from synthetic_run import make_dataset, make_run, network
+from synthetic_run import make_dataset, network
 
 from digit_recognizer import files
 from digit_recognizer.data.folds import load_folds, stratified_folds
@@ -97,11 +97,11 @@ def test_members_without_a_record_are_not_resumed(name, member, run, dataset):
         begin_or_resume(run, pipeline(), dataset)
 
 
-def test_finished_members_come_by_seed_and_fold_and_then_those_on_all_rows(tmp_path, dataset):
-    run = make_run(tmp_path / "run", dataset, seeds=(10, 2), folds=3, finished=[1, 0])
-    files.write_text(run.member(Member(0, None)).metrics, "")
-    files.write_text(run.path / "somebody/else/metrics.json", "")
+def test_finished_members_come_by_seed_and_fold_and_then_those_on_all_rows(run):
     wanted = [Member(2, 0), Member(2, 1), Member(10, 0), Member(10, 1), Member(0, None)]
+    for member in reversed(wanted):
+        files.write_text(run.member(member).metrics, "")
+    files.write_text(run.path / "somebody/else/metrics.json", "")
     assert run.finished() == wanted
 
 

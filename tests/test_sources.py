@@ -26,13 +26,6 @@ def workspace(tmp_path):
     return Workspace(tmp_path / "work space ü")
 
 
-@pytest.fixture(scope="module")
-def bundled(tmp_path_factory):
-    workspace = Workspace(tmp_path_factory.mktemp("bundled"))
-    sources.fetch("bundled", workspace)
-    return workspace
-
-
 def files_of(workspace):
     return {path.name: path.read_bytes() for path in workspace.input.iterdir()}
 
@@ -242,10 +235,15 @@ def test_an_interrupted_installation_is_finished_by_the_next_fetch(cut_after, wo
 
 
 def test_parallel_fetches_are_refused(workspace):
-    workspace.input.mkdir(parents=True)
-    with fetching._locked(workspace.input), pytest.raises(UserError, match="another `make data` is running"):
-        sources.fetch("bundled", workspace)
-    assert sources.fetch("bundled", workspace).fetched
+    refused = []
+
+    def fetch_too(progress):
+        with pytest.raises(UserError, match="another `make data` is running"):
+            sources.fetch("bundled", workspace)
+        refused.append(progress)
+
+    assert sources.fetch("bundled", workspace, on_progress=fetch_too).fetched
+    assert refused
 
 
 def test_hidden_files_and_folders_are_neither_classes_nor_images(workspace, tmp_path):

@@ -1,10 +1,5 @@
 """The display of a study: each trial with the best so far and the time left."""
 
-import io
-
-import pytest
-from rich.console import Console
-
 from digit_recognizer.cli.study_display import study_display
 from digit_recognizer.metrics import Estimate
 from digit_recognizer.runs.member import Member
@@ -18,15 +13,6 @@ def epoch_ended(member, epoch):
     return EpochEnded(member, epoch, loss=1.5, accuracy=0.75, learning_rate=0.001, seconds=1.0)
 
 
-@pytest.fixture
-def console():
-    return Console(file=io.StringIO(), width=200, highlight=False)
-
-
-def shown(console) -> str:
-    return console.file.getvalue()
-
-
 def test_study_shows_each_trial_with_the_best_and_the_time_left(console):
     accuracy = Estimate(0.99, 0.98, 0.995)
     with study_display(console) as show:
@@ -37,7 +23,7 @@ def test_study_shows_each_trial_with_the_best_and_the_time_left(console):
         show(events.TrialEnded(3, None, "complete", 3600.0, 0.05, accuracy))
         show(events.TrialEnded(4, None, "failed", 3600.0, reason="out of memory"))
         show(events.ConfirmationStarted(4))
-    lines = shown(console).splitlines()
+    lines = console.file.getvalue().splitlines()
     assert lines[0] == "study fast: 3 of 20 trials finished; searching learning_rate"
     assert lines[1] == "2 h 0 min left, including the confirmation of the best trials"
     assert lines[2].startswith(

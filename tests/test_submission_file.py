@@ -8,50 +8,27 @@ import pytest
 from kaggle_server import BLEND
 
 from digit_recognizer import files
-from digit_recognizer.data import dataset, sources
+from digit_recognizer.data import sources
 from digit_recognizer.errors import UserError
 from digit_recognizer.submission.submission_file import check_submission, write_submission
 from digit_recognizer.workspace import Workspace
 
 
-@pytest.fixture
-def workspace(bundled, tmp_path):
-    """A workspace with the bundled digits and no submission."""
-    (tmp_path / "workspace").mkdir()
-    (tmp_path / "workspace" / "input").symlink_to(bundled.input)
-    return Workspace(tmp_path / "workspace")
-
-
-@pytest.fixture
-def probabilities(bundled):
-    """Probabilities that are right for all test images except the first three."""
-    labels = dataset.load_test_labels(bundled).copy()
-    labels[:3] = (labels[:3] + 1) % 10
-    return np.eye(10, dtype=np.float32)[labels]
-
-
-@pytest.fixture
-def path(workspace, probabilities):
-    path = workspace.submissions / "fast+baseline.csv"
-    write_submission(path, probabilities, workspace, BLEND)
-    return path
-
-
-def test_the_file_has_the_competitions_format_and_a_record(path, probabilities):
-    lines = path.read_text().splitlines()
+def test_the_file_has_the_competitions_format_and_a_record(submission, nearly_right):
+    lines = submission.read_text().splitlines()
     assert lines[0] == "ImageId,Label"
-    assert lines[1] == f"1,{probabilities[0].argmax()}"
+    assert lines[1] == f"1,{nearly_right[0].argmax()}"
     assert len(lines) == 361
-    record = json.loads(path.with_suffix(".json").read_text())
-    assert record["sha256"] == files.sha256_of(path)
+    record = json.loads(submission.with_suffix(".json").read_text())
+    assert record["sha256"] == files.sha256_of(submission)
     assert record["runs"] == ["fast", "baseline"]
     assert record["data"]["competition"] is False
 
 
-def test_the_same_probabilities_give_the_same_bytes(path, workspace, probabilities):
-    before = path.read_bytes()
-    write_submission(path, probabilities, workspace, BLEND)
-    assert path.read_bytes() == before
+def test_the_same_probabilities_give_the_same_bytes(submission, bundled_copy, nearly_right):
+    before = submission.read_bytes()
+    write_submission(submission, nearly_right, bundled_copy, BLEND)
+    assert submission.read_bytes() == before
 
 
 def test_other_classes_are_written_by_name(tmp_path):
@@ -91,9 +68,9 @@ def make_data(root: Path, found) -> None:
         (lambda values: np.where(np.arange(360)[:, None] < 5, np.nan, values), ["5 test images have no prediction"]),
     ],
 )
-def test_probabilities_that_do_not_fit_are_refused(change, words, workspace, probabilities, tmp_path):
+def test_probabilities_that_do_not_fit_are_refused(change, words, bundled_copy, nearly_right, tmp_path):
     with pytest.raises(UserError) as caught:
-        write_submission(tmp_path / "x.csv", change(probabilities), workspace, BLEND)
+        write_submission(tmp_path / "x.csv", change(nearly_right), bundled_copy, BLEND)
     assert all(word in str(caught.value) for word in words)
     assert not (tmp_path / "x.csv").exists()
 
@@ -122,10 +99,10 @@ BAD_SUBMISSIONS = {
 
 
 @pytest.mark.parametrize("name", BAD_SUBMISSIONS)
-def test_an_invalid_submission_is_an_error_with_row_and_column(name, path, workspace):
+def test_an_invalid_submission_is_an_error_with_row_and_column(name, submission, bundled_copy):
     change, words = BAD_SUBMISSIONS[name]
-    path.write_text(change(path.read_text()))
+    submission.write_text(change(submission.read_text()))
     with pytest.raises(UserError) as caught:
-        check_submission(path, workspace)
+        check_submission(submission, bundled_copy)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_run import history, train_one
+from tiny_run import history
 
 from digit_recognizer.training.tensorboard import hyperparameters
 
@@ -57,9 +57,8 @@ def test_confusion_matrix_is_that_of_the_report_and_drawn_once(trained):
     assert np.array_equal(pixels, np.asarray(Image.open(trained / MEMBER / "confusion.png").convert("RGB")))
 
 
-def test_training_with_early_stopping_has_a_confusion_matrix(tiny):
-    run = train_one(tiny, "stopped early", early_stopping__patience=1, early_stopping__min_delta=100.0, epochs=9)
-    assert list(shown(run / "seed_0/fold_0")["validation/confusion_matrix"]) == [2]
+def test_training_with_early_stopping_has_a_confusion_matrix(stopped_early):
+    assert list(shown(stopped_early / "seed_0/fold_0")["validation/confusion_matrix"]) == [3]
 
 
 def test_settings_are_shown_as_hyperparameters(trained):

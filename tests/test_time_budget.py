@@ -8,17 +8,17 @@ from tiny_run import make_workspace, request
 from digit_recognizer import files, metrics
 from digit_recognizer.backend import Gpu
 from digit_recognizer.cli.commands.training import budget_lines
-from digit_recognizer.data.dataset import load_dataset
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import override, settings_json
 from digit_recognizer.runs.member import Member
 from digit_recognizer.training import probing, time_budget, workers
-from digit_recognizer.training.devices import MeasuredSlots
-from digit_recognizer.training.events import EpochEnded, MemberFinished, StepEnded
+from digit_recognizer.training.devices import FixedSlots, MeasuredSlots
+from digit_recognizer.training.events import EpochEnded, MemberFinished, SpeedMeasured, StepEnded
 from digit_recognizer.training.members import choose_members
 from digit_recognizer.training.probing import Pace, Probe
 
 PLAIN = {"early_stopping": None, "reduce_lr_on_plateau": None, "epochs": 10, "folds": 5}
+FULL, LAST = Pace(step=0.03, validation=0.1, rest=1.0), Pace(step=0.02, validation=0.1, rest=1.0)  # of rounds of two and one
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def workspace(tmp_path_factory):
 def probe(workspace):
     """A pipeline of 10 epochs of 100 steps for 5 folds, two side by side in rounds of 32 s; the last fold alone takes 22 s."""
     wanted = request(workspace, jobs=2, **PLAIN)
-    return Probe(wanted, 100, Pace(step=0.03, validation=0.1, rest=1.0), Pace(step=0.02, validation=0.1, rest=1.0))
+    return Probe(wanted, 100, FULL, LAST)
 
 
 def test_own_length_takes_all_rounds(probe):
@@ -67,80 +67,108 @@ def test_own_seeds_come_first(probe):
 
 
 class Clock:
-    """Time that passes only when it is told to."""
+    """Time that passes only in trainings, which it fakes."""
 
-    def __init__(self, monkeypatch):
-        self.now = 0.0
-        monkeypatch.setattr(time_budget.time, "monotonic", lambda: self.now)
+    def __init__(self, paces):
+        self.now, self.paces, self.timed = 0.0, paces, []
 
-    def train(self, request, probe, slower):
+    def train_members(self, job, members, slots, on_event):
+        """Fake the timing of members, which takes no time itself."""
+        began, self.timed, chosen = self.now, members, job.pipeline.experiment
+        for member, pace in zip(members, self.paces, strict=False):
+            seconds = chosen.steps_per_epoch * pace.step
+            on_event(SpeedMeasured(member, pace.step))
+            speed = chosen.batch_size / pace.step
+            on_event(StepEnded(member, 2, chosen.steps_per_epoch, chosen.steps_per_epoch, speed, loss=0.5, accuracy=0.9))
+            for epoch, validation in ((1, 0.0), (2, 0.0), (3, pace.validation)):
+                on_event(EpochEnded(member, epoch, 0.5, 0.9, 0.001, seconds + validation))
+        starts = [began] * slots.jobs
+        for member, pace, start in zip(members, self.paces, starts, strict=False):
+            self.now = start + pace.rest + 3 * chosen.steps_per_epoch * pace.step + 2 * pace.validation
+            starts.append(self.now)  # of the next member
+            on_event(MemberFinished(member))
+        self.now = began
+
+    def train(self, request, slower):
         """Let the members of a planned request train in rounds, a step taking `slower` times as long as it was timed."""
         chosen = request.pipeline.experiment
         members, steps = choose_members(chosen, request.folds, request.full), []
         for first in range(0, len(members), request.jobs):
             both = members[first : first + request.jobs]
-            pace = probe.full_round if len(both) == request.jobs else probe.last_round
+            pace = FULL if len(both) == request.jobs else LAST
             steps += [request.length(member) for member in both]
             self.now += slower * pace.fixed(chosen) + slower * chosen.epochs * steps[-1] * pace.step
         return steps
 
 
+@pytest.fixture
+def clock(monkeypatch):
+    """Time that passes only in faked trainings, of which two members are trained in parallel."""
+    clock = Clock([FULL, FULL, LAST])
+    monkeypatch.setattr(time_budget.time, "monotonic", lambda: clock.now)
+    monkeypatch.setattr(workers, "train_members", clock.train_members)
+    return clock
+
+
+def fit(workspace, seconds, runs=("one",), **options):
+    """Fit trainings of 10 epochs of 100 steps for 5 folds, in rounds of two."""
+    wanted = {"jobs": 2, "force": True, **PLAIN, "steps_per_epoch": 100, **options}
+    return time_budget.fit_to_minutes([request(workspace, run, **wanted) for run in runs], seconds / 60, workspace)
+
+
+def probe_of(planned):
+    """Return what was timed for a planned request."""
+    return planned.length.__self__.probe
+
+
 @pytest.mark.parametrize("slower", [0.85, 1.0, 1.15])
 @pytest.mark.parametrize("factor", [1.0, 2.0])
-def test_training_ends_in_time_when_the_speed_changes(probe, monkeypatch, slower, factor):
-    clock = Clock(monkeypatch)
+def test_training_ends_in_time_when_the_speed_changes(workspace, clock, probe, slower, factor):
     changes = probe.scaled(factor)
     end = probe.seconds(changes)
-    (request,) = time_budget._paced([probe], time_budget._changed([probe.request], [changes]), factor, end)
-    steps = clock.train(request, probe, slower)
+    (planned,) = fit(workspace, end).requests
+    steps = clock.train(planned, slower)
     assert clock.now == pytest.approx(end, rel=0.06)
     assert steps[:2] == [changes["steps_per_epoch"]] * 2
     assert (steps[-1] < steps[0], steps[-1] == steps[0]) == (slower > 1, slower == 1)
 
 
-def test_first_of_two_pipelines_leaves_time_for_the_second(probe, monkeypatch):
-    clock = Clock(monkeypatch)
-    changes = [probe.scaled(1)] * 2
-    requests = time_budget._paced([probe] * 2, time_budget._changed([probe.request] * 2, changes), 1, 2 * 86.0)
-    clock.train(requests[0], probe, 1.1)
-    assert clock.now == pytest.approx(86, rel=0.04)
-    clock.train(requests[1], probe, 1.1)
-    assert clock.now == pytest.approx(2 * 86, rel=0.04)
+def test_first_of_two_pipelines_leaves_time_for_the_second(workspace, clock):
+    for planned, end in zip(fit(workspace, 2 * 86, ("one", "two")).requests, (86, 2 * 86), strict=True):
+        clock.train(planned, 1.1)
+        assert clock.now == pytest.approx(end, rel=0.04)
 
 
-def test_late_member_gets_at_least_half_of_its_steps(probe, monkeypatch):
-    clock = Clock(monkeypatch)
-    (request,) = time_budget._paced([probe], time_budget._changed([probe.request], [probe.scaled(1)]), 1, 86.0)
+def test_late_member_gets_at_least_half_of_its_steps(workspace, clock):
+    (planned,) = fit(workspace, 86).requests
     clock.now = 1000.0
-    assert request.length(Member(0, 4)) == 50
+    assert planned.length(Member(0, 4)) == 50
 
 
 @pytest.mark.parametrize("seconds", [45, 86, 130, 300, 1800, 7200])
 @pytest.mark.parametrize("members", [1, 3])
-def test_the_time_is_used_but_not_exceeded(probe, seconds, members):
-    probes = [probe] * members
-    factor = time_budget._fitting(probes, seconds * members)
-    taken = time_budget._seconds(probes, factor)
+def test_the_time_is_used_but_not_exceeded(workspace, clock, seconds, members):
+    taken = fit(workspace, seconds * members, ("one", "two", "three")[:members]).seconds
     assert taken <= seconds * members
     assert taken > 0.9 * seconds * members
 
 
-def test_too_few_minutes_are_refused(probe):
+def test_too_few_minutes_are_refused(workspace, clock):
     with pytest.raises(UserError, match=r"^MINUTES: too few for tiny on this machine: add at least \d or choose a faster"):
-        time_budget._fitting([probe], 20)
+        fit(workspace, 20)
 
 
-def test_too_few_minutes_are_refused_after_the_first_timed_steps(workspace, monkeypatch):
+def test_too_few_minutes_are_refused_after_the_first_timed_steps(workspace, clock, monkeypatch):
     """Not after a minute of timing."""
 
-    def paces(request, workspace, folds, members, on_speed):
-        on_speed(0.1)
-        on_speed(10.0)
+    def train_members(job, members, slots, on_event):
+        on_event(SpeedMeasured(members[0], 0.1))
+        on_event(SpeedMeasured(members[1], 10.0))
         pytest.fail("the timing did not end")
 
-    monkeypatch.setattr(probing, "_paces", paces)
+    monkeypatch.setattr(workers, "train_members", train_members)
     with pytest.raises(UserError, match=r"^MINUTES: too few for tiny on this machine: add at least \d or choose a faster"):
-        time_budget.fit_to_minutes([request(workspace, **PLAIN)], 1, workspace)
+        fit(workspace, 60, steps_per_epoch=0)
 
 
 def test_pipeline_that_stops_early_is_refused(workspace):
@@ -157,7 +185,7 @@ def test_same_command_resumes_with_the_same_settings(workspace, monkeypatch):
     assert 100 < fit.seconds <= 180
     assert not workspace.run("tiny").exists()
 
-    monkeypatch.setattr(time_budget, "probe_speed", lambda *_: pytest.fail("it was timed again"))
+    monkeypatch.setattr(workers, "train_members", lambda *_: pytest.fail("it was timed again"))
     again = time_budget.fit_to_minutes([request(workspace, jobs=2, only=[0, 1, 2], **PLAIN)], 3, workspace)
     assert settings_json(again.requests[0].pipeline.experiment) == settings_json(chosen)
     assert again.requests[0].pipeline.changes == fit.requests[0].pipeline.changes
@@ -168,36 +196,34 @@ def test_same_command_resumes_with_the_same_settings(workspace, monkeypatch):
 
 
 @pytest.mark.parametrize(("only", "full", "timed"), [([0], False, 3), (None, True, 3), (None, False, 3), ([0, 1], False, 2)])
-def test_a_full_round_and_the_last_round_are_timed(workspace, monkeypatch, only, full, timed):
-    found = []
-
-    def paces(request, workspace, folds, members, on_speed):
-        found.extend(members)
-        return [Pace(step=0.01 * (place + 1), validation=0.1, rest=1.0) for place in range(len(members))]
-
-    monkeypatch.setattr(probing, "_paces", paces)
-    asked = request(workspace, jobs=2, only=only, full=full, **{**PLAIN, "folds": 3})
-    probe = probing.probe_speed(asked, workspace, load_dataset(workspace))
-    assert len(found) == len(set(found)) == timed
+def test_a_full_round_and_the_last_round_are_timed(workspace, clock, only, full, timed):
+    clock.paces = [Pace(step=0.01 * place, validation=0.1, rest=1.0) for place in (1, 2, 3)]
+    (planned,) = fit(workspace, 600, only=only, full=full, folds=3).requests
+    assert len(clock.timed) == len(set(clock.timed)) == timed
+    probe = probe_of(planned)
     assert probe.full_round.step == pytest.approx(0.015)
+    assert probe.last_round.step == pytest.approx(0.03 if timed == 3 else 0.015)
 
 
-def test_step_is_timed_within_executions_of_several():
+def test_step_is_timed_within_executions_of_several(workspace, clock, monkeypatch):
     """A GPU runs 16 at a time, so that the 40 of an epoch are made 48."""
-    member = Member(0, 0)
-    clock = probing._Clock([member], 1, batch_size=64)
-    clock.starts[member] -= 20
-    for _ in range(3):
-        clock.on_event(StepEnded(member, epoch=0, step=48, steps=48, images_per_second=640.0, loss=0.5, accuracy=0.9))
-        clock.on_event(EpochEnded(member, epoch=1, loss=0.5, accuracy=0.9, learning_rate=0.001, seconds=5.0))
-    clock.on_event(MemberFinished(member))
-    pace = clock.pace(member)
+
+    def train_members(job, members, slots, on_event):
+        clock.now += 20
+        for epoch in (1, 2, 3):
+            on_event(StepEnded(members[0], epoch, 48, 48, images_per_second=320.0, loss=0.5, accuracy=0.9))
+            on_event(EpochEnded(members[0], epoch, loss=0.5, accuracy=0.9, learning_rate=0.001, seconds=5.0))
+        on_event(MemberFinished(members[0]))
+
+    monkeypatch.setattr(workers, "train_members", train_members)
+    (planned,) = fit(workspace, 600, jobs=1, only=[0]).requests
+    pace = probe_of(planned).full_round
     assert (pace.step, pace.validation) == (pytest.approx(0.1), 0)
-    assert pace.rest == pytest.approx(20 - 3 * 48 * 0.1, abs=0.5)
+    assert pace.rest == pytest.approx(20 - 3 * 48 * 0.1)
 
 
 def test_run_without_minutes_is_refused_before_anything_is_timed(workspace, monkeypatch):
-    monkeypatch.setattr(time_budget, "probe_speed", lambda *_: pytest.fail("it was timed"))
+    monkeypatch.setattr(workers, "train_members", lambda *_: pytest.fail("it was timed"))
     files.write_text(workspace.run("other") / "experiment.json", "{}")
     with pytest.raises(UserError, match=r"other was started without these MINUTES: .*RUN=.*FORCE=1"):
         time_budget.fit_to_minutes([request(workspace, "other", **PLAIN)], 3, workspace)
@@ -212,14 +238,17 @@ def test_expected_accuracy_is_that_of_the_longest_measured_training_that_fits():
     assert time_budget.measured(curve, 0.99).factor == 1.0  # a hundredth shorter is no other training
 
 
-def test_jobs_of_gpus_are_measured_before_the_time_is_planned(workspace, monkeypatch):
+def test_jobs_of_gpus_are_measured_before_the_time_is_planned(workspace, clock, monkeypatch):
     """Two GPUs, each faster with two members than with one, and not faster with three."""
     gpus, now = [Gpu(uuid, "Tesla T4", 16 * 10**9, 0, 7.5) for uuid in ("GPU-a", "GPU-b")], 0
     slots = MeasuredSlots(gpus, cores=16, query=lambda: gpus, clock=lambda: now)
-    monkeypatch.setattr(probing, "make_slots", lambda jobs, cpu_jobs: slots)
+    monkeypatch.setattr(probing, "make_slots", lambda jobs, cpu_jobs: slots if jobs is None else FixedSlots(jobs))
 
     def train_members(job, members, slots, on_event):
         nonlocal now
+        if isinstance(slots, FixedSlots):
+            clock.train_members(job, members, slots, on_event)
+            return
         taken = []
         for now in range(1000):
             taken += iter(slots.take, None)
@@ -229,6 +258,7 @@ def test_jobs_of_gpus_are_measured_before_the_time_is_planned(workspace, monkeyp
                 slots.on_event(slot, event)
                 on_event(event)
 
+    clock.paces = [FULL] * 4 + [LAST]
     monkeypatch.setattr(workers, "train_members", train_members)
-    wanted = request(workspace, jobs=None, **PLAIN)
-    assert probing.fastest_jobs(wanted, workspace, load_dataset(workspace)) == 4
+    (planned,) = fit(workspace, 600, jobs=None).requests
+    assert planned.jobs == 4

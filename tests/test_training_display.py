@@ -34,15 +34,6 @@ def epoch_ended(member, epoch):
     return EpochEnded(member, epoch, loss=1.5, accuracy=0.75, learning_rate=0.001, seconds=1.0)
 
 
-@pytest.fixture
-def console():
-    return Console(file=io.StringIO(), width=200, highlight=False)
-
-
-def shown(console) -> str:
-    return console.file.getvalue()
-
-
 def plan(waiting):
     return TrainingPlanned(RunFolder(Path("runs/x")), EXPERIMENT, MEMBERS, dict.fromkeys(waiting, STEPS), jobs=1)
 
@@ -53,7 +44,7 @@ def test_without_a_terminal_each_epoch_is_a_line(console):
         show(SpeedMeasured(MEMBERS[1], 0.1))
         show(step(MEMBERS[1], 0, 8, images_per_second=1234.0))
         show(epoch_ended(MEMBERS[1], 1))
-    lines = shown(console).splitlines()
+    lines = console.file.getvalue().splitlines()
     assert lines[0] == "x: training 4 models, at most 10 epochs (1 of 5 already trained)"
     assert lines[1] == "x: about 64 s left, 100 ms per step"
     assert lines[2].startswith("x fold 1: epoch 1/10, loss 1.5000, accuracy 0.7500, learning rate 0.001, 1,234 images/s, ")
@@ -65,7 +56,7 @@ def test_without_a_terminal_an_epoch_without_validation_shows_no_earlier_one(con
         show(plan(MEMBERS))
         show(EpochEnded(MEMBERS[0], 1, 1.5, 0.75, 0.001, 1.0, val_loss=1.4, val_accuracy=0.8))
         show(epoch_ended(MEMBERS[0], 2))
-    validated, other = shown(console).splitlines()[1:]
+    validated, other = console.file.getvalue().splitlines()[1:]
     assert "val_loss 1.4000, val_accuracy 0.8000" in validated
     assert "epoch 2/10" in other
     assert "val_" not in other
@@ -79,9 +70,9 @@ def on_a_terminal(width, *events):
         display.on_event(event)
         screen = Console(file=io.StringIO(), width=width, force_terminal=True, color_system="standard")
         screen.print(display.run.bars.progress.get_renderable())
-        screens.append(Text.from_ansi(shown(screen)).plain.splitlines())
+        screens.append(Text.from_ansi(screen.file.getvalue()).plain.splitlines())
     display.close()
-    return screens, Text.from_ansi(shown(console)).plain, shown(console)
+    return screens, Text.from_ansi(console.file.getvalue()).plain, console.file.getvalue()
 
 
 BAR = "\N{BOX DRAWINGS HEAVY HORIZONTAL}"
@@ -127,7 +118,7 @@ def test_seeds_are_named_if_there_are_several(console):
         show(TrainingPlanned(RunFolder(Path("runs/x")), EXPERIMENT, members, dict.fromkeys(members, STEPS), jobs=3))
         for member in members:
             show(epoch_ended(member, 1))
-    lines = shown(console).splitlines()
+    lines = console.file.getvalue().splitlines()
     assert lines[0] == "x: training 4 models, at most 10 epochs, 3 in parallel"
     assert [line.partition(":")[0] for line in lines[1:]] == [
         "x all rows, seed 0",
@@ -140,4 +131,4 @@ def test_seeds_are_named_if_there_are_several(console):
 def test_finished_run_prints_that_nothing_is_to_do(console):
     with training_display(console) as show:
         show(plan([]))
-    assert shown(console) == "x: already trained, nothing to do in runs/x\n"
+    assert console.file.getvalue() == "x: already trained, nothing to do in runs/x\n"

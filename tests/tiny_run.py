@@ -1,7 +1,10 @@
 """A tiny workspace of bundled digits and tiny pipelines, for tests that really train."""
 
+import functools
 import json
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -50,20 +53,35 @@ EXPERIMENT = Experiment(
 
 
 def make_workspace(root: Path, rows: int = 160, test_rows: int = 40, test_labels: bool = False) -> Workspace:
-    """Return a workspace with some of the bundled digits and the pipeline `tiny`."""
-    full = Workspace(root / "bundled")
-    sources.fetch("bundled", full)
-    given = root / "some"
-    given.mkdir(parents=True)
-    counts = {"train.csv": rows, "test.csv": test_rows, "sample_submission.csv": test_rows}
-    for name, count in (counts | ({"test_labels.csv": test_rows} if test_labels else {})).items():
-        lines = (full.input / name).read_text().splitlines(keepends=True)
-        (given / name).write_text("".join(lines[: count + 1]))
-    workspace = Workspace(root)
-    sources.fetch(str(given), workspace)
+    """Return a workspace with some of the bundled digits, fetched from the files in `some`, and the pipeline `tiny`."""
+    shutil.copytree(_fetched(rows, test_rows, test_labels).name, root, dirs_exist_ok=True)
     (root / "pipelines").mkdir()
     (root / "pipelines" / "tiny.py").write_text(PIPELINE)
-    return workspace
+    return Workspace(root)
+
+
+@functools.cache
+def _fetched(rows: int, test_rows: int, test_labels: bool) -> tempfile.TemporaryDirectory:
+    """Return the folder of a workspace, which lasts as long as the process; making it takes a second."""
+    folder = tempfile.TemporaryDirectory()
+    root = Path(folder.name)
+    (root / "some").mkdir()
+    counts = {"train.csv": rows, "test.csv": test_rows, "sample_submission.csv": test_rows}
+    with tempfile.TemporaryDirectory() as bundled:
+        full = Workspace(Path(bundled))
+        sources.fetch("bundled", full)
+        for name, count in (counts | ({"test_labels.csv": test_rows} if test_labels else {})).items():
+            lines = (full.input / name).read_text().splitlines(keepends=True)
+            (root / "some" / name).write_text("".join(lines[: count + 1]))
+    sources.fetch(str(root / "some"), Workspace(root))
+    return folder
+
+
+def copy_with_run(workspace: Workspace, run: str, root: Path) -> Workspace:
+    """Return a copy of a workspace with only that run."""
+    for name in ("input", "pipelines", f"runs/{run}"):
+        shutil.copytree(workspace.root / name, root / name)
+    return Workspace(root)
 
 
 def request(workspace: Workspace, run: str = "tiny", *, only=None, full=False, jobs=1, force=False, **changes) -> Request:

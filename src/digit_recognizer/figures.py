@@ -51,6 +51,8 @@ def confusion_png(matrix: np.ndarray, classes: Sequence[str]) -> bytes:
     Errors have a separate colour scale (share of the row). Counts are written for up to 40 classes. If no
     installed font has the characters of the classes, they are numbered.
     """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     families = font_families(classes)
     names = classes if families else [str(number) for number in range(len(classes))]
     text_style = {"fontfamily": families or DEFAULT_FONT, "parse_math": False}
@@ -66,7 +68,8 @@ def confusion_png(matrix: np.ndarray, classes: Sequence[str]) -> bytes:
     for row, column in np.argwhere(matrix > 0) if size <= 40 else ():  # with more classes the numbers are too small to read
         colour = "white" if row != column and errors[row, column] > 0.6 * worst else "black"
         text = f"{matrix[row, column]:,}"
-        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8 if size <= 20 else 6)
+        cell = axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8 if size <= 20 else 6)
+        cell.set_in_layout(False)  # it is inside the axes, and measuring all of them takes long
     axes.set_xticks(range(size), names, rotation=0 if max(map(len, names)) < 3 else 90, **text_style)
     axes.set_yticks(range(size), names, **text_style)
     axes.tick_params(length=0)
@@ -77,7 +80,8 @@ def confusion_png(matrix: np.ndarray, classes: Sequence[str]) -> bytes:
     wrong, total = int(matrix.sum() - matrix.trace()), int(matrix.sum())
     axes.set_title(f"{wrong:,} of {total:,} wrong\ncolour: share of the label's images", fontsize=9, wrap=True)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+    figure.set_dpi(110)
+    FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})  # savefig would draw twice
     return buffer.getvalue()
 
 

@@ -11,7 +11,7 @@ from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.formatting import winner
 from digit_recognizer.report.digit_details import digit_details
 from digit_recognizer.report.digit_sheet import Digit, DigitSheet, percent
-from digit_recognizer.report.model_probabilities import ModelProbabilities, seed_probabilities, test_probabilities
+from digit_recognizer.report.model_predictions import ModelPredictions, predictions_by_member, predictions_by_seed
 from digit_recognizer.report.rendering import write_page
 from digit_recognizer.runs.comparison import common_rows
 from digit_recognizer.runs.folder import RunFolder
@@ -53,8 +53,8 @@ def write_blend(
     labels = dataset.labels[rows]
     sheet = DigitSheet(dataset)
     blend = metrics.accuracy(labels, oof[rows])
-    models = _member_probabilities(runs, test)
-    disputed = _disputed(models, dataset, sheet)
+    members = _member_predictions(runs, test)
+    disputed = _disputed(members, dataset, sheet)
     return write_page(
         path,
         "blend.html",
@@ -70,7 +70,7 @@ def write_blend(
         disagreement=_disagreement(columns),
         size_curve=_size_curve(labels, columns, blend.value) if len(columns) > 1 else "",
         disputed=disputed,
-        details=digit_details(dataset, sheet, None, models),
+        details=digit_details(dataset, sheet, None, members),
     )
 
 
@@ -78,17 +78,17 @@ def _compared(name: str, run: Run, oof: np.ndarray, rows: np.ndarray) -> str:
     return winner(name, run.name, metrics.compare(run.labels[rows], oof[rows].argmax(axis=1), run.predictions[rows]))
 
 
-def _member_probabilities(runs: Sequence[Run], test: np.ndarray) -> ModelProbabilities:
+def _member_predictions(runs: Sequence[Run], test: np.ndarray) -> ModelPredictions:
     """Return the blend's probabilities for the test images, and those of each member of the runs."""
-    each = {run.name: test_probabilities(run) for run in runs}
-    names = [f"{run} {name}" for run, models in each.items() for name in models.names]
-    return ModelProbabilities("member", names, test, np.concatenate([models.each for models in each.values()]), "blend")
+    each = {run.name: predictions_by_member(run) for run in runs}
+    names = [f"{run} {name}" for run, members in each.items() for name in members.names]
+    return ModelPredictions("member", names, test, np.concatenate([members.each for members in each.values()]), "blend")
 
 
 def _seeds(run: Run, rows: np.ndarray) -> list[SeedPredictions]:
     """Return the predictions of each seed that has predicted all `rows`."""
-    models = seed_probabilities(run)
-    complete = [(name, one[rows]) for name, one in zip(models.names, models.each, strict=True)]
+    seeds = predictions_by_seed(run)
+    complete = [(name, one[rows]) for name, one in zip(seeds.names, seeds.each, strict=True)]
     return [SeedPredictions(f"{run.name} {name}", found) for name, found in complete if metrics.predicted_rows(found).all()]
 
 
@@ -117,18 +117,18 @@ def _size_curve(labels: np.ndarray, columns: Sequence[SeedPredictions], blend: f
     return figures.lines_svg(lines, "models per image", "out-of-fold accuracy")
 
 
-def _disputed(models: ModelProbabilities, dataset: Dataset, sheet: DigitSheet) -> list[Digit]:
+def _disputed(members: ModelPredictions, dataset: Dataset, sheet: DigitSheet) -> list[Digit]:
     """Return the test digits on which the most members disagree with the majority."""
-    predictions = models.each.argmax(axis=2)
+    predictions = members.each.argmax(axis=2)
     votes = (predictions[..., None] == np.arange(len(dataset.classes))).sum(axis=0)
     agreed = votes.max(axis=1)
-    rows = np.lexsort((models.probabilities.max(axis=1), agreed))[:GALLERY]
+    rows = np.lexsort((members.probabilities.max(axis=1), agreed))[:GALLERY]
 
     def digit(row: int) -> Digit:
         voted = [label for label in np.argsort(-votes[row], kind="stable") if votes[row, label]]
         tally = ", ".join(f"{dataset.classes[label]} ({votes[row, label]})" for label in voted)
-        best = models.probabilities[row].argmax()
-        title = f"{dataset.classes[best]} ({percent(models.probabilities[row, best])})"
+        best = members.probabilities[row].argmax()
+        title = f"{dataset.classes[best]} ({percent(members.probabilities[row, best])})"
         return Digit(sheet.test(row), title, [tally, f"ImageId {row + 1}"])
 
     return [digit(row) for row in rows if agreed[row] < len(predictions)]

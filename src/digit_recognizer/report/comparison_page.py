@@ -12,7 +12,7 @@ from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.errors import UserError
 from digit_recognizer.report.digit_details import digit_details
 from digit_recognizer.report.digit_sheet import Digit, DigitSheet, percent
-from digit_recognizer.report.model_probabilities import ModelProbabilities
+from digit_recognizer.report.model_predictions import ModelPredictions
 from digit_recognizer.report.rendering import write_page
 from digit_recognizer.runs.comparison import common_rows
 from digit_recognizer.runs.folder import RunFolder
@@ -54,17 +54,17 @@ def write_comparison(folders: Sequence[RunFolder], dataset: Dataset, path: Path)
         rows=len(rows),
         accuracies=[metrics.accuracy(run.labels[rows], run.probabilities[rows]) for run in runs],
         pairs=pairs,
-        details=digit_details(dataset, sheet, _run_probabilities(runs), None),
+        details=digit_details(dataset, sheet, _run_predictions(runs), None),
         boxes=figures.boxes_svg(
             {run.name: [fold.value for fold in run.fold_accuracies.values()] for run in runs}, "accuracy of a fold"
         ),
     )
 
 
-def _run_probabilities(runs: Sequence[Run]) -> ModelProbabilities:
+def _run_predictions(runs: Sequence[Run]) -> ModelPredictions:
     """Return the out-of-fold probabilities of each run, and their mean."""
     each = np.stack([run.probabilities for run in runs])
-    return ModelProbabilities("run", [run.name for run in runs], each.mean(axis=0), each)
+    return ModelPredictions("run", [run.name for run in runs], each.mean(axis=0), each)
 
 
 def _pair(first: Run, second: Run, rows: np.ndarray, dataset: Dataset, sheet: DigitSheet) -> Pair:

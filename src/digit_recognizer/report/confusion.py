@@ -8,7 +8,7 @@ import pandas as pd
 
 from digit_recognizer import metrics
 from digit_recognizer.report.digit_sheet import DigitSheet
-from digit_recognizer.report.model_probabilities import ModelProbabilities
+from digit_recognizer.report.model_predictions import ModelPredictions
 from digit_recognizer.runs.run import Run
 
 ON_DIAGONAL = 30  # least confident correct digits that a cell on the diagonal shows
@@ -54,7 +54,7 @@ class Matrix(NamedTuple):
     excesses: list[Excess]
 
 
-def matrices(run: Run, models: ModelProbabilities, classes: int) -> list[Matrix]:
+def matrices(run: Run, seeds: ModelPredictions, classes: int) -> list[Matrix]:
     """Return the matrix of all predicted rows, that of each fold, and that of each seed if there are several."""
 
     def counts(rows: np.ndarray, predictions: np.ndarray) -> np.ndarray:
@@ -66,9 +66,9 @@ def matrices(run: Run, models: ModelProbabilities, classes: int) -> list[Matrix]
         rows = run.rows[run.fold[run.rows] == fold]
         by_fold[int(fold), f"fold {fold}"] = counts(rows, run.predictions[rows])
     by_seed = {}
-    for index, name in enumerate(models.names if len(models.names) > 1 else ()):
-        rows = np.flatnonzero(metrics.predicted_rows(models.each[index]))
-        by_seed[index, name] = counts(rows, models.each[index, rows].argmax(axis=1))
+    for index, name in enumerate(seeds.names if len(seeds.names) > 1 else ()):
+        rows = np.flatnonzero(metrics.predicted_rows(seeds.each[index]))
+        by_seed[index, name] = counts(rows, seeds.each[index, rows].argmax(axis=1))
     return [_matrix("all", 0, "all folds", every, []), *_compared("fold", by_fold), *_compared("seed", by_seed)]
 
 
@@ -122,7 +122,7 @@ def _matrix(kind: str, index: int, name: str, counts: np.ndarray, excesses: list
     return Matrix(kind, index, name, metrics.proportion(correct, total), total - correct, total, cells, excesses)
 
 
-def cell_digits(run: Run, models: ModelProbabilities, sheet: DigitSheet) -> list[int]:
+def cell_digits(run: Run, seeds: ModelPredictions, sheet: DigitSheet) -> list[int]:
     """Return the places in the sheet of the digits of the cells, in the order in which a cell shows them.
 
     These are all errors, the most confident first, then all errors of single seeds, then the least confident correct digits
@@ -130,7 +130,7 @@ def cell_digits(run: Run, models: ModelProbabilities, sheet: DigitSheet) -> list
     """
     correct = run.rows[run.predictions[run.rows] == run.labels[run.rows]]
     correct = correct[np.argsort(run.confidence[correct], kind="stable")]
-    each = np.where(np.isnan(models.each[..., 0]), run.labels, models.each.argmax(axis=2))
+    each = np.where(np.isnan(seeds.each[..., 0]), run.labels, seeds.each.argmax(axis=2))
     by_seed = correct[(each[:, correct] != run.labels[correct]).any(axis=0)]
     groups = [
         (run.wrong, run.labels[run.wrong] * 1000 + run.predictions[run.wrong], MOST_DIGITS),

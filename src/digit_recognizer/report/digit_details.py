@@ -8,14 +8,14 @@ import numpy as np
 from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.report.digit_sheet import DigitSheet
 from digit_recognizer.report.explanation import Explanation
-from digit_recognizer.report.model_probabilities import ModelProbabilities
+from digit_recognizer.report.model_predictions import ModelPredictions
 
 
 def digit_details(
     dataset: Dataset,
     sheet: DigitSheet,
-    train: ModelProbabilities | None,
-    test: ModelProbabilities | None,
+    train: ModelPredictions | None,
+    test: ModelPredictions | None,
     fold: np.ndarray | None = None,
     explanations: dict[tuple[bool, int], Explanation] | None = None,
 ) -> dict[str, Any]:
@@ -31,18 +31,18 @@ def digit_details(
     """
     reasons = {_place(sheet, *key): _reason(sheet, found) for key, found in (explanations or {}).items()}
     digits = sheet.digits()
-    models = {False: train, True: test}
+    predictions = {False: train, True: test}
     return {
         "classes": dataset.classes,
         "columns": sheet.columns,
-        "models": [_models(one) for one in models.values()],
+        "models": [_models(one) for one in predictions.values()],
         "test": [int(is_test) for is_test, _ in digits],
         "row": [row for _, row in digits],
         "label": [None if is_test else int(dataset.labels[row]) for is_test, row in digits],
         "fold": [None if is_test or fold is None else int(fold[row]) for is_test, row in digits],
-        "prediction": [_prediction(models[is_test], row) for is_test, row in digits],
-        "probabilities": [_probabilities(models[is_test], row) for is_test, row in digits],
-        "votes": [_votes(models[is_test], row) for is_test, row in digits],
+        "prediction": [_prediction(predictions[is_test], row) for is_test, row in digits],
+        "probabilities": [_probabilities(predictions[is_test], row) for is_test, row in digits],
+        "votes": [_votes(predictions[is_test], row) for is_test, row in digits],
         "reasons": reasons,
     }
 
@@ -51,27 +51,27 @@ def _place(sheet: DigitSheet, is_test: bool, row: int) -> int:
     return sheet.test(row) if is_test else sheet.train(row)
 
 
-def _models(models: ModelProbabilities | None) -> dict[str, Any] | None:
-    return models and {"kind": models.kind, "names": models.names, "combination": models.combination}
+def _models(predictions: ModelPredictions | None) -> dict[str, Any] | None:
+    return predictions and {"kind": predictions.kind, "names": predictions.names, "combination": predictions.combination}
 
 
-def _prediction(models: ModelProbabilities | None, row: int) -> int | None:
-    if models is None or np.isnan(models.probabilities[row]).any():
+def _prediction(predictions: ModelPredictions | None, row: int) -> int | None:
+    if predictions is None or np.isnan(predictions.probabilities[row]).any():
         return None
-    return int(models.probabilities[row].argmax())
+    return int(predictions.probabilities[row].argmax())
 
 
-def _probabilities(models: ModelProbabilities | None, row: int) -> list[int] | None:
-    if models is None or np.isnan(models.probabilities[row]).any():
+def _probabilities(predictions: ModelPredictions | None, row: int) -> list[int] | None:
+    if predictions is None or np.isnan(predictions.probabilities[row]).any():
         return None
-    return np.floor(1000 * models.probabilities[row]).astype(int).tolist()
+    return np.floor(1000 * predictions.probabilities[row]).astype(int).tolist()
 
 
-def _votes(models: ModelProbabilities | None, row: int) -> list[tuple[int, int] | None]:
+def _votes(predictions: ModelPredictions | None, row: int) -> list[tuple[int, int] | None]:
     """Return for each model its class and that class's probability."""
-    if models is None:
+    if predictions is None:
         return []
-    each = models.each[:, row]
+    each = predictions.each[:, row]
     return [None if np.isnan(one).any() else (int(one.argmax()), int(1000 * one.max())) for one in each]
 
 

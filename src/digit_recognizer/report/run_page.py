@@ -16,7 +16,7 @@ from digit_recognizer.report.digit_map import digit_map
 from digit_recognizer.report.digit_sheet import Digit, DigitSheet, percent
 from digit_recognizer.report.explanation import Background
 from digit_recognizer.report.label_issues import LabelIssues, find_label_issues, labels_to_check
-from digit_recognizer.report.model_probabilities import ModelProbabilities, seed_probabilities, test_probabilities
+from digit_recognizer.report.model_predictions import ModelPredictions, predictions_by_member, predictions_by_seed
 from digit_recognizer.report.rendering import write_page
 from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.runs.run import Run, read_run
@@ -32,12 +32,12 @@ def write_report(folder: RunFolder, dataset: Dataset) -> Path:
         UserError: no member of the run is finished, or it was trained on other data.
     """
     run = read_run(folder, dataset)
-    sheet, models = DigitSheet(dataset), seed_probabilities(run)
+    sheet, seeds = DigitSheet(dataset), predictions_by_seed(run)
     issues = find_label_issues(run.labels[run.rows], run.probabilities[run.rows]) if len(run.rows) else None
     plan = explanation_tasks.plan(run, dataset, issues)
     with Background(plan.tasks, dataset.images) as background:
         values = {
-            **(_out_of_fold(run, models, issues, dataset, sheet) if len(run.rows) else {}),
+            **(_out_of_fold(run, seeds, issues, dataset, sheet) if len(run.rows) else {}),
             "curves": run_charts.learning_curves(run),
             "boxes": run_charts.fold_boxes(run) if len(run.rows) else "",
             "test_digits": _test_digits(run, dataset, sheet),
@@ -50,14 +50,16 @@ def write_report(folder: RunFolder, dataset: Dataset) -> Path:
             explanations = plan.collect(background)
         except UserError as error:
             values["explanations_missing"] = str(error)
-    details = digit_details(dataset, sheet, models, test_probabilities(run), run.fold if len(run.rows) else None, explanations)
+    details = digit_details(
+        dataset, sheet, seeds, predictions_by_member(run), run.fold if len(run.rows) else None, explanations
+    )
     if issues:
         files.write_text(folder.labels, values["labels"].to_csv(index=False, lineterminator="\n"))
     return write_page(folder.report, "run.html", dataset=dataset, sheet=sheet, details=details, run=run, **values)
 
 
 def _out_of_fold(
-    run: Run, models: ModelProbabilities, issues: LabelIssues | None, dataset: Dataset, sheet: DigitSheet
+    run: Run, seeds: ModelPredictions, issues: LabelIssues | None, dataset: Dataset, sheet: DigitSheet
 ) -> dict[str, Any]:
     """Return the template's values that need out-of-fold predictions; `issues` is None if cleanlab is not installed."""
 
@@ -70,8 +72,8 @@ def _out_of_fold(
     values = {
         "fold_mean": np.mean(folds),
         "fold_sd": np.std(folds, ddof=1) if len(folds) > 1 else 0.0,
-        "matrices": confusion.matrices(run, models, len(dataset.classes)),
-        "cells": confusion.cell_digits(run, models, sheet),
+        "matrices": confusion.matrices(run, seeds, len(dataset.classes)),
+        "cells": confusion.cell_digits(run, seeds, sheet),
         "map": digit_map(run, sheet),
         "class_scores": metrics.class_scores(counts),
         "worst": gallery(run.wrong),

@@ -199,8 +199,7 @@ def _callbacks(task: Task, progress: Progress) -> list[keras.callbacks.Callback]
     callbacks = [SeedEpochs(task.member.key), StopOnNaN(), Reporter(task.on_event, task.member, experiment.batch_size)]
     if backend.name() == "tensorflow":
         settings = tensorboard.hyperparameters(settings_json(experiment))
-        valid = task.valid_images, task.valid_labels, task.dataset.classes
-        callbacks.append(tensorboard.TensorBoard(task.folder.tensorboard, settings, *valid))
+        callbacks.append(tensorboard.TensorBoard(task.folder.tensorboard, settings))
     return [*callbacks, *_validation_callbacks(task, progress)] if task.validated else callbacks
 
 
@@ -233,7 +232,7 @@ def _write_results(model: keras.Model, summary: str, task: Task, progress: Progr
     valid = prediction.predict(model, task.valid_images)
     test = prediction.predict(model, task.dataset.test_images)
     results.Predictions(split.valid, valid, test, split.train).write(folder.predictions)
-    scores = _write_confusion(task, valid) if task.validated else {}
+    scores = _write_confusion(task, valid, progress.kept_epoch) if task.validated else {}
     files.write_record(
         folder.metrics,
         MemberMetrics(
@@ -253,13 +252,16 @@ def _write_results(model: keras.Model, summary: str, task: Task, progress: Progr
     )
 
 
-def _write_confusion(task: Task, probabilities: np.ndarray) -> dict[str, float]:
-    """Write the fold's confusion matrix as CSV and PNG; return its accuracy and log loss."""
+def _write_confusion(task: Task, probabilities: np.ndarray, epoch: int) -> dict[str, float]:
+    """Write the fold's confusion matrix as CSV, as PNG and for TensorBoard; return its accuracy and log loss."""
     labels, classes = task.valid_labels, task.dataset.classes
     predictions = probabilities.argmax(axis=1)
     matrix = metrics.confusion_matrix(labels, predictions, len(classes))
     table = pd.DataFrame(matrix, index=pd.Index(classes, name="label"), columns=list(classes))
     files.write_text(task.folder.confusion_table, table.to_csv())
+    png = figures.confusion_png(matrix, classes)
     with files.atomic(task.folder.confusion_picture) as path:
-        path.write_bytes(figures.confusion_png(matrix, classes))
+        path.write_bytes(png)
+    if backend.name() == "tensorflow":
+        tensorboard.add_confusion_matrix(task.folder.tensorboard, png, epoch)
     return {"accuracy": float((predictions == labels).mean()), "loss": metrics.log_loss(labels, probabilities)}

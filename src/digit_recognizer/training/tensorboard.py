@@ -4,32 +4,20 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
-from digit_recognizer import backend, figures, metrics
+from digit_recognizer import backend
 from digit_recognizer.experiment import flat
-from digit_recognizer.models import prediction
-from digit_recognizer.training.callbacks import prediction_weights_set
 
 
 class TensorBoard(keras.callbacks.Callback):
-    """Writes the figures of each epoch, the settings, and the confusion matrix of the validation images.
+    """Writes the figures of each epoch and the settings.
 
-    All goes to one folder, so that a member is one entry in TensorBoard. Drawing the matrix takes half a second, so it is
-    drawn once, at the end of training.
+    All goes to one folder, so that a member is one entry in TensorBoard.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        settings: dict[str, Any],
-        images: np.ndarray,
-        labels: np.ndarray,
-        classes: tuple[str, ...],
-    ) -> None:
+    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
         super().__init__()
         self.folder, self.settings = folder, settings
-        self.images, self.labels, self.classes = images, labels, classes
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         from tensorboard.plugins.hparams import api
@@ -50,20 +38,18 @@ class TensorBoard(keras.callbacks.Callback):
                     self.summary.scalar(f"{name}/validation", logs[f"val_{name}"])
             self.summary.scalar("learning_rate", self.learning_rate)
         self.writer.flush()
-        self.epochs_done = epoch + 1
 
     def on_train_end(self, logs: dict | None = None) -> None:
-        if len(self.images):
-            with self.writer.as_default(step=self.epochs_done):
-                self.summary.image("validation/confusion_matrix", self._confusion_matrix())
         self.writer.close()
 
-    def _confusion_matrix(self) -> Any:
-        """Return the picture as uint8 (1, height, width, channels)."""
-        with prediction_weights_set(self.model):
-            predictions = prediction.predict(self.model, self.images).argmax(axis=1)
-        matrix = metrics.confusion_matrix(self.labels, predictions, len(self.classes))
-        return backend.tensorflow().io.decode_png(figures.confusion_png(matrix, self.classes))[None]
+
+def add_confusion_matrix(folder: Path, png: bytes, epoch: int) -> None:
+    """Add the picture of the validation images' confusion matrix, at an epoch counted from 1."""
+    tensorflow = backend.tensorflow()
+    writer = tensorflow.summary.create_file_writer(str(folder))
+    with writer.as_default(step=epoch):
+        tensorflow.summary.image("validation/confusion_matrix", tensorflow.io.decode_png(png)[None])
+    writer.close()
 
 
 def hyperparameters(settings: dict[str, Any]) -> dict[str, Any]:

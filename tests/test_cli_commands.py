@@ -1,10 +1,7 @@
 """The tables that commands print."""
 
-import io
 import shutil
 
-import pytest
-from rich.console import Console
 from synthetic_run import make_dataset, make_run
 
 from digit_recognizer import files
@@ -20,15 +17,6 @@ from digit_recognizer.submission import ledger
 from digit_recognizer.submission.ledger import Entry
 from digit_recognizer.tuning.overview import StudyStatus
 from digit_recognizer.workspace import Workspace
-
-
-@pytest.fixture
-def console():
-    return Console(file=io.StringIO(), width=200, highlight=False)
-
-
-def shown(console) -> str:
-    return console.file.getvalue()
 
 
 def test_summary_shows_folds_mean_sd_interval_and_the_published_figure(console):
@@ -49,7 +37,7 @@ def test_summary_shows_folds_mean_sd_interval_and_the_published_figure(console):
         published="0.99757",
     )
     console.print(training_summary("x", scores))
-    text = " ".join(shown(console).split())
+    text = " ".join(console.file.getvalue().split())
     assert "fold 0 0.99000 fold 2 0.98000 mean of folds 0.98500, sd 0.00707" in text
     assert "out of fold, 2 of 5 folds 0.98500 (0.98000 to 0.99000)" in text
     assert "published 0.99757" in text
@@ -71,8 +59,8 @@ def test_status_shows_whole_partial_and_damaged_runs(tmp_path, console):
     assert "experiment.json is damaged" in runs["torn"].problem
     assert "experiment.json is missing" in runs["moved"].problem
     console.print(runs_table(list(runs.values()), {"fast": 0.99664}))
-    assert interval(runs["fast"].accuracy) in shown(console)
-    assert "0.99664" in shown(console)
+    assert interval(runs["fast"].accuracy) in console.file.getvalue()
+    assert "0.99664" in console.file.getvalue()
 
 
 def test_ledger_shows_the_score_against_the_rehearsed_accuracy(console):
@@ -86,11 +74,11 @@ def test_ledger_shows_the_score_against_the_rehearsed_accuracy(console):
         message="[bold]first",
     )
     console.print(submissions_table([entry]))
-    assert "0.99700" in shown(console)
-    assert "+0.00050" in shown(console)
-    assert "[bold]first" in shown(console)
+    assert "0.99700" in console.file.getvalue()
+    assert "+0.00050" in console.file.getvalue()
+    assert "[bold]first" in console.file.getvalue()
 
 
 def test_status_shows_studies_with_their_best_trial(console):
     console.print(studies_table([StudyStatus("fast", 2, 2, 0.03, Estimate(0.97, 0.9, 1.0), age=60.0)]))
-    assert "0.97000 (0.90000 to 1.00000)" in shown(console)
+    assert "0.97000 (0.90000 to 1.00000)" in console.file.getvalue()
