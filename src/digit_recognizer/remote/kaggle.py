@@ -329,7 +329,7 @@ def _install(fetched: RunFolder, job: Job, members: Sequence[Member], pushed: Pu
         what = "; ".join(changed) or "another pipeline file"
         raise UserError(f"the output of {pushed.notebook} was trained differently ({what}): run the same command again")
     if fetched.log.exists():
-        with job.run.log.open("ab") as log:
+        with files.open_to_append(job.run.log) as log:
             log.write(fetched.log.read_bytes())
     missing = []
     for member in members:
