@@ -35,6 +35,10 @@ def atomic(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
         _flush_folder(path.parent)
+    except OSError as error:
+        if error.filename == str(temporary):
+            error.filename = str(path)  # the name that a message shows
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from digit_recognizer import backend, experiment, files
 from digit_recognizer.data.dataset import Dataset
+from digit_recognizer.data.image_files import printable
 from digit_recognizer.errors import DamagedError, UserError
 from digit_recognizer.experiment import Pipeline
 from digit_recognizer.metrics import Estimate
@@ -127,7 +128,7 @@ def describe(pipeline: Pipeline, dataset: Dataset, folds_sha256: str) -> RunReco
     """Return the record of a new run."""
     return RunRecord(
         pipeline=pipeline.name,
-        pipeline_file=str(pipeline.file),
+        pipeline_file=printable(str(pipeline.file)),
         pipeline_sha256=pipeline.sha256,
         changes=dict(pipeline.changes),
         description=pipeline.summary,
