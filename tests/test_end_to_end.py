@@ -135,7 +135,7 @@ def test_prediction_of_image_files(trained, tmp_path):
     printed = command(workspace, "predict", f"--images={tmp_path / 'blank page.png'}", "--run=smoke")
     assert "blank page.png" in printed
     assert "blank: no digit found" in printed
-    assert "prepared as MNIST was" in printed
+    assert "image files were cut out, scaled and centred as in MNIST" in printed
 
 
 @pytest.fixture(scope="module")
