@@ -96,6 +96,7 @@ def test_wrong_usage_is_one_line_and_status_2(run, words, said):
         (["verify", "x.csv"], "there is no x.csv: name a submission's file"),
         (["tune", "--pipeline=a b", "--trials=1"], "a study is of one pipeline, not of 2"),
         (["draw", "--run=x"], "there is no run 'x'"),
+        (["draw", "--demo"], "`make demo` makes it"),
         (["board"], "train` makes a run"),
         (["data", "--source=nowhere.zip"], "there is no such file or folder"),
     ],

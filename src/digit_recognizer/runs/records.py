@@ -163,9 +163,8 @@ def read_run_record(run: RunFolder) -> RunRecord:
     if not run.path.is_dir():
         there = sorted(path.parent.name for path in run.path.parent.glob(f"*/{run.record.name}"))
         listing = f"; there are: {', '.join(there)}" if there else ""
-        raise UserError(
-            f"there is no run '{run.name}' in {run.path.parent}{listing}. `make train PIPELINE={run.name}` makes it"
-        )
+        made_by = "demo" if run.path.parents[1].name == "demo" else f"train PIPELINE={run.name}"
+        raise UserError(f"there is no run '{run.name}' in {run.path.parent}{listing}. `make {made_by}` makes it")
     if not run.record.exists():
         raise UserError(
             f"{run} is incomplete: {run.record.name} is missing: move the folder away, or start again (FORCE=1 does that)"
