@@ -145,7 +145,7 @@ def test_unexpected_error_is_one_line(run, monkeypatch):
 
 def test_empty_workspace_is_not_an_error(run):
     assert run("status")[0] == 0
-    assert run("ledger")[:2] == (0, "no submissions yet\n")
+    assert run("ledger")[:2] == (0, "nothing submitted yet\n")
 
 
 def test_pipelines_lists_the_workspaces_own_and_the_projects(run):
