@@ -127,7 +127,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
 
 $(READY): requirements.txt requirements-gpu.txt pyproject.toml setup.py
 	@test -n "$(PYTHON)" || { echo "no Python 3.11 to 3.13 with venv found (python3 is $$(python3 --version 2>&1)): install one, or make PYTHON=path/to/it" >&2; exit 1; }
-	@echo "setting up .venv from $(REQUIREMENTS): once, some minutes, about 3 GB"
+	@echo "installing $(REQUIREMENTS) in .venv: once, about 3 GB, some minutes without output"
 	@$(PYTHON) -m venv .venv && $(PIP) -r $(REQUIREMENTS) && $(PIP) --no-deps --editable . && touch $@
 
 $(READY_TO_TEST): $(READY) requirements-test.txt requirements-ray.txt

@@ -96,6 +96,7 @@ def test_wrong_usage_is_one_line_and_status_2(run, words, said):
         (["verify", "x.csv"], "there is no x.csv: name a submission's file"),
         (["tune", "--pipeline=a b", "--trials=1"], "a study tunes one pipeline, not 2"),
         (["draw", "--run=x"], "there is no run 'x'"),
+        (["draw", "--demo"], "`make demo` makes it"),
         (["board"], "train` makes a run"),
         (["data", "--source=nowhere.zip"], "there is no such file or folder"),
     ],
@@ -144,7 +145,7 @@ def test_unexpected_error_is_one_line(run, monkeypatch):
 
 def test_empty_workspace_is_not_an_error(run):
     assert run("status")[0] == 0
-    assert run("ledger")[:2] == (0, "no submissions yet\n")
+    assert run("ledger")[:2] == (0, "nothing submitted yet\n")
 
 
 def test_pipelines_lists_the_workspaces_own_and_the_projects(run):

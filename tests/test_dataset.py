@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -132,22 +131,6 @@ def test_a_damaged_record_is_an_error_with_a_remedy(content, workspace):
     assert "\n" not in str(caught.value)
     (workspace.input / dataset.RECORD).unlink()
     assert sources.fetch(None, workspace).record.files["train.csv"].rows == 1437
-
-
-def test_the_cache_loads_data_of_the_competitions_size_in_a_tenth_of_a_second(tmp_path):
-    stamps = np.array("same")
-    arrays = {
-        "images": np.zeros((42_000, 28, 28, 1), np.uint8),
-        "labels": np.zeros(42_000, np.int64),
-        "test_images": np.zeros((28_000, 28, 28, 1), np.uint8),
-    }
-    dataset._write_cache(tmp_path, stamps, arrays)
-    seconds = []
-    for _ in range(5):
-        start = time.perf_counter()
-        assert dataset._read_cache(tmp_path, stamps) is not None
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 0.1
 
 
 def test_import_does_not_load_pandas():

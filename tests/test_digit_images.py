@@ -7,7 +7,14 @@ from digit_strokes import draw
 from PIL import Image
 
 from digit_recognizer.data import csv_format
-from digit_recognizer.data.digit_images import are_digits, prediction_table, prepare_digit, read_images, write_predictions
+from digit_recognizer.data.digit_images import (
+    are_digits,
+    place,
+    prediction_table,
+    prepare_digit,
+    read_images,
+    write_predictions,
+)
 from digit_recognizer.data.sources import bundled
 from digit_recognizer.errors import UserError
 
@@ -97,11 +104,26 @@ OTHER_FORMS = {
 
 @pytest.mark.parametrize("look", OTHER_FORMS.values(), ids=OTHER_FORMS)
 def test_image_of_mnists_size_in_another_form_is_prepared(look, references):
-    image = prepare_digit(draw(3, (28, 28), **{"box": (4, 4, 20), "ink": 255, "paper": 0} | look), 28)
+    image = prepare_digit(draw(3, (28, 28), **{"box": (4, 4, 20), "ink": 255, "paper": 0} | look))
     assert longest_side(image) == 20
     assert all(abs(centre - 14) <= 0.51 for centre in centre_of_mass(image))
     assert image.max() > 200 and not image[[0, -1]].any() and not image[:, [0, -1]].any()
     assert np.abs(references - image).sum(axis=(1, 2)).argmin() == 3
+
+
+def test_hair_thin_line_has_a_width_of_one_pixel():
+    placed = place(np.ones((400, 1)), 28)
+    assert placed.any(axis=1).sum() == 20 and placed.any(axis=0).sum() == 1
+
+
+@pytest.mark.parametrize(
+    ("turns", "axis", "first"), [(0, 1, 8), (2, 1, 0), (1, 0, 8), (3, 0, 0)], ids=["top", "bottom", "left", "right"]
+)
+def test_digit_whose_ink_is_mostly_at_one_end_is_not_cut(turns, axis, first):
+    letter_t = np.zeros((200, 100))
+    letter_t[:30] = letter_t[:, 45:55] = 1
+    used = np.flatnonzero(place(np.rot90(letter_t, turns), 28).any(axis=axis))
+    assert list(used) == list(range(first, first + 20))
 
 
 def test_rows_saved_as_jpeg_are_not_moved(tmp_path, rows):

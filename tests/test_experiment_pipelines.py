@@ -82,6 +82,7 @@ def test_unknown_name_lists_all_pipelines(workspace):
         (GOOD.replace("network=", "epochs=0, network="), r"line 6: .*epochs=0: must be from 1"),
         (GOOD.replace("network=", "epoch=1, network="), r"line 6: .*unexpected keyword argument 'epoch'"),
         ("\0", r"mine\.py.*the pipeline can't be loaded"),
+        ("import sys\nsys.exit(3)", r"mine\.py, line 2: the pipeline can't be loaded: SystemExit: 3"),
     ],
 )
 def test_broken_pipeline_is_refused_with_file_and_line(workspace, text, message):

@@ -44,6 +44,16 @@ def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     assert not hidden(tmp_path)
 
 
+def test_error_of_a_write_names_the_file_and_not_its_temporary_one(tmp_path):
+    with pytest.raises(IsADirectoryError) as caught, files.atomic(tmp_path / "a.txt") as temporary:
+        temporary.mkdir()
+        try:
+            temporary.write_text("x")
+        finally:
+            temporary.rmdir()
+    assert caught.value.filename == str(tmp_path / "a.txt")
+
+
 def test_what_is_written_is_flushed_before_it_is_renamed(tmp_path, monkeypatch):
     order = []
     monkeypatch.setattr(os, "fsync", lambda descriptor: order.append("fsync"))

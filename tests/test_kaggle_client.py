@@ -202,6 +202,7 @@ KEY = json.dumps({"username": "someone", "key": "k" * 32})
 FAULTS = {
     "cut": ("{", "is not JSON"),
     "a list": ("[]", "has no 'username'"),
+    "a list of keys": (f"[{KEY}]", "has no 'username'"),
     "null": ("null", "has no 'username'"),
     "no key": ('{"username": "someone"}', "has no 'key'"),
     "settings only": ('{"competition": "x"}', "has no 'username'"),

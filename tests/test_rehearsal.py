@@ -144,6 +144,24 @@ def test_damaged_table_is_a_one_line_error(tmp_path, damage):
         results.read_results(made)
 
 
+def test_changed_cell_of_the_table_is_a_one_line_error(tmp_path):
+    made = Workspace(tmp_path)
+    results.record_result(made, RESULT)
+    text = results.results_path(made).read_text()
+    for old in (str(RESULT.right), str(RESULT.oof), "seconds", RESULT.pipeline, "\n"):
+        results.results_path(made).write_text(text.replace(old, f"{old}1" if old.isalnum() else f"1{old}", 1))
+        with pytest.raises(UserError, match=r"results\.csv is damaged"):
+            results.read_results(made)
+
+
+def test_table_of_an_earlier_version_has_no_checksums(tmp_path):
+    made = Workspace(tmp_path)
+    results.record_result(made, RESULT)
+    lines = results.results_path(made).read_text().splitlines()
+    results.results_path(made).write_text("".join(f"{line.rpartition(',')[0]}\n" for line in lines))
+    assert results.read_results(made) == [RESULT]
+
+
 def test_accuracy_of_all_parts_has_the_interval_of_all_images():
     rehearsed = results.together([RESULT, dataclasses.replace(RESULT, part=1, right=6980)])
     assert rehearsed.accuracy.value == pytest.approx(13_952 / 14_000)

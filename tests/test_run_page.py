@@ -8,7 +8,6 @@ import io
 import json
 import re
 import sys
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -157,12 +156,10 @@ def test_run_without_any_error_can_be_reported(tmp_path, dataset):
     assert "No image is wrong." in page
 
 
-def test_competition_sized_report_is_small_and_fast(tmp_path):
+def test_competition_sized_report_is_small(tmp_path):
     dataset = make_dataset(42_000)
     directory = make_run(tmp_path / "large", dataset, accuracy=0.9)
-    start = time.process_time()
     path = write_report(directory, dataset)
-    assert time.process_time() - start < 10
     assert path.stat().st_size < 6_000_000
 
 

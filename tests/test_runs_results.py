@@ -1,5 +1,6 @@
 """Writing a run's results from its members' files, and checks of all files on reading."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from digit_recognizer.experiment import Experiment
 from digit_recognizer.models.networks import mlp
 from digit_recognizer.runs import results
 from digit_recognizer.runs.member import Member
-from digit_recognizer.runs.records import read_member_metrics, read_run_metrics
+from digit_recognizer.runs.records import read_member_metrics, read_run_metrics, read_run_record
 from digit_recognizer.runs.results import Predictions, is_finished, score_warnings, write_results
 from digit_recognizer.runs.run import read_run
 
@@ -123,6 +124,42 @@ def test_member_in_the_folder_of_another_is_found(run):
         path.replace(run.member(Member(0, 0)).path / path.name)
     with pytest.raises(DamagedError, match=r"metrics\.json is of another model \(seed 1, fold 0\)"):
         is_finished(run, Member(0, 0))
+
+
+@pytest.mark.parametrize("name", ["oof.npz", "test.npz", "seed_0/fold_1"])
+def test_files_of_another_run_are_found(name, run, dataset):
+    other = make_run(run.path.with_name("other"), dataset, accuracy=0.5)
+    shutil.rmtree(run.path / name) if (run.path / name).is_dir() else (run.path / name).unlink()
+    (other.path / name).rename(run.path / name)
+    with pytest.raises(DamagedError, match=rf"{name}.* is damaged, missing or of another run: `make train`"):
+        read_run(run, dataset)
+
+
+def test_member_of_another_run_is_not_finished(run, dataset):
+    other, member = make_run(run.path.with_name("other"), dataset, accuracy=0.5), Member(0, 1)
+    shutil.rmtree(run.member(member).path)
+    other.member(member).path.rename(run.member(member).path)
+    with pytest.raises(DamagedError, match=r"fold_1/metrics\.json is of another run: `make train` trains this model again"):
+        is_finished(run, member)
+
+
+def test_two_members_in_each_others_folders_are_found(run, dataset):
+    first, second = (run.member(Member(0, fold)).path for fold in (0, 1))
+    first.rename(run.path / "first")
+    second.rename(first)
+    (run.path / "first").rename(second)
+    with pytest.raises(DamagedError, match=r"fold_0/metrics\.json is damaged, missing or of another run"):
+        read_run(run, dataset)
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"seeds": "0", "folds": 5, "fold_seed": 0}, {"seeds": [0], "folds": None, "fold_seed": 0}]
+)
+def test_record_without_the_settings_that_are_read_is_damaged(settings, run):
+    record = read_run_record(run)
+    files.write_record(run.record, replace(record, settings=settings))
+    with pytest.raises(DamagedError, match=r"experiment\.json is damaged \(its settings have no valid (seeds|folds)\)"):
+        read_run_record(run)
 
 
 def test_member_without_metrics_is_not_finished(run):

@@ -50,6 +50,14 @@ def test_damaged_run_has_its_problem_and_no_figures(workspace, dataset):
     assert {name: value for name, value in dataclasses.asdict(found).items() if name in empty} == empty
 
 
+def test_run_whose_record_is_a_broken_link_has_its_problem(workspace, dataset):
+    run = make_run(workspace.run("linked"), dataset, folds=2)
+    run.record.unlink()
+    run.record.symlink_to("nowhere")
+    (found,) = run_statuses(workspace, {})
+    assert "experiment.json is missing" in found.problem
+
+
 def test_runs_come_latest_first_with_their_age(workspace, dataset):
     for name, age in (("old", 5000), ("new", 100)):
         run = make_run(workspace.run(name), dataset, folds=2)

@@ -19,6 +19,7 @@ from kaggle_server import BLEND, ENDING, PRELUDE, Answer, KaggleServer, call, en
 from digit_recognizer import files, kaggle_client
 from digit_recognizer.data import dataset, sources
 from digit_recognizer.errors import UserError
+from digit_recognizer.metrics import SUSPICIOUS_ACCURACY
 from digit_recognizer.submission import ledger, submitting
 from digit_recognizer.submission.record import read_submission_record
 from digit_recognizer.submission.submission_file import write_submission
@@ -173,6 +174,8 @@ def test_same_predictions_are_not_uploaded_twice(submission, bundled_copy, serve
 def test_suspicious_score_gives_a_warning():
     assert "leak" in submitting.SubmissionResult("complete", 0.997, public_score=0.9990).warning
     assert submitting.SubmissionResult("complete", 0.997, public_score=0.9975).warning is None
+    assert submitting.SubmissionResult("complete", 0.997, public_score=SUSPICIOUS_ACCURACY).warning is None
+    assert submitting.SubmissionResult("pending", 0.997).warning is None
 
 
 # Answers of the server, words that the error must contain, and the status in the ledger afterwards (None: no row).

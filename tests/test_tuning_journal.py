@@ -6,6 +6,7 @@ import random
 import optuna
 import pytest
 
+from digit_recognizer import files
 from digit_recognizer.errors import UserError
 from digit_recognizer.tuning import journal
 from digit_recognizer.tuning.overview import study_statuses
@@ -65,12 +66,10 @@ def test_reading_needs_no_write_permission_and_does_not_change_the_file(path):
 
 
 def test_journal_that_cannot_be_written_is_a_one_line_error(path, monkeypatch):
-    def refuse(self, mode="r", *arguments, **options):
-        if mode != "rb":
-            raise OSError(30, "Read-only file system", str(self))
-        return open(self, mode, *arguments, **options)  # noqa: PTH123
+    def refuse(path):
+        raise OSError(30, "Read-only file system", str(path))
 
-    monkeypatch.setattr(type(path), "open", refuse)
+    monkeypatch.setattr(files, "open_to_append", refuse)
     assert len(values(path)) == 2
     with pytest.raises(UserError, match="can't be written: Read-only file system"):
         add_trial(path)

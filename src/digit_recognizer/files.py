@@ -35,6 +35,10 @@ def atomic(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
         _flush_folder(path.parent)
+    except OSError as error:
+        if error.filename == str(temporary):
+            error.filename = str(path)  # the name that a message shows
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -66,6 +70,15 @@ def _flush_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def open_to_append(path: Path) -> IO[bytes]:
+    """Open a file to read it and to append to it. A link is refused: in somebody else's folder it may lead anywhere.
+
+    Raises:
+        OSError: the file is a link, or can't be written.
+    """
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666), "ab+")
 
 
 def lock(file: IO[Any] | int, busy: Callable[[], str] | None = None) -> None:

@@ -143,10 +143,10 @@ def _sign_in(instead: str) -> Any:
     """
     from kaggle import api  # tries to sign in, and hides the error if that fails
 
-    if not api.get_config_value("auth_method"):
+    if not _config(api).get("auth_method"):
         try:
             api.authenticate()
-        except (SystemExit, TypeError, UnicodeError):  # a list in kaggle.json, a byte order mark before a token
+        except (SystemExit, TypeError, AttributeError, UnicodeError):  # a list in kaggle.json, a byte order mark before a token
             raise _missing_credentials(Path(api.config), instead) from None
     return api
 
@@ -198,12 +198,18 @@ def _fault_of(kaggle_json: Path) -> str:
     return f"has no '{missing[0]}': make a new one at {TOKEN_PAGE}" if content.strip() and missing else ""
 
 
+def _config(api: Any) -> dict[str, Any]:
+    """Return the client's settings and credentials; empty if kaggle.json holds something else than a JSON object."""
+    values = getattr(api, "config_values", None)
+    return values if isinstance(values, dict) else {}
+
+
 def _source() -> str:
     """Return the file or variable of the token or key that the client used or tried to use."""
     from kagglesdk.kaggle_env import get_access_token_from_env
 
     api = sys.modules["kaggle"].api
-    method = api.get_config_value("auth_method") if isinstance(getattr(api, "config_values", None), dict) else None
+    method = _config(api).get("auth_method")
     if method == "OAUTH":
         return str(Path.home() / ".kaggle" / "credentials.json")
     if method == "LEGACY_API_KEY":
@@ -299,7 +305,7 @@ def mask(text: str) -> str:
     """Return the server's text on one line, shortened, with the user's secrets replaced by asterisks."""
     from kagglesdk.kaggle_env import get_access_token_from_env
 
-    known = getattr(getattr(sys.modules.get("kaggle"), "api", None), "config_values", {})  # {}: the import failed
+    known = _config(getattr(sys.modules.get("kaggle"), "api", None))  # None: the import failed
     for secret in filter(None, [known.get("key"), known.get("token"), get_access_token_from_env()[0]]):
         text = text.replace(secret, "***")
     return " ".join(text.split())[:300]

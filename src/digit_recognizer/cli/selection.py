@@ -119,7 +119,7 @@ def check_name(name: str) -> str:
         UserError: it can't be a folder's name.
     """
     if "/" in name or name.startswith(".") or not name.isprintable() or len(name.encode()) > 100:
-        raise UserError(f"RUN={name}: a run's name has at most 100 bytes, no '/' and no '.' at its beginning")
+        raise UserError(f"RUN={name}: a run's name has at most 100 bytes, all printable, no '/' and no '.' at its beginning")
     return name
 
 

@@ -1,5 +1,6 @@
 """The drawing page: static files with which a run's models classify a drawn digit in the browser."""
 
+import errno
 from collections.abc import Sequence
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -43,7 +44,10 @@ def export(models: Sequence[Any], folder: Path, run: str, accuracy: Estimate | N
 
     Raises:
         UserError: Keras's backend can't export, or npm is missing or can't download the runtime.
+        OSError: the folder can't be written, or it is or holds a link, which would serve what is behind it.
     """
+    if any(path.is_symlink() for path in (folder, *folder.rglob("*"))):
+        raise OSError(errno.ELOOP, "it is or holds a symbolic link", str(folder))
     runtime.download(folder)
     with files.atomic(folder / "model.onnx") as temporary:
         network.write_onnx(models, temporary)

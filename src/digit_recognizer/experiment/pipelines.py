@@ -120,7 +120,7 @@ def _import(file: Path) -> types.ModuleType:
         spec.loader.exec_module(module)
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         line = getattr(error, "lineno", None) or _line_in(error, file)
         where = f", line {line}" if line else ""
         raise UserError(f"{file}{where}: the pipeline can't be loaded: {type(error).__name__}: {first_line(error)}") from error

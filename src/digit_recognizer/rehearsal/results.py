@@ -1,18 +1,19 @@
 """rehearsal/results.csv: the score of each rehearsed part, and the expected score of a real submission."""
 
-import dataclasses
+import csv
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-
-import pandas as pd
 
 from digit_recognizer import files, metrics
 from digit_recognizer.errors import UserError, first_line
 from digit_recognizer.metrics import Estimate
 from digit_recognizer.rehearsal.parts import PARTS
 from digit_recognizer.workspace import Workspace
+
+CHECKSUM = "crc32"  # the last column: of the row's other cells
 
 
 @dataclass(frozen=True)
@@ -63,11 +64,13 @@ def read_results(workspace: Workspace) -> list[PartResult]:
     if not path.exists():
         return []
     try:
-        table = pd.read_csv(io.StringIO(path.read_text("utf-8")), dtype={"pipeline": str, "settings": str, "commit": str})
-        rows = [PartResult(**row) for row in table.to_dict("records")]
+        lines = list(csv.DictReader(io.StringIO(path.read_text("utf-8")), strict=True))
+        if not lines:
+            raise ValueError("it has no row")
+        rows = [_parsed(cells) for cells in lines]
         if not all(0 <= row.part < PARTS and 0 <= row.right <= row.n and row.n > 0 for row in rows):
             raise ValueError("a part, or a number of images, is out of range")
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise UserError(f"{path} is damaged ({first_line(error)}): delete it; `make rehearse` writes it again") from error
     return rows
 
@@ -76,8 +79,31 @@ def record_result(workspace: Workspace, result: PartResult) -> None:
     """Add a row to the table, in place of an older one of the same submission, settings and part."""
     same = ("pipeline", "settings", "part")
     rows = [row for row in read_results(workspace) if any(getattr(row, name) != getattr(result, name) for name in same)]
-    table = pd.DataFrame([dataclasses.asdict(row) for row in [*rows, result]])
-    files.write_text(results_path(workspace), table.to_csv(index=False, lineterminator="\n"))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [*(item.name for item in fields(PartResult)), CHECKSUM], lineterminator="\n")
+    writer.writeheader()
+    for row in [*rows, result]:
+        cells = {name: str(value) for name, value in asdict(row).items()}
+        writer.writerow(cells | {CHECKSUM: _checksum(cells)})
+    files.write_text(results_path(workspace), text.getvalue())
+
+
+def _parsed(cells: dict[str, str]) -> PartResult:
+    """Return a row of the table; one without a checksum, of an earlier version, is accepted.
+
+    Raises:
+        ValueError: a cell is missing or invalid, or the row doesn't match its checksum.
+    """
+    checksum = cells.pop(CHECKSUM, None)
+    if set(cells) != {item.name for item in fields(PartResult)} or None in cells.values():
+        raise ValueError("a cell or column is missing, or there is one too many")
+    if checksum not in (None, _checksum(cells)):
+        raise ValueError("a row doesn't match its checksum")
+    return PartResult(**{item.name: item.type(cells[item.name]) for item in fields(PartResult)})
+
+
+def _checksum(cells: Mapping[str, str]) -> str:
+    return str(zlib.crc32("\n".join(cells.values()).encode()))
 
 
 def together(results: Sequence[PartResult]) -> Rehearsed:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from digit_recognizer import experiment
+from digit_recognizer import experiment, files
 from digit_recognizer.data.dataset import Dataset, load_dataset
 from digit_recognizer.errors import DamagedError, UserError
 from digit_recognizer.experiment import Experiment, Pipeline
@@ -214,7 +214,7 @@ def _install(fetched: RunFolder, job: Job, members: Sequence[Member], pushed: Pu
         what = "; ".join(changed) or "another pipeline file"
         raise UserError(f"the output of {pushed.notebook} was trained differently ({what}): run the same command again")
     if fetched.log.exists():
-        with job.run.log.open("ab") as log:
+        with files.open_to_append(job.run.log) as log:
             log.write(fetched.log.read_bytes())
     missing = []
     for member in members:

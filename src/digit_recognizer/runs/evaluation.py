@@ -14,7 +14,7 @@ from digit_recognizer.metrics import Estimate
 from digit_recognizer.models import prediction
 from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.runs.records import read_run_record
-from digit_recognizer.runs.run import read_members
+from digit_recognizer.runs.run import MemberResult, read_members
 from digit_recognizer.workspace import Workspace
 
 
@@ -54,8 +54,9 @@ def model_probabilities(run: RunFolder, images: np.ndarray) -> np.ndarray:
     record = read_run_record(run)
     if images.shape[1:] != record.dataset.image_shape:
         raise UserError(f"{run} was trained on images of {record.dataset.image_shape}, not {images.shape[1:]}")
+    members = _trained_members(run)
     with keras_session():
-        return np.stack([prediction.predict(model, images) for model in load_models(run)])
+        return np.stack([prediction.predict(prediction.load_model(one.folder.model), images) for one in members])
 
 
 def load_models(run: RunFolder) -> list[Any]:
@@ -64,10 +65,13 @@ def load_models(run: RunFolder) -> list[Any]:
     Raises:
         UserError: there is no finished member, or a model is damaged.
     """
-    members = read_members(run)
-    if not members:
+    return [prediction.load_model(member.folder.model) for member in _trained_members(run)]
+
+
+def _trained_members(run: RunFolder) -> list[MemberResult]:
+    if not (members := read_members(run)):
         raise UserError(f"{run} has no trained model: run `make train` first")
-    return [prediction.load_model(member.folder.model) for member in members]
+    return members
 
 
 @contextlib.contextmanager

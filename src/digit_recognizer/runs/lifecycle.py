@@ -109,7 +109,7 @@ def locked(folder: Path) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = RunFolder(folder).lock.open("ab+", buffering=0)
+        lock = files.open_to_append(RunFolder(folder).lock)
     except OSError as error:
         raise UserError(f"{folder} can't be written: {error.strerror}") from error
     with lock as file:
@@ -117,6 +117,7 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             file.truncate(0)
             file.write(str(os.getpid()).encode())
+            file.flush()
             yield
         except OSError as error:
             if error.errno != errno.ENOSPC:

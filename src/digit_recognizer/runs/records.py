@@ -1,12 +1,14 @@
 """The JSON files of a run as dataclasses: experiment.json, and metrics.json of the run and of each member."""
 
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from digit_recognizer import backend, experiment, files
 from digit_recognizer.data.dataset import Dataset
-from digit_recognizer.errors import UserError
+from digit_recognizer.data.image_files import printable
+from digit_recognizer.errors import DamagedError, UserError
 from digit_recognizer.experiment import Pipeline
 from digit_recognizer.formatting import utc_now
 from digit_recognizer.metrics import Estimate
@@ -14,7 +16,15 @@ from digit_recognizer.runs.folder import MemberFolder, RunFolder
 from digit_recognizer.workspace import git_commit
 
 TRAIN_AGAIN = "`make train` trains this model again"
+TRAIN_RESULTS = "`make train` writes it again"
 TRAIN_OTHERWISE = "train under another name (RUN=...), or start again (FORCE=1, which renames this run)"
+
+# The settings that are read from the record of a run, which may come from somebody else.
+USED_SETTINGS: dict[str, Callable[[Any], bool]] = {
+    "seeds": lambda value: isinstance(value, list) and all(isinstance(seed, int) for seed in value),
+    "folds": lambda value: isinstance(value, int),
+    "fold_seed": lambda value: isinstance(value, int),
+}
 
 
 @dataclass(frozen=True)
@@ -80,6 +90,7 @@ class RunMetrics:
     images_per_second: int
     peak_memory: int  # bytes, of one process
     published: str
+    sha256: dict[str, str] = field(default_factory=dict)  # of oof.npz, test.npz and each member's metrics.json
 
     @property
     def accuracy(self) -> Estimate | None:
@@ -117,7 +128,7 @@ def describe(pipeline: Pipeline, dataset: Dataset, folds_sha256: str) -> RunReco
     """Return the record of a new run."""
     return RunRecord(
         pipeline=pipeline.name,
-        pipeline_file=str(pipeline.file),
+        pipeline_file=printable(str(pipeline.file)),
         pipeline_sha256=pipeline.sha256,
         changes=dict(pipeline.changes),
         description=pipeline.summary,
@@ -152,14 +163,17 @@ def read_run_record(run: RunFolder) -> RunRecord:
     if not run.path.is_dir():
         there = sorted(path.parent.name for path in run.path.parent.glob(f"*/{run.record.name}"))
         listing = f"; there are: {', '.join(there)}" if there else ""
-        raise UserError(
-            f"there is no run '{run.name}' in {run.path.parent}{listing}. `make train PIPELINE={run.name}` makes it"
-        )
+        made_by = "demo" if run.path.parents[1].name == "demo" else f"train PIPELINE={run.name}"
+        raise UserError(f"there is no run '{run.name}' in {run.path.parent}{listing}. `make {made_by}` makes it")
     if not run.record.exists():
         raise UserError(
             f"{run} is incomplete: {run.record.name} is missing: move the folder away, or start again (FORCE=1 does that)"
         )
-    return files.read_record(run.record, RunRecord, TRAIN_OTHERWISE)
+    record = files.read_record(run.record, RunRecord, TRAIN_OTHERWISE)
+    for name, valid in USED_SETTINGS.items():
+        if not valid(record.settings.get(name)):
+            raise DamagedError(f"{run.record} is damaged (its settings have no valid {name})", TRAIN_OTHERWISE)
+    return record
 
 
 def read_run_metrics(run: RunFolder) -> RunMetrics:
@@ -168,7 +182,7 @@ def read_run_metrics(run: RunFolder) -> RunMetrics:
     Raises:
         UserError: the file is missing or damaged.
     """
-    return files.read_record(run.metrics, RunMetrics, "`make train` writes it again")
+    return files.read_record(run.metrics, RunMetrics, TRAIN_RESULTS)
 
 
 def read_member_metrics(folder: MemberFolder) -> MemberMetrics:

@@ -14,7 +14,15 @@ from digit_recognizer.errors import DamagedError, UserError, first_line
 from digit_recognizer.experiment import Experiment
 from digit_recognizer.runs.folder import MemberFolder, RunFolder
 from digit_recognizer.runs.member import Member
-from digit_recognizer.runs.records import TRAIN_AGAIN, MemberMetrics, RunMetrics, read_member_metrics, read_run_record
+from digit_recognizer.runs.records import (
+    TRAIN_AGAIN,
+    TRAIN_RESULTS,
+    MemberMetrics,
+    RunMetrics,
+    read_member_metrics,
+    read_run_metrics,
+    read_run_record,
+)
 
 HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds")
 
@@ -74,13 +82,16 @@ def checksums(folder: MemberFolder) -> dict[str, str]:
     return {path.name: files.sha256_of(path) for path in folder.results}
 
 
-def read_intact_metrics(folder: MemberFolder) -> MemberMetrics:
+def read_intact_metrics(run: RunFolder, member: Member) -> MemberMetrics:
     """Compare all files of a finished member with their checksums and return its metrics.
 
     Raises:
-        DamagedError: a file is damaged or missing.
+        DamagedError: a file is damaged, missing, or of another member.
     """
+    folder = run.member(member)
     scores = read_member_metrics(folder)
+    if (scores.seed, scores.fold) != (member.seed, member.fold):
+        raise DamagedError(f"{folder.metrics} is of another model (seed {scores.seed}, fold {scores.fold})", TRAIN_AGAIN)
     found = {path.name: path for path in folder.results if path.exists()}
     for name in sorted({*scores.sha256, *found}):
         if name not in found or files.sha256_of(found[name]) != scores.sha256.get(name):
@@ -94,13 +105,34 @@ def is_finished(run: RunFolder, member: Member) -> bool:
     Raises:
         DamagedError: the member is finished, but a file is damaged or missing.
     """
-    folder = run.member(member)
-    if not folder.metrics.exists():
+    path = run.member(member).metrics
+    if not path.exists():
         return False
-    scores = read_intact_metrics(folder)
-    if (scores.seed, scores.fold) != (member.seed, member.fold):
-        raise DamagedError(f"{folder.metrics} is of another model (seed {scores.seed}, fold {scores.fold})", TRAIN_AGAIN)
+    read_intact_metrics(run, member)
+    try:
+        changed = changed_files(run)
+    except UserError:  # training writes the run's metrics.json again
+        changed = []
+    if path in changed:
+        raise DamagedError(f"{path} is of another run", TRAIN_AGAIN)
     return True
+
+
+def check_unchanged(run: RunFolder) -> None:
+    """Compare the files of a run with their checksums in its metrics.json, so that those of another run are noticed.
+
+    Raises:
+        DamagedError: metrics.json or a file is damaged, missing, or of another run.
+    """
+    for path in changed_files(run):
+        raise DamagedError(f"{path} is damaged, missing or of another run", TRAIN_RESULTS)
+
+
+def changed_files(run: RunFolder) -> list[Path]:
+    """Return the files that differ from their checksums in the run's metrics.json; none if that is not yet written."""
+    known = read_run_metrics(run).sha256 if run.metrics.exists() else {}
+    paths = {run.path / name: sha256 for name, sha256 in known.items()}
+    return [path for path, sha256 in paths.items() if not path.is_file() or files.sha256_of(path) != sha256]
 
 
 def write_results(run: RunFolder, experiment: Experiment, dataset: Dataset, folds: np.ndarray) -> RunMetrics:
@@ -206,4 +238,8 @@ def _summarize(
         images_per_second=round(sum(scores.images for scores in per_member) / seconds) if seconds else 0,
         peak_memory=max((scores.peak_memory for scores in per_member), default=0),
         published=experiment.published,
+        sha256={
+            path.relative_to(run.path).as_posix(): files.sha256_of(path)
+            for path in (run.oof, run.test, *(run.member(member).metrics for member in members))
+        },
     )

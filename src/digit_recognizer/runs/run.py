@@ -12,7 +12,7 @@ from digit_recognizer.errors import UserError
 from digit_recognizer.runs.folder import MemberFolder, RunFolder
 from digit_recognizer.runs.member import Member
 from digit_recognizer.runs.records import MemberMetrics, RunMetrics, RunRecord, read_run_metrics, read_run_record
-from digit_recognizer.runs.results import HISTORY, Predictions, read_intact_metrics, read_table
+from digit_recognizer.runs.results import HISTORY, Predictions, check_unchanged, read_intact_metrics, read_table
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Run:
 
 
 def read_run(folder: RunFolder, dataset: Dataset) -> Run:
-    """Read a run's files after comparing all files of its members with their checksums.
+    """Read a run's files after comparing them and all files of its members with their checksums.
 
     Raises:
         UserError: there is no such run, no member is finished, it was trained on other data, or a file is damaged.
@@ -115,6 +115,7 @@ def read_run(folder: RunFolder, dataset: Dataset) -> Run:
             f"run '{folder.name}' was trained on {record.dataset.source}, but input/ holds {dataset.source}: "
             f"fetch that data again (make data SOURCE=...) or train again (FORCE=1)"
         )
+    members = read_members(folder)
     oof = files.read_npz(folder.oof, probabilities="float 2", label="int 1", fold="int 1")
     return Run(
         folder=folder,
@@ -124,7 +125,7 @@ def read_run(folder: RunFolder, dataset: Dataset) -> Run:
         probabilities=oof["probabilities"],
         fold=oof["fold"].astype(np.int64),
         test=files.read_npz(folder.test, probabilities="float 2")["probabilities"],
-        members=read_members(folder),
+        members=members,
     )
 
 
@@ -132,8 +133,7 @@ def read_members(folder: RunFolder) -> list[MemberResult]:
     """Return the finished members of a run, those of the folds by seed and fold, then those trained on all rows.
 
     Raises:
-        UserError: a file of a member is damaged or missing.
+        UserError: a file of a member is damaged or missing, or it is not of this run.
     """
-    return [
-        MemberResult(member, folder.member(member), read_intact_metrics(folder.member(member))) for member in folder.finished()
-    ]
+    check_unchanged(folder)
+    return [MemberResult(member, folder.member(member), read_intact_metrics(folder, member)) for member in folder.finished()]

@@ -62,4 +62,4 @@ def _run_status(folder: RunFolder, score: float | None) -> RunStatus:
 
 def _age(folder: RunFolder) -> float:
     changed = (folder.path, *folder.path.glob("*.json"), *folder.path.glob("seed_*/fold_*"))
-    return max(time.time() - max(path.stat().st_mtime for path in changed), 0.0)
+    return max(time.time() - max(path.lstat().st_mtime for path in changed), 0.0)  # a link may lead nowhere

@@ -141,7 +141,7 @@ def _locked(workspace: Workspace) -> Iterator[list[Entry]]:
     path = path_of(workspace)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.with_name(".ledger.lock").open("w") as lock:
+        with files.open_to_append(path.with_name(".ledger.lock")) as lock:
             files.lock(lock)
             entries = _read(path)
             yield entries

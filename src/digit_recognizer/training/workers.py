@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from digit_recognizer import backend, experiment
+from digit_recognizer import backend, experiment, files
 from digit_recognizer.backend import Gpu
 from digit_recognizer.data.dataset import Dataset, load_dataset
 from digit_recognizer.data.folds import load_folds
@@ -245,7 +245,7 @@ def _why_ended(exit_code: int) -> str:
 def _work(pipe: connection.Connection, job: _JobToLoad, jobs: int, policy: str, parent: int) -> None:
     """Train the members that `pipe` gives, with their steps per epoch, until it gives None."""
     die_with_parent(parent)
-    with job.run.log.open("a") as log:  # libraries print a lot, some of them from C++
+    with files.open_to_append(job.run.log) as log:  # libraries print a lot, some of them from C++
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     lock = threading.Lock()

@@ -76,7 +76,7 @@ class JournalFile(BaseJournalBackend):
         lines = [json.dumps({**log, CHECKSUM: _checksum(log)}, separators=(",", ":")) + "\n" for log in logs]
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab+") as file:
+            with files.open_to_append(self.path) as file:
                 files.lock(file)
                 _cut_unfinished_line(file)
                 file.write("".join(lines).encode())

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from digit_recognizer.cli import selection
-from digit_recognizer.cli.console import Table, make_console, shown
+from digit_recognizer.cli.console import Table, make_console, shown, spinner
 from digit_recognizer.cli.parser import Command, Parser, add_run_selection, add_server
 from digit_recognizer.cli.serving import serve
 from digit_recognizer.errors import UserError
@@ -34,10 +34,11 @@ def predict(
     found = digit_images.read_images(image_files.expand_paths(images), data.image_shape, prepare)
     for problem in found.problems:
         console.print(f"warning: {problem}")
-    probabilities = model_probabilities(folder, found.images).mean(axis=0)
+    with spinner(console, "predicting"):
+        probabilities = model_probabilities(folder, found.images).mean(axis=0)
     predictions = digit_images.prediction_table(found.names, found.images, probabilities, data.classes, found.shapes)
     console.print(predictions_table(predictions))
-    console.print(f"image files were {'prepared as MNIST was (--as-is: only scaled)' if prepare else 'only scaled'}")
+    console.print(f"image files were {'cut out, scaled and centred as in MNIST' if prepare else 'only scaled'}")
     try:
         digit_images.write_predictions(folder.predictions, predictions)
     except OSError as error:
@@ -66,11 +67,11 @@ def draw(
     console, accuracy = make_console(), read_run_metrics(folder).accuracy
 
     def on_address(address: str) -> None:
-        console.print(f"{address} (Ctrl-C ends it; any web server can serve {shown(page.parent)})")
+        console.print(f"open {address} in a browser; Ctrl-C ends it (any web server can serve {shown(page.parent)})")
         webbrowser.open(address)
 
     with tempfile.TemporaryDirectory() as temporary:
-        with keras_session():
+        with spinner(console, "preparing the page"), keras_session():
             models = load_models(folder)
             try:
                 page = drawing.export(models, folder.drawing, folder.name, accuracy)

@@ -25,7 +25,7 @@ def report(workspace: Workspace, pipeline: str | None = None, run: str | None = 
         return
     write_reports(workspace, selection.select_runs(pipeline, run, workspace).runs)
     chosen = selection.options_of(pipeline, run)
-    print_next(make_console(), (command_line(workspace, "ensemble", **chosen), "the submission"))
+    print_next(make_console(), (command_line(workspace, "ensemble", **chosen), "average the models into a submission"))
 
 
 def _write_all_reports(workspace: Workspace) -> None:

@@ -144,7 +144,7 @@ def print_submissions(workspace: Workspace) -> None:
     from digit_recognizer.submission.ledger import read_ledger
 
     entries = read_ledger(workspace)
-    make_console().print(submissions_table(entries) if entries else "no submissions yet")
+    make_console().print(submissions_table(entries) if entries else "nothing submitted yet")
 
 
 def verify(workspace: Workspace, submission: Path, retrain: bool = False, pipeline: str | None = None) -> None:
