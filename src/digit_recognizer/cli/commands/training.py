@@ -207,6 +207,8 @@ def _launch_tensorboard(folder: Path, host: str, port: int | None) -> str:
         return server.launch()
     except program.TensorBoardServerException as error:
         raise UserError(f"TensorBoard: {str(error).strip().partition(chr(10))[0]}; set HOST and PORT") from None
+    except SystemExit:  # its web server ends the program for an address that is not this machine's
+        raise UserError(f"TensorBoard can't listen on {host}: set HOST to an address of this machine") from None
 
 
 def _add_train_options(options: Parser) -> None:
