@@ -95,11 +95,11 @@ def console():
 
 
 @pytest.fixture
-def no_explanations(monkeypatch):
-    """Omit explanations from reports: runs with invented predictions have no models."""
-    from digit_recognizer.report import explanation_tasks
+def quick_reports(monkeypatch):
+    """Omit the slow parts of reports."""
+    from synthetic_run import omit_slow_parts
 
-    monkeypatch.setattr(explanation_tasks, "plan", lambda *_: explanation_tasks.ExplanationPlan([], []))
+    omit_slow_parts(monkeypatch)
 
 
 @pytest.fixture(scope="session")

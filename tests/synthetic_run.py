@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from digit_recognizer import files, metrics
 from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.experiment import Augmentation, Experiment, Pipeline
+from digit_recognizer.report import digit_map, explanation_tasks
 from digit_recognizer.runs import lifecycle, results
 from digit_recognizer.runs.folder import MemberFolder, RunFolder
 from digit_recognizer.runs.member import Member
@@ -45,6 +47,12 @@ def guesses(labels: np.ndarray, accuracy: float, seed: int) -> np.ndarray:
     right = random.random(len(labels)) < accuracy
     logits[np.arange(len(labels)), np.where(right, labels, random.integers(0, 10, len(labels)))] += 6
     return metrics.softmax(logits).astype(np.float32)
+
+
+def omit_slow_parts(patch: pytest.MonkeyPatch) -> None:
+    """Omit explanations, for which synthetic runs have no models, and t-SNE from reports."""
+    patch.setattr(explanation_tasks, "plan", lambda *_: explanation_tasks.ExplanationPlan([], []))
+    patch.setattr(digit_map, "embed", lambda probabilities: probabilities[:, :2])
 
 
 def network(inputs, classes):

@@ -32,6 +32,26 @@ def run(two_pipelines, capsys):
     return call
 
 
+def test_status_of_a_run_that_does_not_exist_is_an_error(run):
+    status, printed, complaint = run("status", "--run=nothing")
+    assert (status, printed) == (1, "")
+    assert "there is no run 'nothing'" in complaint
+
+
+def test_network_that_is_not_a_function_is_refused(run):
+    status, _, complaint = run("train", "--pipeline=a", "--set=network=cnn")
+    assert status == 1
+    assert "network='cnn': must be a function, set in a pipeline file (docs/pipelines.md), or None" in complaint
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "192.0.2.1"])
+def test_tensorboard_on_an_address_of_another_machine_is_one_line(run, two_pipelines, host):
+    two_pipelines.runs.mkdir()
+    status, printed, complaint = run("board", f"--host={host}", "--port=6333")
+    assert (status, printed) == (1, "")
+    assert complaint.splitlines()[-1].endswith(f"TensorBoard can't listen on {host}: set HOST to an address of this machine")
+
+
 @pytest.mark.parametrize("verb", VERBS.split())
 def test_every_command_has_a_help_text(run, verb):
     status, printed, _ = run(verb, "--help")
@@ -64,6 +84,10 @@ def test_every_command_has_a_help_text(run, verb):
         (["train", "--seeds=1", "--set=seeds=2"], "SEEDS and SET=seeds=... both set the seeds"),
         (["submit", "--pipeline=a", "--file=x.csv"], "PIPELINE and RUN have no effect"),
         (["compare", "a"], "compares two runs, not 1"),
+        (["compare", "a", "b", "--run=c"], "PIPELINE and RUN, which have no effect"),
+        (["compare", "--rehearsed", "a", "b", "--pipeline=c"], "PIPELINE and RUN, which have no effect"),
+        (["dashboard", "--run=a", "--pipeline=b"], "PIPELINE has no effect"),
+        (["dashboard", "--run=a", "--storage=postgresql://a/b"], "PIPELINE and RUN have no effect"),
     ],
 )
 def test_wrong_usage_is_one_line_and_status_2(run, words, said):

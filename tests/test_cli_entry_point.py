@@ -1,4 +1,4 @@
-"""Ctrl-C is never reported as an error in a file, even if a library converts KeyboardInterrupt to another error."""
+"""Ctrl-C is never reported as an error in a file, and a workspace's path is UTF-8."""
 
 import os
 import signal
@@ -28,3 +28,17 @@ def test_error_without_an_interrupt_stays_an_error(tmp_path, capsys):
     assert main(["--workspace", str(tmp_path), "data", "--source=nowhere"]) == 1
     assert "there is no such file" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("name", ["w\u00f6rk 'space' [bold]", "\u6570\u5b57"])
+def test_workspace_may_have_any_utf8_path(tmp_path, name):
+    assert main(["--workspace", str(tmp_path / name), "status"]) == 0
+
+
+def test_workspace_whose_path_is_not_utf8_is_refused_in_one_line(tmp_path, capsys):
+    assert main(["--workspace", str(tmp_path / os.fsdecode(b"w\xe4")), "status"]) == 1
+    complaint = capsys.readouterr().err
+    assert complaint == (
+        f"digit-recognizer: {tmp_path}/w\\xe4: the path of a workspace must be UTF-8: rename the folder, or choose another "
+        "with --workspace\n"
+    )

@@ -29,6 +29,8 @@ def test_only_rows_marked_wrong_are_dropped(tmp_path):
         ("row\n1.5\n", "whole numbers"),
         ("", "can't be read"),
         ("row,mark\n1,fine\n", "no row is marked wrong"),
+        ("row,mark\n1,wrong\n2,wrung\n", "the mark 'wrung' is none of wrong, fine, unclear"),
+        ("row,label,marc\n1,0,wrong\n2,0,fine\n", "it has marks, but no column mark"),
     ],
 )
 def test_other_files_are_refused(tmp_path, content, message):

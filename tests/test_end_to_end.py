@@ -19,6 +19,7 @@ import pytest
 from bad_disk import on_a_read_only_disk
 
 from digit_recognizer import files
+from digit_recognizer.cli import main
 from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.runs.records import read_run_record
 
@@ -32,6 +33,14 @@ def command(workspace: Path, *words: str) -> str:
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return done.stdout
+
+
+def refused(capsys, workspace: Path, *words: str) -> str:
+    """Call a command in this process that must fail with one line; return that line."""
+    assert main(["--workspace", str(workspace), *words]) == 1
+    complaint = capsys.readouterr().err
+    assert complaint.count("\n") == 1
+    return complaint
 
 
 @pytest.fixture(scope="module")
@@ -164,12 +173,8 @@ def test_images_for_a_run_on_other_classes_than_digits_are_only_scaled(clothes, 
     assert answers[0] == answers[1]
 
 
-def test_the_drawing_page_is_refused_for_a_run_on_other_classes_than_digits(clothes):
-    call = [sys.executable, "-m", "digit_recognizer", "--workspace", str(clothes), "draw", "--run=clothes"]
-    done = subprocess.run(call, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert "trained on fashion_mnist (10 classes, 28x28x1)" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+def test_the_drawing_page_is_refused_for_a_run_on_other_classes_than_digits(clothes, capsys):
+    assert "trained on fashion_mnist (10 classes, 28x28x1)" in refused(capsys, clothes, "draw", "--run=clothes")
 
 
 @pytest.mark.slow
@@ -259,21 +264,14 @@ def test_pipeline_that_imports_keras_prints_no_messages_of_tensorflow(tmp_path):
     command(tmp_path, "settings", str(tmp_path / "own.py"))
 
 
-def test_run_of_another_pipeline_is_refused(trained):
-    words = ("report", "--pipeline=fast", "--run=smoke")
-    call = [sys.executable, "-m", "digit_recognizer", "--workspace", str(trained[0]), *words]
-    done = subprocess.run(call, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert "RUN=smoke was trained with PIPELINE=smoke, not fast" in done.stderr
+def test_run_of_another_pipeline_is_refused(trained, capsys):
+    complaint = refused(capsys, trained[0], "report", "--pipeline=fast", "--run=smoke")
+    assert "RUN=smoke was trained with PIPELINE=smoke, not fast" in complaint
 
 
-def test_changed_settings_are_an_error_with_a_remedy(trained):
-    call = [sys.executable, "-m", "digit_recognizer", "--workspace", str(trained[0]), "train", "--pipeline=smoke"]
-    done = subprocess.run([*call, "--set=epochs=3"], capture_output=True, text=True)
-    assert done.returncode == 1
-    assert "epochs: 2 -> 3" in done.stderr
-    assert "RUN=" in done.stderr
-    assert "FORCE=1" in done.stderr
+def test_changed_settings_are_an_error_with_a_remedy(trained, capsys):
+    complaint = refused(capsys, trained[0], "train", "--pipeline=smoke", "--set=epochs=3")
+    assert all(words in complaint for words in ("epochs: 2 -> 3", "RUN=", "FORCE=1"))
 
 
 @pytest.mark.slow

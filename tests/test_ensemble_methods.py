@@ -58,12 +58,12 @@ def test_hill_climbing_gives_the_better_run_more_weight():
 
 
 def test_stacking_of_few_rows_is_regularised():
-    """Fitted on 300 rows, it is at most 1 point worse on unseen rows than equal weights, which are best for equal runs."""
-    labels = np.random.default_rng(1).integers(0, 10, 5300)
-    stack = stack_of(labels, 0.9, 0.9, 0.9)
-    blended = [method().fit(stack[:, :300], labels[:300]).apply(stack[:, 300:]) for method in (Stacking, ArithmeticMean)]
-    stacked, equal = (metrics.accuracy(labels[300:], probabilities).value for probabilities in blended)
-    assert equal - 0.01 < stacked
+    """Fitted on 500 rows, it is at most 1.5 points worse on unseen rows than equal weights, which are best for equal runs."""
+    labels = np.random.default_rng(1).integers(0, 10, 5500)
+    stack = stack_of(labels, 0.8, 0.8, 0.8)
+    blended = [method().fit(stack[:, :500], labels[:500]).apply(stack[:, 500:]) for method in (Stacking, ArithmeticMean)]
+    stacked, equal = (metrics.accuracy(labels[500:], probabilities).value for probabilities in blended)
+    assert equal - 0.015 < stacked
 
 
 def test_unknown_method_is_an_error_that_lists_all_methods():

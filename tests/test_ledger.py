@@ -86,6 +86,11 @@ def test_added_and_moved_columns_are_kept(workspace):
     assert path.read_text().splitlines()[0].endswith(",message,note")
 
 
+def test_file_checksum_and_status_are_columns_enough(workspace):
+    ledger.path_of(workspace).write_text("file,sha256,status\na.csv,aa,complete\n")
+    assert ledger.read_ledger(workspace) == [Entry(file="a.csv", sha256="aa", status="complete")]
+
+
 def test_cells_that_are_not_numbers_are_kept(workspace):
     rewrite(workspace, lambda text: text.replace("0.99650", "about 0.9965"))
     assert ledger.read_ledger(workspace)[0].score is None

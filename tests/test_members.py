@@ -20,6 +20,7 @@ from digit_recognizer.training.members import choose_members, default_jobs, spli
         (5, 2, 1, 3),  # two and a half rounds: three share two cores, then two have one each
         (6, 2, 1, 2),  # three rounds of two; two rounds of three that share two cores take as long
         (14, 4, 1, 5),  # three and a half rounds instead of four
+        (7, 2, 1, 2),  # fewer than two per core, although five and two would be faster
         (1, 2, 1, 2),
         (5, 4, 1, 5),
         (5, 8, 1, 8),

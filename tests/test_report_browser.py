@@ -192,7 +192,7 @@ def test_page_fits_the_screen_and_is_readable_in_both_schemes(run, open_page, vi
     assert lowest >= 4.5, f"contrast {lowest:.2f} of text to its background"
 
 
-def test_many_classes_scroll_inside_the_page(open_page, tmp_path, no_explanations):
+def test_many_classes_scroll_inside_the_page(open_page, tmp_path, quick_reports):
     letters = make_dataset(800, [f"letter {number}" for number in range(40)], (16, 16, 3))
     page = open_page(write_report(make_run(tmp_path / "letters", letters), letters))
     assert page.evaluate("document.documentElement.scrollWidth") <= DESKTOP["width"]
@@ -362,7 +362,7 @@ def test_marked_labels_are_kept_and_saved(run, dataset, open_page):
     pd.testing.assert_frame_equal(saved.drop(columns="mark"), table)
 
 
-def test_foreign_names_of_classes_are_shown_as_text(open_page, tmp_path, no_explanations):
+def test_foreign_names_of_classes_are_shown_as_text(open_page, tmp_path, quick_reports):
     names = ["<img src=x onerror=alert(1)>", "</script><script>alert(2)</script>", "&amp;'\""]
     dataset = make_dataset(300, names)
     page = open_page(write_report(make_run(tmp_path / "names", dataset, accuracy=0.8), dataset))

@@ -14,14 +14,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from synthetic_run import make_dataset, make_run
+from synthetic_run import make_dataset, make_run, omit_slow_parts
 
 from digit_recognizer.errors import UserError
-from digit_recognizer.report import explanation_tasks, write_report
+from digit_recognizer.report import write_report
 from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.runs.run import read_run
 
-pytestmark = pytest.mark.usefixtures("no_explanations")
+pytestmark = pytest.mark.usefixtures("quick_reports")
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def run(tmp_path_factory, dataset):
 @pytest.fixture(scope="module")
 def page(run, dataset):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(explanation_tasks, "plan", lambda *_: explanation_tasks.ExplanationPlan([], []))
+        omit_slow_parts(patch)
         return write_report(run, dataset).read_text("utf-8")
 
 
@@ -200,7 +200,6 @@ def test_labels_to_check_are_written_as_csv(page, run, dataset):
 
 def test_report_without_cleanlab_lacks_only_the_labels_to_check(page, run, dataset, monkeypatch):
     monkeypatch.setitem(sys.modules, "cleanlab", None)  # as in Kaggle's notebooks
-    monkeypatch.setattr(explanation_tasks, "plan", lambda *_: explanation_tasks.ExplanationPlan([], []))
     without = write_report(run, dataset).read_text("utf-8")
     assert "the library cleanlab is not installed" in without
     for name in ("digit-data", "cell-data", "map-data"):

@@ -13,6 +13,7 @@ def test_run_without_a_trained_model_is_refused_before_keras_is_imported(tmp_pat
     dataset = make_dataset(100)
     run = make_run(tmp_path / "begun", dataset, folds=2)
     shutil.rmtree(run.path / "seed_0")
+    run.metrics.unlink()
     monkeypatch.setattr(evaluation, "keras_session", lambda: pytest.fail("Keras is imported"))
-    with pytest.raises(UserError, match="begun has no trained model: run `make train` first"):
+    with pytest.raises(UserError, match="begun has no trained model: run `make train PIPELINE=begun` first"):
         evaluation.model_probabilities(run, dataset.test_images)

@@ -14,6 +14,7 @@ from digit_recognizer.errors import DamagedError, UserError
 from digit_recognizer.experiment import Experiment
 from digit_recognizer.models.networks import mlp
 from digit_recognizer.runs import results
+from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.runs.member import Member
 from digit_recognizer.runs.records import read_member_metrics, read_run_metrics, read_run_record
 from digit_recognizer.runs.results import Predictions, is_finished, score_warnings, write_results
@@ -160,6 +161,13 @@ def test_record_without_the_settings_that_are_read_is_damaged(settings, run):
     files.write_record(run.record, replace(record, settings=settings))
     with pytest.raises(DamagedError, match=r"experiment\.json is damaged \(its settings have no valid (seeds|folds)\)"):
         read_run_record(run)
+
+
+def test_the_message_about_a_run_without_results_has_the_command_that_resumes_it(run, dataset):
+    run.metrics.unlink()
+    renamed = RunFolder(run.path.rename(run.path.with_name("other")))
+    with pytest.raises(UserError, match=r"other has no results yet: `make train PIPELINE=run RUN=other` resumes it"):
+        read_run(renamed, dataset)
 
 
 def test_member_without_metrics_is_not_finished(run):

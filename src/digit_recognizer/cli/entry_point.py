@@ -13,10 +13,11 @@ import threading
 import traceback
 import types
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from digit_recognizer.cli.commands import COMMANDS
 from digit_recognizer.cli.console import wrapped
-from digit_recognizer.cli.parser import UsageError, make_parser
+from digit_recognizer.cli.parser import Command, UsageError, make_parser
 from digit_recognizer.cli.selection import DEMO
 from digit_recognizer.errors import UserError
 from digit_recognizer.workspace import Workspace, user_path
@@ -38,7 +39,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     if demo:
         workspace = Workspace(workspace.root / DEMO)
     with _remembered_interrupts() as interrupted:
-        return _run(lambda: command.function(workspace, **options), debug, interrupted)
+        return _run(lambda: _call(command, workspace, options), debug, interrupted)
+
+
+def _call(command: Command, workspace: Workspace, options: dict[str, Any]) -> None:
+    """Call a command.
+
+    Raises:
+        UserError: the command failed, or the workspace's path is not UTF-8, so that TensorFlow and HTML pages can't use it.
+    """
+    path = os.fsencode(workspace.root).decode("utf-8", "backslashreplace")
+    if path.encode() != os.fsencode(workspace.root):
+        raise UserError(f"{path}: the path of a workspace must be UTF-8: rename the folder, or choose another with --workspace")
+    command.function(workspace, **options)
 
 
 def _run(command: Callable[[], None], debug: bool, interrupted: threading.Event) -> int:

@@ -7,6 +7,7 @@ import pandas as pd
 from digit_recognizer.errors import UserError
 
 WRONG = "wrong"  # the mark of a row to leave out
+MARKS = (WRONG, "fine", "unclear")
 
 
 def read_dropped_rows(path: Path) -> tuple[int, ...]:
@@ -15,13 +16,18 @@ def read_dropped_rows(path: Path) -> tuple[int, ...]:
     A run's labels.csv has this form, and so has the file of marks that its report saves.
 
     Raises:
-        UserError: the file is missing, has no column `row` of whole numbers, or no row is marked.
+        UserError: the file is missing, has no column `row` of whole numbers, has other marks or marks in another column, or no
+            row is marked.
     """
     if not path.is_file():
         raise UserError(f"drop_rows={path}: there is no such file; a report writes runs/<run>/labels.csv")
     try:
         table = pd.read_csv(path)
+        if "mark" not in table and table.isin(MARKS).any(axis=None):
+            raise ValueError("it has marks, but no column mark")
         if "mark" in table:
+            if others := sorted(set(table["mark"].dropna()) - {*MARKS}, key=str):
+                raise ValueError(f"the mark {others[0]!r} is none of {', '.join(MARKS)}")
             table = table[table["mark"] == WRONG]
         rows = table["row"].to_numpy()
         if len(rows) and rows.dtype.kind != "i":

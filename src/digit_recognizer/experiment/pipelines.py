@@ -34,7 +34,7 @@ class Pipeline:
     experiment: Experiment
     changes: Mapping[str, Any] = field(default_factory=dict)  # the settings of the file that `experiment` overrides
     suggest: Callable[[Any], dict[str, Any]] | None = None
-    # Length of training as a multiple of the experiment's own -> (out-of-fold accuracy measured with it, number of images).
+    # Length of training as a multiple of the experiment's own -> (rehearsed accuracy of the submission, number of images).
     curve: Mapping[float, tuple[float, int]] = field(default_factory=dict)
 
     @property

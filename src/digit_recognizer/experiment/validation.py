@@ -2,6 +2,7 @@
 
 import types
 import typing
+from collections.abc import Callable
 from typing import Any, Literal
 
 
@@ -41,6 +42,8 @@ def _describe(hint: Any) -> str:
         return "one of " + ", ".join(map(repr, arguments))
     if origin in (typing.Union, types.UnionType):
         return " or ".join(_describe(argument) for argument in arguments)
+    if origin is Callable:
+        return "a function, set in a pipeline file (docs/pipelines.md),"
     words = {int: "a whole number", float: "a number", bool: "True or False", str: "a text", type(None): "None"}
     return words.get(hint, getattr(origin or hint, "__name__", str(hint)))
 

@@ -70,7 +70,7 @@ def load_models(run: RunFolder) -> list[Any]:
 
 def _trained_members(run: RunFolder) -> list[MemberResult]:
     if not (members := read_members(run)):
-        raise UserError(f"{run} has no trained model: run `make train` first")
+        raise UserError(f"{run} has no trained model: run `{read_run_record(run).train_command(run.name)}` first")
     return members
 
 

@@ -69,6 +69,10 @@ class RunRecord:
     def folds(self) -> int:
         return self.settings["folds"]
 
+    def train_command(self, name: str) -> str:
+        """Return the command that resumes the run of this name, without the settings that SET changed."""
+        return f"make train PIPELINE={self.pipeline}" + (f" RUN={name}" if name != self.pipeline else "")
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunMetrics:

@@ -109,7 +109,8 @@ def read_run(folder: RunFolder, dataset: Dataset) -> Run:
     """
     record = read_run_record(folder)
     if not folder.metrics.exists():
-        raise UserError(f"{folder} has no results yet: resume it with `make train` (FOLDS=0 ends after one fold)")
+        train = record.train_command(folder.name)
+        raise UserError(f"{folder} has no results yet: `{train}` resumes it (with FOLDS=0 only until one fold is trained)")
     if record.dataset.sha256 != dataset.sha256:
         raise UserError(
             f"run '{folder.name}' was trained on {record.dataset.source}, but input/ holds {dataset.source}: "

@@ -20,6 +20,8 @@ def status(workspace: Workspace, pipeline: str | None = None, run: str | None = 
     """List the runs, studies and submissions."""
     from digit_recognizer.rehearsal.rehearse import rehearsed_accuracies
     from digit_recognizer.remote.pushed import pushed_statuses
+    from digit_recognizer.runs.folder import RunFolder
+    from digit_recognizer.runs.records import read_run_record
     from digit_recognizer.runs.status import run_statuses
     from digit_recognizer.submission.ledger import best_scores_by_run
     from digit_recognizer.tuning.overview import study_statuses
@@ -28,6 +30,9 @@ def status(workspace: Workspace, pipeline: str | None = None, run: str | None = 
     rehearsed = rehearsed_accuracies(workspace, [one.name for one in runs])
     if pipeline or run:
         names = select_runs(pipeline, run, workspace).runs
+        for name in names:
+            if name not in {one.name for one in runs}:
+                read_run_record(RunFolder.of(workspace, name))  # raises the error that tells why
         console.print(runs_table([one for one in runs if one.name in names], rehearsed))
         return
     train = command_line(workspace, "train")

@@ -78,6 +78,8 @@ def compare(
     from digit_recognizer.runs.comparison import compare_runs
     from digit_recognizer.runs.records import read_run_record
 
+    if (runs or rehearsed) and (pipeline or run):
+        raise UsageError("the runs are named without PIPELINE and RUN, which have no effect: leave them out")
     if rehearsed:
         _compare_rehearsed(workspace, runs)
         return

@@ -130,7 +130,7 @@ def _fit_into(
 
 
 def _measured_curve(pipelines: str | None, workspace: Workspace) -> Mapping[float, tuple[float, int]]:
-    """Return the measured accuracies (`CURVE`) of a single pipeline; empty for several or for practice data."""
+    """Return the rehearsed accuracies (`CURVE`) of a single pipeline; empty for several or for practice data."""
     from digit_recognizer.data.dataset import load_dataset
     from digit_recognizer.experiment import load
 
@@ -159,7 +159,7 @@ def training_summary(name: str, scores: "RunMetrics") -> Table:
 
 
 def budget_lines(fit: "FittedTraining", measured: "Measured | None") -> list[str]:
-    """Return lines about the epochs and seeds that fit into the minutes, and the accuracy measured for such a training."""
+    """Return lines about the epochs and seeds that fit into the minutes, and the rehearsed accuracy of such a training."""
     lines = []
     for request in fit.requests:
         chosen = request.pipeline.experiment
@@ -167,7 +167,7 @@ def budget_lines(fit: "FittedTraining", measured: "Measured | None") -> list[str
         lines.append(f"{request.run}: {chosen.epochs} epochs of about {chosen.steps_per_epoch} steps{seeds}")
     if measured:
         length = f"{fit.factor:.2f} times the pipeline's own length; this was measured at {measured.factor:.2f} times"
-        lines.append(f"expected out-of-fold accuracy {interval(measured.accuracy)} of {measured.images:,} images ({length})")
+        lines.append(f"expect {interval(measured.accuracy)} on Kaggle, rehearsed on {measured.images:,} images ({length})")
     time = f"about {duration(fit.seconds)} in all, timing included"
     return [*lines, f"resuming the training begun before: {time}" if fit.resumed else time]
 
@@ -207,6 +207,8 @@ def _launch_tensorboard(folder: Path, host: str, port: int | None) -> str:
         return server.launch()
     except program.TensorBoardServerException as error:
         raise UserError(f"TensorBoard: {str(error).strip().partition(chr(10))[0]}; set HOST and PORT") from None
+    except SystemExit:  # its web server ends the program for an address that is not this machine's
+        raise UserError(f"TensorBoard can't listen on {host}: set HOST to an address of this machine") from None
 
 
 def _add_train_options(options: Parser) -> None:

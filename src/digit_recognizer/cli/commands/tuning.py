@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from digit_recognizer.cli import parser, selection
 from digit_recognizer.cli.console import Table, command_line, make_console, print_next, shown
 from digit_recognizer.cli.index import update_index
-from digit_recognizer.cli.parser import Command, Parser
+from digit_recognizer.cli.parser import Command, Parser, UsageError
 from digit_recognizer.errors import UserError
 from digit_recognizer.formatting import duration, interval, setting
 from digit_recognizer.workspace import Workspace
@@ -75,6 +75,10 @@ def dashboard(
     from digit_recognizer.cli.serving import serve
     from digit_recognizer.tuning.dashboard import dashboard_server
 
+    if pipeline and run:
+        raise UsageError("RUN names the study, so PIPELINE has no effect: leave one of them out")
+    if storage and (pipeline or run):
+        raise UsageError("STORAGE shows all studies of the database, so PIPELINE and RUN have no effect: leave them out")
     name = run or selection.only(selection.select_runs(pipeline, None, workspace).runs)
     make_server = dashboard_server(selection.check_name(name), workspace, _storage(storage))
     serve(make_server, host, port, 8080, lambda address: make_console().print(f"{address} (Ctrl-C ends it)"))
