@@ -198,6 +198,14 @@ def write_credentials(tmp_path, name, content):
     return path
 
 
+OAUTH = json.dumps(
+    {
+        "refresh_token": "r",
+        "access_token": TOKEN,
+        "access_token_expiration": "2999-01-01T00:00:00+00:00",
+        "username": "someone",
+    }
+)
 KEY = json.dumps({"username": "someone", "key": "k" * 32})
 FAULTS = {
     "cut": ("{", "is not JSON"),
@@ -232,12 +240,27 @@ def test_empty_kaggle_json_counts_as_missing(server, tmp_path):
 @pytest.mark.parametrize("content", ['{"competition": "x"}', "{", f"{TOKEN}"])
 def test_kaggle_json_that_the_client_ignores_does_not_hide_other_credentials(content, server, tmp_path):
     write_credentials(tmp_path, "kaggle.json", content)
-    expires = "2999-01-01T00:00:00+00:00"
-    oauth = {"refresh_token": "r", "access_token": TOKEN, "access_token_expiration": expires, "username": "someone"}
-    write_credentials(tmp_path, "credentials.json", json.dumps(oauth))
+    write_credentials(tmp_path, "credentials.json", OAUTH)
     done = fetch(server, tmp_path, KAGGLE_API_TOKEN="")
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"Bearer {TOKEN}" in server.authorizations
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "variables", "named"),
+    [
+        ("credentials.json", OAUTH, {}, "{home}/.kaggle/credentials.json"),
+        ("kaggle.json", KEY, {}, "{home}/.kaggle/kaggle.json"),
+        ("access_token", TOKEN, {}, "{home}/.kaggle/access_token"),
+        ("unused", "", {"KAGGLE_USERNAME": "someone", "KAGGLE_KEY": "k" * 32}, "KAGGLE_USERNAME and KAGGLE_KEY"),
+    ],
+    ids=["OAuth", "kaggle.json", "token", "variables"],
+)
+def test_refused_credentials_are_named(file, content, variables, named, server, tmp_path):
+    write_credentials(tmp_path, file, content)
+    server.answers["DownloadDataFiles"] = Answer({"code": 401, "message": "Unauthenticated"}, 401)
+    done = fetch(server, tmp_path, KAGGLE_API_TOKEN="", **variables)
+    assert f"does not accept the token or key from {named.format(home=tmp_path / 'home')}" in done.stdout
 
 
 def test_token_given_as_a_key_is_recognised(server, tmp_path):
