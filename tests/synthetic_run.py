@@ -93,7 +93,7 @@ def make_run(
         augmentation=Augmentation(rotation=10, zoom=0.1),
         published="0.99757 by the source",
     )
-    pipeline = Pipeline(path.name, path / "pipeline.py", "0" * 64, "Invented predictions.", experiment)
+    pipeline = Pipeline(path.name, path / "pipeline.py", "0" * 64, "Written by `make_run`, <untrained>.", experiment)
     assigned, _ = lifecycle.begin_or_resume(run, pipeline, dataset)
     classes, rows = len(dataset.classes), np.arange(len(dataset.labels))
     test_labels = np.resize(dataset.labels, len(dataset.test_images))

@@ -210,3 +210,7 @@ def test_map_holds_all_wrong_digits(page, run, dataset):
     details, shown = data_in(page, "digit-data"), data_in(page, "map-data")["digits"]
     wrong = {details["row"][place] for place in shown if details["label"][place] != details["prediction"][place]}
     assert wrong == set(read_run(run, dataset).wrong.tolist())
+
+
+def test_description_is_text_with_its_backticks_as_code(page):
+    assert "<p>Written by <code>make_run</code>, &lt;untrained&gt;.</p>" in page

@@ -1,6 +1,8 @@
 """Rendering of templates/ to self-contained HTML files, with one Jinja environment for all pages."""
 
 import functools
+import html
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +12,14 @@ from digit_recognizer.report.digit_sheet import DigitSheet, percent
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
+
+
+def code(text: str) -> "Markup":
+    """Return a text as HTML with its `words` in backticks as code."""
+    from markupsafe import Markup
+
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(text)))
 
 
 FILTERS = {
@@ -19,6 +29,7 @@ FILTERS = {
     "thousands": "{:,}".format,
     "percent": percent,
     "setting": setting,
+    "code": code,
 }
 
 
