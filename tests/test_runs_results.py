@@ -136,6 +136,19 @@ def test_files_of_another_run_are_found(name, run, dataset):
         read_run(run, dataset)
 
 
+def test_record_of_another_run_is_found(run, dataset):
+    other = make_run(run.path.with_name("other"), dataset, folds=3, epochs=2)
+    other.record.replace(run.record)
+    with pytest.raises(DamagedError, match=r"experiment\.json is of another run than metrics\.json: train under another name"):
+        read_run(run, dataset)
+
+
+def test_added_seeds_do_not_change_whose_record_it_is(run, dataset):
+    record = read_run_record(run)
+    files.write_record(run.record, replace(record, settings={**record.settings, "seeds": [0, 1, 7]}))
+    assert read_run(run, dataset).record.seeds == [0, 1, 7]
+
+
 def test_member_of_another_run_is_not_finished(run, dataset):
     other, member = make_run(run.path.with_name("other"), dataset, accuracy=0.5), Member(0, 1)
     shutil.rmtree(run.member(member).path)

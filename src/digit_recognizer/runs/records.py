@@ -1,5 +1,7 @@
 """The JSON files of a run as dataclasses: experiment.json, and metrics.json of the run and of each member."""
 
+import hashlib
+import json
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -73,6 +75,12 @@ class RunRecord:
         """Return the command that resumes the run of this name, without the settings that SET changed."""
         return f"make train PIPELINE={self.pipeline}" + (f" RUN={name}" if name != self.pipeline else "")
 
+    @property
+    def settings_sha256(self) -> str:
+        """The SHA-256 of all settings but the seeds, to which others may be added."""
+        fixed = {**self.settings, "seeds": []}
+        return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunMetrics:
@@ -95,6 +103,7 @@ class RunMetrics:
     peak_memory: int  # bytes, of one process
     published: str
     sha256: dict[str, str] = field(default_factory=dict)  # of oof.npz, test.npz and each member's metrics.json
+    settings_sha256: str | None = None  # as `RunRecord.settings_sha256`
 
     @property
     def accuracy(self) -> Estimate | None:

@@ -16,6 +16,7 @@ from digit_recognizer.runs.folder import MemberFolder, RunFolder
 from digit_recognizer.runs.member import Member
 from digit_recognizer.runs.records import (
     TRAIN_AGAIN,
+    TRAIN_OTHERWISE,
     TRAIN_RESULTS,
     MemberMetrics,
     RunMetrics,
@@ -124,6 +125,9 @@ def check_unchanged(run: RunFolder) -> None:
     Raises:
         DamagedError: metrics.json or a file is damaged, missing, or of another run.
     """
+    settings = read_run_metrics(run).settings_sha256 if run.metrics.exists() else None
+    if settings not in (None, read_run_record(run).settings_sha256):
+        raise DamagedError(f"{run.record} is of another run than {run.metrics.name}", TRAIN_OTHERWISE)
     for path in changed_files(run):
         raise DamagedError(f"{path} is damaged, missing or of another run", TRAIN_RESULTS)
 
@@ -238,6 +242,7 @@ def _summarize(
         images_per_second=round(sum(scores.images for scores in per_member) / seconds) if seconds else 0,
         peak_memory=max((scores.peak_memory for scores in per_member), default=0),
         published=experiment.published,
+        settings_sha256=read_run_record(run).settings_sha256,
         sha256={
             path.relative_to(run.path).as_posix(): files.sha256_of(path)
             for path in (run.oof, run.test, *(run.member(member).metrics for member in members))
