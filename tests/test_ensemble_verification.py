@@ -15,7 +15,7 @@ from digit_recognizer.errors import UserError
 from digit_recognizer.runs import results
 from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.runs.member import Member
-from digit_recognizer.runs.records import read_member_metrics, read_run_record
+from digit_recognizer.runs.records import read_member_metrics, read_run_metrics, read_run_record
 from digit_recognizer.submission.record import read_submission_record
 from digit_recognizer.workspace import Workspace
 
@@ -55,12 +55,18 @@ def test_another_label_is_found(workspace):
         verify(workspace)
 
 
+def forget_checksums(run):
+    """Remove the checksums of a run's files, as somebody would who has changed them on purpose."""
+    files.write_record(run.metrics, replace(read_run_metrics(run), sha256={}, settings_sha256=None))
+
+
 @pytest.mark.parametrize("name", ["oof.npz", "test.npz"])
 def test_averages_that_are_not_those_of_the_members_are_found(workspace, name):
     path = workspace.run("tiny") / name
     arrays = files.read_npz(path)
     arrays["probabilities"][0] = arrays["probabilities"][1]
     files.write_npz(path, **arrays)
+    forget_checksums(RunFolder(workspace.run("tiny")))
     with pytest.raises(UserError, match="is not the average of the members"):
         verify(workspace)
 
