@@ -1,6 +1,7 @@
 """Applying a run's saved models to images."""
 
 import shutil
+import warnings
 
 import pytest
 from synthetic_run import make_dataset, make_run
@@ -17,3 +18,11 @@ def test_run_without_a_trained_model_is_refused_before_keras_is_imported(tmp_pat
     monkeypatch.setattr(evaluation, "keras_session", lambda: pytest.fail("Keras is imported"))
     with pytest.raises(UserError, match="begun has no trained model: run `make train PIPELINE=begun` first"):
         evaluation.model_probabilities(run, dataset.test_images)
+
+
+def test_warnings_of_libraries_are_not_shown(monkeypatch):
+    monkeypatch.setattr(evaluation.backend, "prepare_environment", lambda threads: None)
+    monkeypatch.setattr(evaluation.backend, "configure", lambda threads, deterministic: None)
+    with warnings.catch_warnings(record=True) as shown, evaluation.keras_session():
+        warnings.warn("of Keras's export", FutureWarning, stacklevel=1)
+    assert not shown

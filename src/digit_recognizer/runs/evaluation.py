@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import warnings
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -76,9 +77,9 @@ def _trained_members(run: RunFolder) -> list[MemberResult]:
 
 @contextlib.contextmanager
 def keras_session() -> Iterator[None]:
-    """Configure Keras in this process to use all cores, and discard its backend's native messages during the block."""
+    """Configure Keras in this process to use all cores, and discard its backend's messages and warnings during the block."""
     threads = os.cpu_count() or 1
     backend.prepare_environment(threads)
-    with backend.without_messages():
+    with backend.without_messages(), warnings.catch_warnings(action="ignore"):
         backend.configure(threads, deterministic=False)
         yield
