@@ -55,6 +55,13 @@ def test_public_test_labels_are_class_numbers(workspace):
     assert np.bincount(labels).tolist() == [36, 36, 35, 37, 36, 37, 36, 36, 35, 36]
 
 
+def test_public_test_labels_are_checked_with_the_other_files(workspace):
+    path = workspace.input / dataset.TEST_LABELS
+    path.write_text(path.read_text().replace("\n2,", "\n9,", 1))
+    with pytest.raises(UserError, match=r"test_labels\.csv, row 2 \(line 3\), column ImageId: must be 2, not '9'"):
+        dataset.read_arrays(workspace.input, dataset.DIGITS, dataset.DIGIT_SHAPE)
+
+
 def test_the_second_load_reads_no_csv_and_gives_the_same(workspace, monkeypatch):
     reads = counting(monkeypatch)
     first, second = dataset.load_dataset(workspace), dataset.load_dataset(workspace)

@@ -91,6 +91,12 @@ def test_broken_pipeline_is_refused_with_file_and_line(workspace, text, message)
         experiment.load("mine", workspace)
 
 
+def test_file_of_another_kind_is_not_a_pipeline(tmp_path):
+    (tmp_path / "mine.txt").write_text(GOOD)
+    with pytest.raises(UserError, match=r"mine\.txt is not a Python file"):
+        experiment.load(str(tmp_path / "mine.txt"))
+
+
 def test_missing_file_is_named():
     with pytest.raises(UserError, match=r"PIPELINE=no/such\.py: there is no such file"):
         experiment.load("no/such.py")
