@@ -53,7 +53,7 @@ def trained(tmp_path_factory):
 
 def test_training_prints_the_remaining_time_each_epoch_and_a_summary(trained):
     _, printed = trained
-    assert "smoke: training 2 models, at most 2 epochs" in printed
+    assert "smoke: training 2 models, 2 epochs each" in printed
     assert " ms per step" in printed
     for fold in (0, 1):
         for epoch in (1, 2):

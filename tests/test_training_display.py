@@ -1,6 +1,7 @@
 """The display of a training: a bar for each running model on a terminal, one line per epoch elsewhere."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from digit_recognizer.cli.training_display import TrainingDisplay, training_display
-from digit_recognizer.experiment import Experiment
+from digit_recognizer.experiment import EarlyStopping, Experiment
 from digit_recognizer.models.networks import mlp
 from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.runs.member import Member
@@ -45,7 +46,7 @@ def test_without_a_terminal_each_epoch_is_a_line(console):
         show(step(MEMBERS[1], 0, 8, images_per_second=1234.0))
         show(epoch_ended(MEMBERS[1], 1))
     lines = console.file.getvalue().splitlines()
-    assert lines[0] == "x: training 4 models, at most 10 epochs (1 of 5 already trained)"
+    assert lines[0] == "x: training 4 models, 10 epochs each (1 of 5 already trained)"
     assert lines[1] == "x: about 64 s left, 100 ms per step"
     assert lines[2].startswith("x fold 1: epoch 1/10, loss 1.5000, accuracy 0.7500, learning rate 0.001, 1,234 images/s, ")
     assert len(lines) == 3
@@ -119,7 +120,7 @@ def test_seeds_are_named_if_there_are_several(console):
         for member in members:
             show(epoch_ended(member, 1))
     lines = console.file.getvalue().splitlines()
-    assert lines[0] == "x: training 4 models, at most 10 epochs, 3 in parallel"
+    assert lines[0] == "x: training 4 models, 10 epochs each, 3 in parallel"
     assert [line.partition(":")[0] for line in lines[1:]] == [
         "x all rows, seed 0",
         "x fold 0, seed 0",
@@ -132,3 +133,10 @@ def test_finished_run_prints_that_nothing_is_to_do(console):
     with training_display(console) as show:
         show(plan([]))
     assert console.file.getvalue() == "x: already trained, nothing to do in runs/x\n"
+
+
+def test_training_that_may_end_early_has_a_largest_number_of_epochs(console):
+    experiment = replace(EXPERIMENT, early_stopping=EarlyStopping())
+    with training_display(console) as show:
+        show(replace(plan(MEMBERS), experiment=experiment))
+    assert console.file.getvalue().splitlines()[0] == "x: training 5 models, at most 10 epochs"

@@ -68,16 +68,17 @@ class TrainingDisplay:
 
 
 def _plan_line(plan: TrainingPlanned) -> str:
-    """`fast: training 3 models, at most 5 epochs, 2 in parallel (2 of 5 already trained)`."""
+    """`fast: training 3 models, 5 epochs each, 2 in parallel (2 of 5 already trained)`."""
     if not plan.waiting:
         return f"{plan.run.name}: already trained, nothing to do in {shown(plan.run.path)}"
     number, finished = len(plan.waiting), len(plan.members) - len(plan.waiting)
     models = f"{number} model{'s' if number > 1 else ''}"
     epochs = f"{plan.experiment.epochs} epoch{'s' if plan.experiment.epochs > 1 else ''}"
+    epochs = f"at most {epochs}" if plan.experiment.early_stopping else f"{epochs} each"
     parallel = f", {min(plan.jobs, number)} in parallel" if min(plan.jobs, number) > 1 else ""
     done = f" ({finished} of {len(plan.members)} already trained)" if finished else ""
     where = f" on {plan.where}" if plan.where else ""
-    return f"{plan.run.name}: training {models}, at most {epochs}{parallel}{where}{done}"
+    return f"{plan.run.name}: training {models}, {epochs}{parallel}{where}{done}"
 
 
 class _Run:
