@@ -80,6 +80,7 @@ def _reason(sheet: DigitSheet, found: Explanation) -> dict[str, Any]:
     scaled = np.round(127 * found.occlusion / (strongest or 1.0)).astype(np.int8)
     return {
         "model": found.model,
+        "searched": found.searched,
         "classes": found.classes,
         "neighbours": [
             (sheet.train(row), round(float(similarity), 3))

@@ -5,6 +5,7 @@
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -29,6 +30,7 @@ class Explanation(NamedTuple):
     """Why one image is predicted as `classes[0]` rather than `classes[1]`, by one model."""
 
     model: str
+    searched: int  # training images among which the neighbours are the most similar
     classes: tuple[int, int]
     neighbours: np.ndarray  # int64 (NEIGHBOURS or fewer,), training rows, the most similar first
     similarities: np.ndarray  # float32, the cosines of their features
@@ -41,7 +43,7 @@ class Task:
 
     path: Path  # of the model
     name: str
-    learned_rows: np.ndarray  # int64, the training rows that it learned from
+    searched_rows: np.ndarray  # int64, the training rows to search for similar images
     images: np.ndarray  # uint8 (n, height, width, channels)
     classes: np.ndarray  # int64 (n, 2): the prediction, and the class that it is compared with
 
@@ -57,10 +59,11 @@ def explain(task: Task, train_images: np.ndarray) -> list[Explanation]:
     """
     model = load_model(task.path)
     features = feature_model(model)
-    rows, similarities = nearest(features, task.images, train_images, task.learned_rows)
+    rows, similarities = nearest(features, task.images, train_images, task.searched_rows)
     maps = occlusion_maps(model, task.images, task.classes, np.median(train_images[:: len(train_images) // 1000 + 1], axis=0))
     pairs = [(int(first), int(second)) for first, second in task.classes]
-    return [Explanation(task.name, *found) for found in zip(pairs, rows, similarities, maps, strict=True)]
+    searched = len(task.searched_rows)
+    return [Explanation(task.name, searched, *found) for found in zip(pairs, rows, similarities, maps, strict=True)]
 
 
 def feature_model(model: Any) -> Any:
@@ -72,13 +75,13 @@ def feature_model(model: Any) -> Any:
 
 
 def nearest(
-    features: Any, images: np.ndarray, train_images: np.ndarray, learned_rows: np.ndarray
+    features: Any, images: np.ndarray, train_images: np.ndarray, searched_rows: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return for each image the rows of the training images with the most similar features, and their cosines.
 
     Args:
         features: a Keras model from pixels to features of any shape.
-        learned_rows: int64, the training rows to search.
+        searched_rows: int64, the training rows to search.
 
     Returns:
         int64 and float32 (n, NEIGHBOURS), the most similar first; fewer columns where there are fewer rows.
@@ -86,8 +89,8 @@ def nearest(
     wanted = _unit_features(features, images)
     rows, similarities = np.empty((len(images), 0), np.int64), np.empty((len(images), 0), np.float32)
     size = max(BLOCK // train_images[0].nbytes, 1)
-    for start in range(0, len(learned_rows), size):
-        block = learned_rows[start : start + size]
+    for start in range(0, len(searched_rows), size):
+        block = searched_rows[start : start + size]
         similarities = np.hstack([similarities, wanted @ _unit_features(features, train_images[block]).T])
         rows = np.hstack([rows, np.broadcast_to(block, (len(images), len(block)))])
         best = _largest(similarities)
@@ -170,21 +173,28 @@ class Background:
 
     def __init__(self, tasks: Sequence[Task], train_images: np.ndarray) -> None:
         context = multiprocessing.get_context("spawn")
-        self._results, pipe = context.Pipe(duplex=False)
-        self._process = context.Process(target=_work, args=(pipe, list(tasks), train_images), daemon=True)
-        self._tasks, self._pipe = tasks, pipe
+        self._pipe, self._its_pipe = context.Pipe()
+        self._process = context.Process(target=_work, args=(self._its_pipe,), daemon=True)
+        self._sender = threading.Thread(target=self._send, args=(list(tasks), train_images))
+        self._tasks = tasks
 
     def __enter__(self) -> "Background":
         if self._tasks:
             self._process.start()
-        self._pipe.close()
+            self._sender.start()
+        self._its_pipe.close()
         return self
 
     def __exit__(self, *arguments: Any) -> None:
-        self._results.close()
         if self._tasks:
             self._process.kill()
             self._process.join()
+            self._sender.join()
+        self._pipe.close()
+
+    def _send(self, tasks: list[Task], train_images: np.ndarray) -> None:
+        with suppress(OSError):  # the process has ended
+            self._pipe.send((tasks, train_images))  # which it receives after its imports, some seconds later
 
     def results(self) -> list[list[Explanation]]:
         """Wait for the explanations and return them, a list for each task.
@@ -195,8 +205,8 @@ class Background:
         found = []
         for _ in self._tasks:
             try:
-                answer = self._results.recv()
-            except EOFError:
+                answer = self._pipe.recv()
+            except (EOFError, OSError):
                 self._process.join()
                 raise UserError(f"the process of the explanations ended early (exit status {self._process.exitcode})") from None
             if isinstance(answer, str):
@@ -205,9 +215,10 @@ class Background:
         return found
 
 
-def _work(pipe: Connection, tasks: Sequence[Task], train_images: np.ndarray) -> None:
-    """Run the tasks in threads, since a small network doesn't use all cores."""
-    with suppress(KeyboardInterrupt, BrokenPipeError), keras_session(), ThreadPoolExecutor(os.cpu_count()) as threads:
+def _work(pipe: Connection) -> None:
+    """Receive tasks and training images, and run the tasks in threads, since a small network doesn't use all cores."""
+    with suppress(KeyboardInterrupt, BrokenPipeError, EOFError), keras_session(), ThreadPoolExecutor(os.cpu_count()) as threads:
+        tasks, train_images = pipe.recv()
         try:
             for found in threads.map(lambda task: explain(task, train_images), tasks):
                 pipe.send(found)

@@ -11,6 +11,7 @@ from digit_recognizer.runs.run import MemberResult, Run
 
 MOST_ROWS = 1500  # training images to explain
 TEST_DIGITS = 200  # least confident test images to explain
+SEARCHED_ROWS = 12_000  # training images of each model to search for similar ones; all would double the report's time
 
 Key = tuple[bool, int]  # whether it is a test image, and its row
 
@@ -60,7 +61,12 @@ def _task(run: Run, dataset: Dataset, result: MemberResult, rows: np.ndarray, te
     return Task(
         path=result.folder.model,
         name=result.member.name,
-        learned_rows=result.predictions.trained_rows,
+        searched_rows=_every_nth(result.predictions.trained_rows, SEARCHED_ROWS),
         images=np.concatenate([dataset.images[rows], dataset.test_images[test_rows]]),
         classes=np.stack([best, second], axis=1),
     )
+
+
+def _every_nth(rows: np.ndarray, most: int) -> np.ndarray:
+    """Return all rows, or every n-th so that they are at most `most`."""
+    return rows[:: max(1, -(-len(rows) // most))]

@@ -142,7 +142,7 @@ function showReason(place, reason) {
   byId("panel-occlusion-text").textContent = `Occlusion map: orange parts are evidence for ${first}, blue parts for ${second}. Hiding the `
     + `strongest part changes log p(${first}) − log p(${second}) by ${reason.strongest}.`;
   const list = byId("panel-neighbours").querySelector("ul");
-  byId("panel-neighbours").querySelector("p").textContent = `By the features of the second-to-last layer of the model of ${reason.model}, among the images that it was trained on.`;
+  byId("panel-neighbours").querySelector("p").textContent = `By the features of the second-to-last layer of the model of ${reason.model}, among ${reason.searched.toLocaleString("en")} of the images that it was trained on.`;
   fill(list, reason.neighbours.map(([neighbour, similarity]) =>
     digitItem(neighbour, `label ${details.classes[details.label[neighbour]]}`, [`similarity ${similarity.toFixed(3)}`, nameOf(neighbour)])));
 }
