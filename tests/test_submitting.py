@@ -2,13 +2,12 @@
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -240,16 +239,18 @@ def test_submission_that_arrived_without_an_answer_is_not_sent_twice(submission,
     assert [(entry.status, entry.number) for entry in ledger.read_ledger(bundled_copy)] == [("complete", 9)]
 
 
-def test_error_at_the_daily_limit_says_how_long_to_wait(submission, bundled_copy, monkeypatch):
+@pytest.mark.parametrize(("now", "wait"), [((21, 30), "2 h 30 min"), ((23, 0), "60 min"), ((23, 59, 30), "30 s")])
+def test_error_at_the_daily_limit_says_how_long_to_wait(submission, bundled_copy, monkeypatch, now, wait):
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime(2026, 12, 31, *now, tzinfo=tz)
+
     monkeypatch.setattr(dataset, "COMPETITION_SHA256", dataset.load_dataset(bundled_copy).sha256)
     monkeypatch.setattr(kaggle_client, "submissions_left", lambda: 0)
-    before = datetime.now(UTC)
-    with pytest.raises(UserError, match=r"after midnight UTC, in \d+ h \d+ min$") as refused:
+    monkeypatch.setattr(submitting, "datetime", Clock)
+    with pytest.raises(UserError, match=f"no submission is left today: run the same command after midnight UTC, in {wait}$"):
         submitting.submit(submission, bundled_copy)
-    hours, minutes = map(int, re.findall(r"(\d+) (?:h|min)", str(refused.value)))
-    later = before + timedelta(hours=hours, minutes=minutes)
-    assert minutes < 60 and later.date() == before.date()
-    assert (later + timedelta(minutes=1, seconds=5)).date() == before.date() + timedelta(days=1)
 
 
 def test_last_submission_of_a_day_is_used(submission, bundled_copy, server, tmp_path):
