@@ -145,7 +145,7 @@ def test_ctrl_c_while_the_server_is_down_prints_one_line(workspace, database, se
     try:
         assert any("does not answer" in line for line in worker.stdout)
         worker.send_signal(signal.SIGINT)
-        output, _ = worker.communicate(timeout=30)
+        output, _ = worker.communicate(timeout=120)
     finally:
         server.start()
 
@@ -161,10 +161,10 @@ def test_interrupted_trial_is_resumed_by_the_other_machine_at_once(workspace, da
     first = start(workspace, 0.4, trials=3, storage=database)
     read_until(first, STARTED, 2)
     first.send_signal(signal.SIGINT)
-    first.communicate(timeout=30)
+    first.communicate(timeout=120)
     assert [trial.state.name for trial in study_of(database).get_trials()] == ["COMPLETE", "WAITING"]
     second = start(workspace, 0, trials=3, storage=database)
-    output, _ = second.communicate(timeout=60)
+    output, _ = second.communicate(timeout=120)
 
     assert second.returncode == 0, output
     assert [trials.number_of(trial) for trial in study_of(database).get_trials()] == [0, 1, 2]
@@ -173,11 +173,11 @@ def test_interrupted_trial_is_resumed_by_the_other_machine_at_once(workspace, da
 
 @pytest.mark.slow
 def test_machine_whose_time_is_over_confirms_without_waiting_for_others(workspace, database):
-    start(workspace, 0, trials=1, storage=database).communicate(timeout=60)
+    start(workspace, 0, trials=1, storage=database).communicate(timeout=150)
     study = study_of(database)
     load("quick", workspace).suggest(study.ask())  # another machine trains this one
-    worker = start(workspace, 0.1, hours=6 / 3600, storage=database)
-    output, _ = worker.communicate(timeout=60)
+    worker = start(workspace, 0.1, hours=30 / 3600, storage=database)
+    output, _ = worker.communicate(timeout=150)
 
     assert worker.returncode == 0, output
     assert len(re.findall(r"repeat=\d, state='complete'", output)) >= 2
