@@ -251,7 +251,7 @@ def test_tensorboard_serves_until_ctrl_c_and_prints_only_its_address(trained):
         port = urllib.parse.urlsplit(address).port
         second = subprocess.run([*call, f"--port={port}"], capture_output=True, text=True)
         server.send_signal(signal.SIGINT)
-        rest, complaint = server.communicate(timeout=30)
+        rest, complaint = server.communicate(timeout=120)
     assert (server.returncode, rest, complaint) == (0, "", "")
     assert second.returncode == 1
     assert f"port {port}" in second.stderr

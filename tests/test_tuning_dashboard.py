@@ -43,5 +43,5 @@ def test_command_shows_the_study_beside_another_server_until_ctrl_c(workspace):
     with urllib.request.urlopen(f"{address}/api/studies") as answer:
         assert [one["study_name"] for one in json.load(answer)["study_summaries"]] == ["fast"]
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=120)
     assert (process.returncode, errors) == (0, "")

@@ -278,7 +278,7 @@ def test_ctrl_c_ends_with_the_summary_so_far(workspace):
     worker = start(workspace, 0.3, hours=1)
     read_until(worker, "TrialStarted(trial=1,")
     worker.send_signal(signal.SIGINT)
-    output, _ = worker.communicate(timeout=20)
+    output, _ = worker.communicate(timeout=120)
     assert worker.returncode == 0, output
     assert json.loads(output.splitlines()[-1]) | {"verdict": ""} == {"trials": 1, "interrupted": True, "verdict": ""}
     assert "Traceback" not in output
