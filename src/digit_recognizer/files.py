@@ -72,13 +72,14 @@ def _flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def open_to_append(path: Path) -> IO[bytes]:
+def open_to_append(path: Path, buffering: int = -1) -> IO[bytes]:
     """Open a file to read it and to append to it. A link is refused: in somebody else's folder it may lead anywhere.
 
     Raises:
         OSError: the file is a link, or can't be written.
     """
-    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666), "ab+")
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.fdopen(os.open(path, flags, 0o666), "ab+", buffering)
 
 
 def lock(file: IO[Any] | int, busy: Callable[[], str] | None = None) -> None:

@@ -109,7 +109,7 @@ def locked(folder: Path) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = files.open_to_append(RunFolder(folder).lock)
+        lock = files.open_to_append(RunFolder(folder).lock, buffering=0)  # closing it writes nothing that a full disk refuses
     except OSError as error:
         raise UserError(f"{folder} can't be written: {error.strerror}") from error
     with lock as file:
