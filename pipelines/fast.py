@@ -33,8 +33,8 @@ EXPERIMENT = Experiment(
     augmentation=Augmentation(rotation=10, zoom=0.1, shear=4, shift=0.05, elastic=0.3),
 )
 
-# Length of training, as a multiple of this one -> rehearsed accuracy, and the number of images. Averages of more models were
-# rehearsed on fewer images and are not better (docs/journal.md), so that longer trainings have no figure of their own.
+# Length of training, as a multiple of this one -> rehearsed accuracy, and the number of images. Longer trainings have no entry:
+# averages of more models were rehearsed on fewer images, without a gain (docs/journal.md).
 CURVE = {1.0: (0.99633, 42_000)}
 
 

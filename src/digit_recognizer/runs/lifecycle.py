@@ -117,7 +117,6 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             file.truncate(0)
             file.write(str(os.getpid()).encode())
-            file.flush()
             yield
         except OSError as error:
             if error.errno != errno.ENOSPC:
