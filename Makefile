@@ -73,14 +73,15 @@ takes.bench := FULL GPU
 BIN := .venv/bin
 READY := .venv/ready
 READY_TO_TEST := .venv/ready-to-test
+PYTEST := $(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 setup: $(READY)
 
 test: $(READY_TO_TEST) ## run the tests but the slow ones
-	@$(BIN)/pytest -m "not slow"
+	@$(PYTEST) -m "not slow"
 
 test-all: $(READY_TO_TEST) ## run all tests
-	@$(BIN)/pytest
+	@$(PYTEST)
 
 lint: $(READY_TO_TEST) ## check style and formatting
 	@$(BIN)/ruff check && $(BIN)/ruff format --check

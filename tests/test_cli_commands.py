@@ -11,6 +11,7 @@ from digit_recognizer.cli.commands.training import training_summary
 from digit_recognizer.formatting import interval
 from digit_recognizer.metrics import Estimate
 from digit_recognizer.runs.folder import RunFolder
+from digit_recognizer.runs.lifecycle import locked
 from digit_recognizer.runs.records import RunMetrics, read_run_metrics
 from digit_recognizer.runs.status import run_statuses
 from digit_recognizer.submission import ledger
@@ -61,6 +62,16 @@ def test_status_shows_whole_partial_and_damaged_runs(tmp_path, console):
     console.print(runs_table(list(runs.values()), {"fast": 0.99664}))
     assert interval(runs["fast"].accuracy) in console.file.getvalue()
     assert "0.99664" in console.file.getvalue()
+    assert "not finished" in console.file.getvalue()
+
+
+def test_status_says_which_run_is_being_trained(tmp_path, console):
+    workspace = Workspace(tmp_path)
+    run = make_run(workspace.run("busy"), make_dataset(100))
+    run.metrics.unlink()
+    with locked(run.path):
+        console.print(runs_table(run_statuses(workspace, {}), {}))
+    assert "training now" in console.file.getvalue()
 
 
 def test_ledger_shows_the_score_against_the_rehearsed_accuracy(console):

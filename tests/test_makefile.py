@@ -124,7 +124,8 @@ def test_target_calls_the_command_of_its_name_with_unchanged_arguments(ready, wo
 
 def test_tests_and_lint_call_their_tools(ready):
     ready.make("test", "test-all", "lint")
-    assert ready.calls == ["pytest", "-m", "not slow", "pytest", "ruff", "check", "ruff", "format", "--check"]
+    pytest = ["pytest", "--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile"]
+    assert ready.calls == [*pytest, "-m", "not slow", *pytest, "ruff", "check", "ruff", "format", "--check"]
 
 
 def test_several_targets_run_one_after_another_also_with_j(ready):

@@ -8,6 +8,7 @@ import time
 import pytest
 from synthetic_run import make_dataset, make_run
 
+from digit_recognizer.runs.lifecycle import locked
 from digit_recognizer.runs.records import read_run_metrics
 from digit_recognizer.runs.status import run_statuses
 from digit_recognizer.workspace import Workspace
@@ -78,3 +79,10 @@ def test_other_folders_are_no_runs(workspace):
     assert run_statuses(workspace, {}) == []
     (workspace.runs / "notes").mkdir(parents=True)
     assert run_statuses(workspace, {}) == []
+
+
+def test_run_that_is_being_trained_is_known(workspace, dataset):
+    run = make_run(workspace.run("busy"), dataset, folds=2)
+    with locked(run.path):
+        assert [found.training for found in run_statuses(workspace, {})] == [True]
+    assert [found.training for found in run_statuses(workspace, {})] == [False]

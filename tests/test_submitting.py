@@ -217,6 +217,12 @@ def test_each_failure_is_a_one_line_error_with_its_status_in_the_ledger(name, su
     assert [entry.status for entry in ledger.read_ledger(bundled_copy)] == ([status] if status else [])
 
 
+def test_error_without_credentials_names_the_file_for_the_browser(submission, bundled_copy, server, tmp_path):
+    done = call(submitting_lines(submission, bundled_copy), {**environment(server, tmp_path), "KAGGLE_API_TOKEN": ""})
+    assert done.returncode == 1
+    assert f"or upload {submission} in a browser at https://" in done.stdout
+
+
 def test_submission_that_did_not_arrive_can_be_uploaded_again(submission, bundled_copy, server, tmp_path):
     server.answers["CreateSubmission"] = [Answer(status=500)]
     env = environment(server, tmp_path)
@@ -247,7 +253,7 @@ def test_error_at_the_daily_limit_says_how_long_to_wait(submission, bundled_copy
             return datetime(2026, 12, 31, *now, tzinfo=tz)
 
     monkeypatch.setattr(dataset, "COMPETITION_SHA256", dataset.load_dataset(bundled_copy).sha256)
-    monkeypatch.setattr(kaggle_client, "submissions_left", lambda: 0)
+    monkeypatch.setattr(kaggle_client, "submissions_left", lambda path: 0)
     monkeypatch.setattr(submitting, "datetime", Clock)
     with pytest.raises(UserError, match=f"no submission is left today: run the same command after midnight UTC, in {wait}$"):
         submitting.submit(submission, bundled_copy)

@@ -97,6 +97,18 @@ def lock(file: IO[Any] | int, busy: Callable[[], str] | None = None) -> None:
         raise UserError(busy()) from None  # only raised with LOCK_NB
 
 
+def is_locked(path: Path) -> bool:
+    """Return whether a process has locked a file; False if there is no such file or it can't be read."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8 without changing line ends."""
     with atomic(path) as temporary:

@@ -25,7 +25,7 @@ TIMEOUT = 30.0  # seconds that a request may wait for the server's next byte
 RETRY_DELAYS = (2.0, 8.0)  # seconds before a failed download is tried again; one that timed out is not
 
 _BY_HAND = f"or download the zip in a browser from {PAGE}/data and `make data SOURCE=path/to/it.zip`; `make demo` needs neither"
-_UPLOAD_BY_HAND = f"or upload the file in a browser at {PAGE}/submit"
+_SEE_IN_BROWSER = f"or see your submissions in a browser at {PAGE}/submissions"
 
 
 class UnreachableError(UserError):
@@ -68,9 +68,12 @@ def download(folder: Path, on_progress: Callable[[str], None]) -> Path:
     raise AssertionError("the last delay is None")
 
 
-def submissions_left() -> int | None:
-    """Return how many submissions are left until midnight UTC, or None if Kaggle doesn't report it (before the first one)."""
-    with client("asking for the submissions left") as api:
+def submissions_left(path: Path) -> int | None:
+    """Return how many submissions are left until midnight UTC, or None if Kaggle doesn't report it (before the first one).
+
+    `path` is the file to submit, which an error names.
+    """
+    with client("asking for the submissions left", _in_browser(path)) as api:
         limits = api.competition_get_submission_limits(COMPETITION)
     return limits.num_allowed_now if limits.num_total or limits.num_today else None
 
@@ -82,12 +85,16 @@ def upload(path: Path, description: str) -> int:
         UnreachableError: it is not known whether the submission arrived; call `find` to check.
         UserError: Kaggle refused it.
     """
-    with client(f"submitting {path.name}") as api:
+    with client(f"submitting {path.name}", _in_browser(path)) as api:
         answer = api.competition_submit(str(path), description, COMPETITION, quiet=True)
         if not answer.ref:
             words = mask(answer.message or "no reason given")
             raise UserError(f"Kaggle did not take the upload of {path.name} ({words}): nothing was submitted, try again later")
     return answer.ref
+
+
+def _in_browser(path: Path) -> str:
+    return f"or upload {path} in a browser at {PAGE}/submit"
 
 
 def scoring(ref: int) -> Scoring:
@@ -122,7 +129,7 @@ def _request(kind: type, **values: Any) -> Any:
 
 
 @contextlib.contextmanager
-def client(doing: str, instead: str = _UPLOAD_BY_HAND) -> Iterator[Any]:
+def client(doing: str, instead: str = _SEE_IN_BROWSER) -> Iterator[Any]:
     """Yield the signed-in KaggleApi, without output and with time-outs; whatever it raises in the block becomes a UserError."""
     try:
         with _plain_environment(), _timeouts(), _silence():

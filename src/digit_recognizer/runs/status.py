@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from digit_recognizer import files
 from digit_recognizer.errors import UserError
 from digit_recognizer.metrics import Estimate
 from digit_recognizer.runs.folder import RunFolder
@@ -25,6 +26,7 @@ class RunStatus:
     folds: int = 0
     members: int = 0  # finished models
     seconds: float = 0.0  # of training, summed over all members
+    training: bool = False  # now, by another process
     problem: str = ""  # why it can't be read
 
 
@@ -57,6 +59,7 @@ def _run_status(folder: RunFolder, score: float | None) -> RunStatus:
         folds=record.folds,
         members=len(finished),
         seconds=metrics.seconds if metrics else 0.0,
+        training=files.is_locked(folder.lock),
     )
 
 

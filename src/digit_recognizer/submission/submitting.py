@@ -166,7 +166,7 @@ def _check_not_submitted(entry: Entry, workspace: Workspace) -> None:
 
 
 def _check_allowance(path: Path) -> None:
-    left = kaggle_client.submissions_left()
+    left = kaggle_client.submissions_left(path)
     if left is not None and left <= 0:
         now = datetime.now(UTC)
         midnight = datetime.combine(now.date() + timedelta(days=1), datetime.min.time(), UTC)

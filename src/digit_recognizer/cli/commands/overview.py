@@ -53,11 +53,11 @@ def runs_table(runs: Sequence["RunStatus"], rehearsed: Mapping[str, float]) -> T
     rows = (
         (
             run.name if run.pipeline in ("", run.name) else f"{run.name} ({run.pipeline})",
-            run.problem or (interval(run.accuracy) if run.accuracy else ""),
+            run.problem or (interval(run.accuracy) if run.accuracy else _unfinished(run)),
             f"{run.folds_done}/{run.folds}",
             run.members,
             duration(run.seconds) if run.seconds else "",
-            duration(run.age),
+            "now" if run.training else duration(run.age),
             decimals(rehearsed.get(run.name)),
             decimals(run.score),
             run.source,
@@ -65,6 +65,10 @@ def runs_table(runs: Sequence["RunStatus"], rehearsed: Mapping[str, float]) -> T
         for run in runs
     )
     return Table("Runs", columns, rows, dropped=("data", "training", "score", "age", "models"))
+
+
+def _unfinished(run: "RunStatus") -> str:
+    return "training now" if run.training else "not finished"
 
 
 def notebooks_table(notebooks: Sequence["PushedStatus"]) -> Table:
