@@ -18,7 +18,7 @@ from digit_recognizer.training.members import choose_members
 from digit_recognizer.training.probing import Pace, Probe
 
 PLAIN = {"early_stopping": None, "reduce_lr_on_plateau": None, "epochs": 10, "folds": 5}
-FULL, LAST = Pace(step=0.03, validation=0.1, rest=1.0), Pace(step=0.02, validation=0.1, rest=1.0)  # of rounds of two and one
+PACE = Pace(step=0.03, validation=0.1, rest=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -28,15 +28,15 @@ def workspace(tmp_path_factory):
 
 @pytest.fixture
 def probe(workspace):
-    """A pipeline of 10 epochs of 100 steps for 5 folds, two side by side in rounds of 32 s; the last fold alone takes 22 s."""
+    """A pipeline of 10 epochs of 100 steps for 5 folds, two in parallel: three rounds of 32 s."""
     wanted = request(workspace, jobs=2, **PLAIN)
-    return Probe(wanted, 100, FULL, LAST)
+    return Probe(wanted, 100, PACE)
 
 
 def test_own_length_takes_all_rounds(probe):
     settings = probe.scaled(1)
     assert settings == {"seeds": [0], "epochs": 10, "steps_per_epoch": 100}
-    assert probe.seconds(settings) == pytest.approx(32 + 32 + 22)
+    assert probe.seconds(settings) == pytest.approx(3 * 32)
 
 
 def test_last_round_of_two_seeds_is_full(probe):
@@ -82,10 +82,8 @@ class Clock:
             on_event(StepEnded(member, 2, chosen.steps_per_epoch, chosen.steps_per_epoch, speed, loss=0.5, accuracy=0.9))
             for epoch, validation in ((1, 0.0), (2, 0.0), (3, pace.validation)):
                 on_event(EpochEnded(member, epoch, 0.5, 0.9, 0.001, seconds + validation))
-        starts = [began] * slots.jobs
-        for member, pace, start in zip(members, self.paces, starts, strict=False):
-            self.now = start + pace.rest + 3 * chosen.steps_per_epoch * pace.step + 2 * pace.validation
-            starts.append(self.now)  # of the next member
+        for member, pace in zip(members, self.paces, strict=False):
+            self.now = began + pace.rest + 3 * chosen.steps_per_epoch * pace.step + 2 * pace.validation
             on_event(MemberFinished(member))
         self.now = began
 
@@ -95,16 +93,15 @@ class Clock:
         members, steps = choose_members(chosen, request.folds, request.full), []
         for first in range(0, len(members), request.jobs):
             both = members[first : first + request.jobs]
-            pace = FULL if len(both) == request.jobs else LAST
             steps += [request.length(member) for member in both]
-            self.now += slower * pace.fixed(chosen) + slower * chosen.epochs * steps[-1] * pace.step
+            self.now += slower * PACE.fixed(chosen) + slower * chosen.epochs * steps[-1] * PACE.step
         return steps
 
 
 @pytest.fixture
 def clock(monkeypatch):
     """Time that passes only in faked trainings, of which two members are trained in parallel."""
-    clock = Clock([FULL, FULL, LAST])
+    clock = Clock([PACE, PACE])
     monkeypatch.setattr(time_budget.time, "monotonic", lambda: clock.now)
     monkeypatch.setattr(workers, "train_members", clock.train_members)
     return clock
@@ -128,24 +125,24 @@ def test_training_ends_in_time_when_the_speed_changes(workspace, clock, probe, s
     end = probe.seconds(changes)
     (planned,) = fit(workspace, end).requests
     steps = clock.train(planned, slower)
-    assert clock.now == pytest.approx(end, rel=0.06)
+    assert clock.now == pytest.approx(end, rel=0.07)
     assert steps[:2] == [changes["steps_per_epoch"]] * 2
     assert (steps[-1] < steps[0], steps[-1] == steps[0]) == (slower > 1, slower == 1)
 
 
 def test_first_of_two_pipelines_leaves_time_for_the_second(workspace, clock):
-    for planned, end in zip(fit(workspace, 2 * 86, ("one", "two")).requests, (86, 2 * 86), strict=True):
+    for planned, end in zip(fit(workspace, 2 * 96, ("one", "two")).requests, (96, 2 * 96), strict=True):
         clock.train(planned, 1.1)
         assert clock.now == pytest.approx(end, rel=0.04)
 
 
 def test_late_member_gets_at_least_half_of_its_steps(workspace, clock):
-    (planned,) = fit(workspace, 86).requests
+    (planned,) = fit(workspace, 96).requests
     clock.now = 1000.0
     assert planned.length(Member(0, 4)) == 50
 
 
-@pytest.mark.parametrize("seconds", [45, 86, 130, 300, 1800, 7200])
+@pytest.mark.parametrize("seconds", [45, 96, 130, 300, 1800, 7200])
 @pytest.mark.parametrize("members", [1, 3])
 def test_the_time_is_used_but_not_exceeded(workspace, clock, seconds, members):
     taken = fit(workspace, seconds * members, ("one", "two", "three")[:members]).seconds
@@ -195,14 +192,12 @@ def test_same_command_resumes_with_the_same_settings(workspace, monkeypatch):
             time_budget.fit_to_minutes([request(workspace, jobs=2, **{"only": [0, 1, 2], **PLAIN, **other})], 30, workspace)
 
 
-@pytest.mark.parametrize(("only", "full", "timed"), [([0], False, 3), (None, True, 3), (None, False, 3), ([0, 1], False, 2)])
-def test_a_full_round_and_the_last_round_are_timed(workspace, clock, only, full, timed):
-    clock.paces = [Pace(step=0.01 * place, validation=0.1, rest=1.0) for place in (1, 2, 3)]
+@pytest.mark.parametrize(("only", "full"), [([0], False), (None, True), (None, False), ([0, 1], False)])
+def test_as_many_members_are_timed_as_train_in_parallel(workspace, clock, only, full):
+    clock.paces = [Pace(step=0.01 * place, validation=0.1, rest=1.0) for place in (1, 2)]
     (planned,) = fit(workspace, 600, only=only, full=full, folds=3).requests
-    assert len(clock.timed) == len(set(clock.timed)) == timed
-    probe = probe_of(planned)
-    assert probe.full_round.step == pytest.approx(0.015)
-    assert probe.last_round.step == pytest.approx(0.03 if timed == 3 else 0.015)
+    assert len(clock.timed) == len(set(clock.timed)) == 2
+    assert probe_of(planned).pace.step == pytest.approx(0.015)
 
 
 def test_step_is_timed_within_executions_of_several(workspace, clock, monkeypatch):
@@ -217,7 +212,7 @@ def test_step_is_timed_within_executions_of_several(workspace, clock, monkeypatc
 
     monkeypatch.setattr(workers, "train_members", train_members)
     (planned,) = fit(workspace, 600, jobs=1, only=[0]).requests
-    pace = probe_of(planned).full_round
+    pace = probe_of(planned).pace
     assert (pace.step, pace.validation) == (pytest.approx(0.1), 0)
     assert pace.rest == pytest.approx(20 - 3 * 48 * 0.1)
 
@@ -258,7 +253,7 @@ def test_jobs_of_gpus_are_measured_before_the_time_is_planned(workspace, clock, 
                 slots.on_event(slot, event)
                 on_event(event)
 
-    clock.paces = [FULL] * 4 + [LAST]
+    clock.paces = [PACE] * 4
     monkeypatch.setattr(workers, "train_members", train_members)
     (planned,) = fit(workspace, 600, jobs=None).requests
     assert planned.jobs == 4

@@ -49,12 +49,11 @@ class Pace:
 
 @dataclass(frozen=True)
 class Probe:
-    """The pace of a request's members: in full rounds of `jobs` members, and in the last round, which may have fewer."""
+    """The pace of a request's members, which train in rounds of `jobs` members; the last round may have fewer."""
 
     request: Request
     steps: int  # of a pass over the training rows of a member
-    full_round: Pace
-    last_round: Pace
+    pace: Pace
 
     def scaled(self, factor: float) -> dict[str, Any]:
         """Return the settings of a training that is `factor` times as long, with more seeds rather than more epochs."""
@@ -78,9 +77,8 @@ class Probe:
     def costs(self, experiment: Experiment, begun: int = 0) -> tuple[float, float]:
         """Return the time of the rounds from the `begun`-th member on: fixed seconds, and seconds per step of an epoch."""
         jobs, members = self.request.jobs, len(choose_members(experiment, self.request.folds, self.request.full))
-        full, last = members // jobs - begun // jobs, int(members % jobs > 0)
-        fixed = full * self.full_round.fixed(experiment) + last * self.last_round.fixed(experiment)
-        return fixed, experiment.epochs * (full * self.full_round.step + last * self.last_round.step)
+        rounds = math.ceil(members / jobs) - begun // jobs
+        return rounds * self.pace.fixed(experiment), rounds * experiment.epochs * self.pace.step
 
 
 def fastest_jobs(request: Request, workspace: Workspace, dataset: Dataset) -> int:
@@ -110,7 +108,7 @@ class _Settled(Exception):  # noqa: N818
 
 
 def probe_speed(request: Request, workspace: Workspace, dataset: Dataset, end: float = math.inf) -> Probe:
-    """Time a few steps of as many members as train in parallel, then of as many as the last round has.
+    """Time a few steps of as many members as train in parallel.
 
     Raises:
         UserError: the pipeline has no fixed number of epochs, its training fails, or the first steps show that it can't end by
@@ -122,9 +120,8 @@ def probe_speed(request: Request, workspace: Workspace, dataset: Dataset, end: f
             f"MINUTES can't set the length of {request.pipeline.name}: early_stopping, reduce_lr_on_plateau or keep depends on "
             "its validation; choose another PIPELINE, such as fast"
         )
-    left = len(choose_members(experiment, request.folds, request.full)) % request.jobs
     enough = override(experiment, {"seeds": _seeds(experiment, len(experiment.seeds) + request.jobs)})
-    members = choose_members(enough, request.folds, request.full)[: request.jobs + left]
+    members = choose_members(enough, request.folds, request.full)[: request.jobs]
     folds = stratified_folds(dataset.labels, experiment.folds, experiment.fold_seed)
     steps = steps_per_epoch(experiment, len(split_rows(folds, members[0].fold, experiment.drop_rows).train))
 
@@ -134,8 +131,7 @@ def probe_speed(request: Request, workspace: Workspace, dataset: Dataset, end: f
         if time.monotonic() + needed > end:
             raise too_short([request], time.monotonic() + needed - end)
 
-    paces = _paces(request, workspace, folds, members, refuse_if_hopeless)
-    return Probe(request, steps, _typical(paces[: request.jobs]), _typical(paces[request.jobs :] or paces))
+    return Probe(request, steps, _typical(_paces(request, workspace, folds, members, refuse_if_hopeless)))
 
 
 def too_short(requests: Sequence[Request], missing: float) -> UserError:
@@ -158,7 +154,7 @@ def _paces(
     `on_speed` gets the seconds per step of each member after its first steps; what it raises ends the timing.
     """
     pipeline = request.pipeline.changed(PROBE)
-    clock = _Clock(members, request.jobs, pipeline.experiment.batch_size)
+    clock = _Clock(members, pipeline.experiment.batch_size)
 
     def on_event(event: Event) -> None:
         if isinstance(event, SpeedMeasured):
@@ -180,12 +176,11 @@ def _train(
 
 
 class _Clock:
-    """Measures the times of members of which `jobs` train in parallel."""
+    """Measures the times of members that train in parallel."""
 
-    def __init__(self, members: Sequence[Member], jobs: int, batch_size: int) -> None:
+    def __init__(self, members: Sequence[Member], batch_size: int) -> None:
         self.batch_size = batch_size
-        self.starts = dict.fromkeys(members[:jobs], time.monotonic())
-        self.waiting = list(members[jobs:])
+        self.start = time.monotonic()
         self.epochs: dict[Member, list[float]] = {member: [] for member in members}
         self.steps: dict[Member, tuple[int, float]] = {}  # steps per epoch, and seconds per step
         self.seconds: dict[Member, float] = {}
@@ -196,10 +191,7 @@ class _Clock:
         elif isinstance(event, StepEnded) and event.step == event.steps:
             self.steps[event.member] = event.steps, self.batch_size / event.images_per_second
         elif isinstance(event, MemberFinished):
-            now = time.monotonic()
-            self.seconds[event.member] = now - self.starts[event.member]
-            if self.waiting:
-                self.starts[self.waiting.pop(0)] = now
+            self.seconds[event.member] = time.monotonic() - self.start
 
     def pace(self, member: Member) -> Pace:
         _, unvalidated, validated = self.epochs[member]
