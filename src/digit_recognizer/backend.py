@@ -10,9 +10,12 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from digit_recognizer.errors import UserError, first_line
+
+if TYPE_CHECKING:  # NumPy's libraries read the variables of `prepare_environment` when they are loaded
+    import numpy as np
 
 BACKENDS = ("tensorflow", "jax", "torch")
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}  # instruction sets that multiply bfloat16
@@ -248,6 +251,21 @@ def cpu_flags() -> frozenset[str]:
 def steps_per_execution() -> int:
     """Return how many steps to run between two callbacks: more than one if a step is shorter than a callback's overhead."""
     return 16 if gpus() and name() != "torch" else 1
+
+
+def training_data(batches: "Iterator[tuple[np.ndarray, np.ndarray]]", images: "np.ndarray", targets: "np.ndarray") -> Any:
+    """Return `batches` of `images` (n, h, w, c) and `targets` (n, classes) as what the backend's `Model.fit` takes.
+
+    For TensorFlow this is a dataset without autotuning. Keras makes one with it from an iterator; on busy cores, the end of
+    a training then waits up to half a minute for a sleeping thread.
+    """
+    if name() != "tensorflow":
+        return batches
+    tf = tensorflow()
+    signature = tuple(tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in (images, targets))
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return tf.data.Dataset.from_generator(lambda: batches, output_signature=signature).prefetch(2).with_options(options)
 
 
 def synchronize(model: Any) -> None:

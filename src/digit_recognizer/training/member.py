@@ -164,11 +164,12 @@ def _fit(model: keras.Model, task: Task, restored: TrainingState | None, progres
     task.on_event(SpeedMeasured(task.member, _seconds_per_step(model, loader)))
     with loader.stream(progress.epochs_done * task.steps_per_epoch, task.loader_workers) as stream:
         model.fit(
-            stream,
+            backend.training_data(stream, images, targets),
             initial_epoch=progress.epochs_done,
             epochs=experiment.epochs,
             steps_per_epoch=task.steps_per_epoch,
             callbacks=[*callbacks, recorder],
+            shuffle=False,  # the sampler does
             verbose=0,
             **validation,
         )
@@ -188,7 +189,8 @@ def _seconds_per_step(model: keras.Model, loader: Loader) -> float:
     before = values(model.variables), values(model.optimizer.variables)
     timer, steps = StepTimer(), TIMED_STEPS * model.steps_per_execution
     batches = (loader.batch(step) for step in range(steps))
-    model.fit(batches, steps_per_epoch=steps, callbacks=[timer], verbose=0)
+    data = backend.training_data(batches, loader.images, loader.targets)
+    model.fit(data, steps_per_epoch=steps, callbacks=[timer], shuffle=False, verbose=0)
     assign(model.variables, before[0])
     assign(model.optimizer.variables, before[1])
     return timer.seconds / model.steps_per_execution
