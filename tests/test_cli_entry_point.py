@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -22,6 +24,25 @@ def test_interrupt_that_a_library_wraps_is_not_reported_as_a_damaged_file(tmp_pa
     assert main(["--workspace", str(tmp_path), "data"]) == 130
     error = capsys.readouterr().err
     assert "stopped" in error and "can't be read" not in error and "tokenizing" not in error
+
+
+INTERRUPTED_IMPORT = """
+import os, signal, sys
+class Interrupt:
+    def find_spec(self, name, *arguments):
+        if name == sys.argv[1]:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupt())
+from digit_recognizer.cli import main
+sys.exit(main(["status"]))
+"""
+
+
+@pytest.mark.parametrize("module", ["digit_recognizer.cli.entry_point", "rich.console", "digit_recognizer.runs.status"])
+def test_interrupt_during_the_imports_is_one_line(module):
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED_IMPORT, module], capture_output=True, text=True)
+    assert done.returncode == 130
+    assert done.stderr.startswith("digit-recognizer: stopped") and done.stderr.count("\n") == 1
 
 
 def test_error_without_an_interrupt_stays_an_error(tmp_path, capsys):

@@ -1,6 +1,8 @@
 """Explanations: nearest training images and occlusion maps of models, in this process and in another one."""
 
 import multiprocessing
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -125,6 +127,14 @@ def test_process_that_is_killed_is_one_line(images, tmp_path):
         process.kill()
         with pytest.raises(UserError, match="ended early"):
             background.results()
+
+
+def test_process_ignores_ctrl_c_so_that_it_prints_no_traceback(model, images, tmp_path):
+    model.save(tmp_path / "model.keras")
+    with Background([task(tmp_path / "model.keras", images)], images) as background:
+        (process,) = multiprocessing.active_children()
+        os.kill(process.pid, signal.SIGINT)
+        assert len(background.results()) == 1
 
 
 def test_without_tasks_no_process_is_started(images):

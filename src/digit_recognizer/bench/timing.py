@@ -16,7 +16,7 @@ from typing import Any
 
 from digit_recognizer import backend
 from digit_recognizer.errors import UserError, first_line
-from digit_recognizer.training.processes import die_with_parent
+from digit_recognizer.training.processes import die_with_parent, without_interrupts
 
 Report = Callable[..., None]  # report(count, part=...): the work done so far by one of the parallel parts
 Workload = Callable[..., None]  # workload(report, *arguments): calls `report` again and again until it is killed
@@ -164,7 +164,8 @@ def started(program: Program) -> Iterator[RunningProgram]:
             for _ in range(program.copies):
                 mine, theirs = context.Pipe(duplex=False)
                 process = context.Process(target=_run, args=(theirs, program, os.getpid()))
-                process.start()
+                with without_interrupts():
+                    process.start()
                 theirs.close()
                 running.processes.append(process)
                 running.pipes.append(mine)

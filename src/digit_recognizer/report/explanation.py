@@ -19,6 +19,7 @@ import numpy as np
 from digit_recognizer.errors import UserError
 from digit_recognizer.models.prediction import BATCH_SIZE, load_model
 from digit_recognizer.runs.evaluation import keras_session
+from digit_recognizer.training.processes import without_interrupts
 
 NEIGHBOURS = 5
 CELLS = 14  # of an occlusion map, in each direction
@@ -180,7 +181,8 @@ class Background:
 
     def __enter__(self) -> "Background":
         if self._tasks:
-            self._process.start()
+            with without_interrupts():
+                self._process.start()
             self._sender.start()
         self._its_pipe.close()
         return self
@@ -217,7 +219,7 @@ class Background:
 
 def _work(pipe: Connection) -> None:
     """Receive tasks and training images, and run the tasks in threads, since a small network doesn't use all cores."""
-    with suppress(KeyboardInterrupt, BrokenPipeError, EOFError), keras_session(), ThreadPoolExecutor(os.cpu_count()) as threads:
+    with suppress(BrokenPipeError, EOFError), keras_session(), ThreadPoolExecutor(os.cpu_count()) as threads:
         tasks, train_images = pipe.recv()
         try:
             for found in threads.map(lambda task: explain(task, train_images), tasks):

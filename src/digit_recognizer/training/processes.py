@@ -1,5 +1,6 @@
-"""Operating system functions of training processes: end with the parent, peak memory."""
+"""Operating system functions of processes started here: end with the parent, no Ctrl-C, peak memory."""
 
+import contextlib
 import ctypes
 import os
 import resource
@@ -7,6 +8,17 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def without_interrupts() -> Iterator[None]:
+    """Let processes that are started in the block ignore Ctrl-C, after which their parent ends them."""
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited, as the environment is
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 def die_with_parent(parent: int) -> None:

@@ -30,7 +30,7 @@ from digit_recognizer.runs.records import RunRecord
 from digit_recognizer.training.devices import Slot, Slots, make_slots
 from digit_recognizer.training.events import Event, MemberFinished, OnEvent
 from digit_recognizer.training.members import default_jobs, split_rows
-from digit_recognizer.training.processes import die_with_parent
+from digit_recognizer.training.processes import die_with_parent, without_interrupts
 from digit_recognizer.workspace import Workspace
 
 FEWER_JOBS = "train fewer models in parallel (JOBS=1)"
@@ -181,12 +181,8 @@ def _start(job: Job, jobs: int, gpu: Gpu | None) -> tuple[connection.Connection,
     mine, theirs = context.Pipe()
     policy = backend.precision(job.pipeline.experiment.precision)
     process = context.Process(target=_work, args=(theirs, _JobToLoad.of(job), jobs, policy, os.getpid()), name=PROCESS_NAME)
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited, as the environment is
-    try:
-        with _visible(gpu):
-            process.start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    with without_interrupts(), _visible(gpu):
+        process.start()
     theirs.close()
     return mine, process
 
