@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 HARD_FRACTION = 0.1  # of the rows, those with the highest loss
-RANKING_INTERVAL = 2  # epochs
+RANKING_INTERVAL = 3  # epochs
 
 
 @dataclass(eq=False)
@@ -15,8 +15,8 @@ class Sampler:
 
     With `hard_examples`, that fraction of each pass is drawn from the tenth of the rows with the highest loss, each equally
     often. The rest of the pass is drawn from the other rows, each at most once. This is online batch selection (Loshchilov and
-    Hutter, 2015) with two ranks. Rows are ranked after every second epoch. A ranking is used for two epochs; they begin one
-    epoch later, because the batches of the next epoch are already being prepared.
+    Hutter, 2015) with two ranks. Rows are ranked after the first epoch and every third one from there. A ranking is used for
+    three epochs; they begin one epoch later, because the batches of the next epoch are already being prepared.
     """
 
     rows: int
@@ -32,7 +32,7 @@ class Sampler:
     def rank(self, epoch: int, losses: np.ndarray) -> None:
         """Set the hard rows to those with the highest `losses` (rows,), measured after `epoch`."""
         hardest = np.argsort(-losses, kind="stable")[: round(HARD_FRACTION * self.rows)]
-        needed = {first: rows for first, rows in self.hard_rows.items() if first == epoch}
+        needed = {first: rows for first, rows in self.hard_rows.items() if first + RANKING_INTERVAL == epoch + 2}
         self.hard_rows = {**needed, epoch + 2: hardest}
 
     def is_ready(self, epoch: int) -> bool:
@@ -46,7 +46,8 @@ class Sampler:
 
     def _ranking(self, epoch: int) -> int:
         """Return the first epoch of the ranking that `epoch` uses; 0 if it uses none."""
-        return min(epoch, self.epochs - 1) // RANKING_INTERVAL * RANKING_INTERVAL
+        ranked = min(epoch, self.epochs - 1) - 2
+        return ranked // RANKING_INTERVAL * RANKING_INTERVAL + 2 if ranked >= 0 else 0
 
     @functools.lru_cache(maxsize=2)  # noqa: B019 - it keeps at most two small arrays alive
     def _pass(self, epoch: int, turn: int) -> np.ndarray:
