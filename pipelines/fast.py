@@ -20,7 +20,7 @@ from digit_recognizer.models import networks
 EXPERIMENT = Experiment(
     network=networks.strided_cnn,
     network_options={"border": 2, "stages": ((16,), (32, 32), (64, 64), (128, 128)), "normalize": "weights", "dropout": 0.1},
-    epochs=5,
+    epochs=4,
     validate_every=3,
     batch_size=128,
     hard_examples=0.6,

@@ -1,4 +1,4 @@
-"""`fast` with two seeds: ten models for two CPU cores.
+"""`fast` with five epochs and two seeds: ten models for two CPU cores.
 
     make train ensemble PIPELINE=flagship
 
@@ -13,4 +13,4 @@ from dataclasses import replace
 
 from digit_recognizer.experiment import load
 
-EXPERIMENT = replace(load("fast").experiment, seeds=(0, 1))
+EXPERIMENT = replace(load("fast").experiment, epochs=5, seeds=(0, 1))
