@@ -130,6 +130,23 @@ def test_variables_that_scikit_learn_sets_are_not_recorded_as_the_persons():
     assert done.stdout == "{}\n"
 
 
+def test_training_data_has_the_batches_in_order_and_no_autotuning(noise):
+    """Autotuning would make the end of a training wait for a sleeping thread."""
+    targets = np.eye(10, dtype=np.float32)[noise.labels]
+    batches = [(noise.images[:8], targets[:8]), (noise.images[8:], targets[8:])]
+    data = backend.training_data(iter(batches), noise.images, targets)
+    assert data.options().autotune.enabled is False
+    for (images, labels), (expected, expected_labels) in zip(data.as_numpy_iterator(), batches, strict=True):
+        assert np.array_equal(images, expected) and images.dtype == np.uint8
+        assert np.array_equal(labels, expected_labels)
+
+
+def test_training_data_of_other_backends_are_the_batches(monkeypatch, noise):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    batches = iter([(noise.images, noise.labels)])
+    assert backend.training_data(batches, noise.images, noise.labels) is batches
+
+
 def test_cores_are_counted_without_linux_calls(monkeypatch):
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     assert backend.cpu_cores() == os.cpu_count()
