@@ -15,3 +15,8 @@ def test_overconfidence_and_underconfidence_are_undone():
     scaling = TemperatureScaling.fit(stack, labels)
     assert scaling.temperatures == pytest.approx([2, 1, 2 / 3], rel=0.1)
     assert scaling.apply(stack) == pytest.approx(np.stack([honest] * 3), abs=0.05)
+
+
+def test_stack_of_another_number_of_runs_is_refused():
+    with pytest.raises(ValueError, match="shorter"):
+        TemperatureScaling([1.0]).apply(np.full((2, 3, 10), 0.1))

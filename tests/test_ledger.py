@@ -91,6 +91,11 @@ def test_file_checksum_and_status_are_columns_enough(workspace):
     assert ledger.read_ledger(workspace) == [Entry(file="a.csv", sha256="aa", status="complete")]
 
 
+def test_cells_that_are_missing_at_the_end_of_a_row_are_empty(workspace):
+    ledger.path_of(workspace).write_text("file,sha256,status,message\na.csv,aa,complete\n")
+    assert ledger.read_ledger(workspace) == [Entry(file="a.csv", sha256="aa", status="complete")]
+
+
 def test_cells_that_are_not_numbers_are_kept(workspace):
     rewrite(workspace, lambda text: text.replace("0.99650", "about 0.9965"))
     assert ledger.read_ledger(workspace)[0].score is None

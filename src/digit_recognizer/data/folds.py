@@ -33,7 +33,7 @@ def stratified_folds(labels: np.ndarray, folds: int, seed: int) -> np.ndarray:
 def copies_across_folds(images: np.ndarray, assigned: np.ndarray) -> np.ndarray:
     """Return the rows, int64 (k,), that have an exact copy in another fold, so that validation uses training images."""
     table = pd.DataFrame({"image": [image.tobytes() for image in images], "fold": assigned})
-    return np.flatnonzero(table.groupby("image", sort=False)["fold"].transform("nunique") > 1)
+    return np.flatnonzero(table.groupby("image")["fold"].transform("nunique") > 1)
 
 
 def save_folds(path: Path, assigned: np.ndarray) -> None:

@@ -140,7 +140,7 @@ def _locked(workspace: Workspace) -> Iterator[list[Entry]]:
     """Yield the entries to be changed, with the ledger locked against other processes, then write them."""
     path = path_of(workspace)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(exist_ok=True)
         with files.open_to_append(path.with_name(".ledger.lock")) as lock:
             files.lock(lock)
             entries = _read(path)
