@@ -118,6 +118,19 @@ def test_impossible_keras_settings_are_named(tmp_path):
     assert done.stderr.endswith(f"correct or delete {tmp_path}/.keras/keras.json\n")
 
 
+def test_keras_settings_of_another_type_are_named(tmp_path):
+    (tmp_path / ".keras").mkdir()
+    (tmp_path / ".keras/keras.json").write_text("[1]")
+    assert configured(tmp_path).stderr.endswith(f"correct or delete {tmp_path}/.keras/keras.json\n")
+
+
+def test_flags_that_end_tensorflow_without_a_message_are_removed(monkeypatch):
+    monkeypatch.setattr(os, "environ", {"TF_XLA_FLAGS": "--nonsense"})
+    assert backend.ambient_variables() == {}
+    backend.prepare_environment(1)
+    assert "TF_XLA_FLAGS" not in os.environ
+
+
 def test_variables_that_libraries_read_are_recorded(monkeypatch):
     monkeypatch.setattr(os, "environ", {"XLA_FLAGS": "--x", "TF_DETERMINISTIC_OPS": "1", "HOME": "/", "OMP_NUM_THREADS": "9"})
     assert backend.ambient_variables() == {"TF_DETERMINISTIC_OPS": "1", "XLA_FLAGS": "--x"}

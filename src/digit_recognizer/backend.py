@@ -126,7 +126,14 @@ def library_versions() -> dict[str, str]:
 
 
 # Variables of the user that shorten or break trainings: they are removed. Others are recorded with the run.
-REMOVED = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "TF_USE_LEGACY_KERAS", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
+REMOVED = (
+    "KERAS_MAX_EPOCHS",
+    "KERAS_MAX_STEPS_PER_EPOCH",
+    "TF_USE_LEGACY_KERAS",
+    "TF_XLA_FLAGS",
+    "ONEDNN_MAX_CPU_ISA",
+    "DNNL_MAX_CPU_ISA",
+)
 READ_BY_LIBRARIES = re.compile(
     "(CUBLAS|CUDA|CUDNN|DNNL|JAX|KERAS|KMP|MKL|NCCL|NPY|NVIDIA|OMP|ONEDNN|OPENBLAS|OPENCV|PYTORCH|TF|TORCH|XLA)_"
 )
@@ -180,7 +187,7 @@ def configure(threads: int, deterministic: bool) -> None:
         import keras
     except ImportError as error:
         raise UserError(f"KERAS_BACKEND={backend} can't be used: {first_line(error)}") from error
-    except (AssertionError, ValueError) as error:
+    except Exception as error:
         raise UserError(f"Keras can't be imported ({first_line(error)}): correct or delete {_keras_settings()}") from error
     keras.config.set_floatx("float32")  # keras.json may have other values
     keras.config.set_epsilon(1e-7)
