@@ -121,6 +121,13 @@ def test_model_that_cannot_be_loaded_is_one_line(images, tmp_path):
     assert "\n" not in str(error.value)
 
 
+def test_backend_that_cannot_be_used_is_one_line(images, tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("KERAS_BACKEND", "nonsense")
+    with Background([task(tmp_path / "model.keras", images)], images) as background, pytest.raises(UserError, match="nonsense"):
+        background.results()
+    assert not capfd.readouterr().err
+
+
 def test_process_that_is_killed_is_one_line(images, tmp_path):
     with Background([task(tmp_path / "model.keras", images)], images) as background:
         (process,) = multiprocessing.active_children()

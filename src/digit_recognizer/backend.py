@@ -125,7 +125,7 @@ def library_versions() -> dict[str, str]:
     return found
 
 
-# Variables of the user that shorten or break trainings: they are removed. Others are recorded with the run.
+# Variables of the user that shorten or break trainings or the import of Keras: they are removed. Others are recorded with the run.
 REMOVED = (
     "KERAS_MAX_EPOCHS",
     "KERAS_MAX_STEPS_PER_EPOCH",
@@ -133,6 +133,7 @@ REMOVED = (
     "TF_XLA_FLAGS",
     "ONEDNN_MAX_CPU_ISA",
     "DNNL_MAX_CPU_ISA",
+    "MPLBACKEND",  # Keras imports matplotlib, which an invalid one ends
 )
 READ_BY_LIBRARIES = re.compile(
     "(CUBLAS|CUDA|CUDNN|DNNL|JAX|KERAS|KMP|MKL|NCCL|NPY|NVIDIA|OMP|ONEDNN|OPENBLAS|OPENCV|PYTORCH|TF|TORCH|XLA)_"

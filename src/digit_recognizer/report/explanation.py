@@ -219,10 +219,11 @@ class Background:
 
 def _work(pipe: Connection) -> None:
     """Receive tasks and training images, and run the tasks in threads, since a small network doesn't use all cores."""
-    with suppress(BrokenPipeError, EOFError), keras_session(), ThreadPoolExecutor(os.cpu_count()) as threads:
-        tasks, train_images = pipe.recv()
+    with suppress(BrokenPipeError):
         try:
-            for found in threads.map(lambda task: explain(task, train_images), tasks):
-                pipe.send(found)
+            with keras_session(), ThreadPoolExecutor(os.cpu_count()) as threads:
+                tasks, train_images = pipe.recv()
+                for found in threads.map(lambda task: explain(task, train_images), tasks):
+                    pipe.send(found)
         except Exception as error:
             pipe.send(str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
