@@ -125,7 +125,7 @@ def library_versions() -> dict[str, str]:
     return found
 
 
-# Variables of the user that shorten or break trainings or the import of Keras: they are removed. Others are recorded with the run.
+# Variables of the user that shorten or break trainings, or the import of Keras: they are removed. Others are recorded.
 REMOVED = (
     "KERAS_MAX_EPOCHS",
     "KERAS_MAX_STEPS_PER_EPOCH",
