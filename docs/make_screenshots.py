@@ -163,7 +163,7 @@ def drawing_page(project: Path) -> Iterator[str]:
     words = [*command(project), "--demo", "draw"]
     program = subprocess.Popen(words, cwd=project, env=environment(project), stdout=subprocess.PIPE, text=True)
     try:
-        yield next(line.split()[0] for line in program.stdout if line.startswith("http"))
+        yield next(word for line in program.stdout for word in line.split() if word.startswith("http"))
     finally:
         program.send_signal(signal.SIGINT)
         program.wait()
