@@ -5,8 +5,8 @@
 One model is trained for each of five folds and two seeds, and the submission averages the ten. docs/journal.md compares this
 with fewer models.
 
-Out of fold 0.99574 (0.99507 to 0.99632) in 6 min 46 s including `make ensemble`, on two cores of an AMD EPYC (Zen 4,
-bfloat16) in parallel with tests, 2026-11-26. Rehearsed on three parts: 0.99590, where `fast` has 0.99600.
+Out of fold 0.99576 (0.99509 to 0.99634) in 4 min 21 s including `make ensemble`, on two cores of an Intel Xeon with AMX
+(bfloat16), 2026-11-27. Rehearsed on three parts: 0.99581, where `fast` has 0.99586.
 """
 
 from dataclasses import replace
