@@ -167,6 +167,17 @@ def test_unexpected_error_is_one_line(run, monkeypatch):
     assert "RuntimeError" in complaint
 
 
+@pytest.mark.parametrize("error", [MemoryError(), ImportError("libhdf5.so: failed to map segment from shared object")])
+def test_too_little_memory_is_named(run, monkeypatch, error):
+    def too_large(*_):
+        raise error
+
+    monkeypatch.setattr("digit_recognizer.cli.selection.load_pipelines", too_large)
+    status, _, complaint = run("train")
+    assert status == 1
+    assert "memory ran out: close other programs" in complaint
+
+
 def test_empty_workspace_is_not_an_error(run):
     assert run("status")[0] == 0
     assert run("ledger")[:2] == (0, "nothing submitted yet\n")

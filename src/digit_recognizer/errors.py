@@ -23,3 +23,10 @@ class DiskFullError(UserError):
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's text that is not blank, or the error's type if there is none."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Return whether Python, a backend or the loader of shared libraries could not allocate memory."""
+    if isinstance(error, MemoryError) or type(error).__name__ in ("ResourceExhaustedError", "OutOfMemoryError"):
+        return True
+    return "failed to map segment" in str(error) or "Cannot allocate memory" in str(error)

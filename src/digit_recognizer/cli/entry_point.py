@@ -19,7 +19,7 @@ from digit_recognizer.cli.commands import COMMANDS
 from digit_recognizer.cli.console import wrapped
 from digit_recognizer.cli.parser import Command, UsageError, make_parser
 from digit_recognizer.cli.selection import DEMO
-from digit_recognizer.errors import UserError
+from digit_recognizer.errors import UserError, out_of_memory
 from digit_recognizer.workspace import Workspace, user_path
 
 # Errors that the user can fix: the disk is full, over quota, read-only or broken; no permission; a path that can't be one.
@@ -105,6 +105,8 @@ def _in_one_line(error: Exception) -> str:
         return str(error)
     if isinstance(error, OSError) and error.errno in DISK_ERRORS | PATH_ERRORS:
         return f"{error.filename or 'writing failed'}: {error.strerror}"
+    if out_of_memory(error):
+        return "memory ran out: close other programs, or use a machine with more memory"
     return f"unexpected {type(error).__name__}: {' '.join(str(error).split())} (--debug shows where)"
 
 

@@ -22,7 +22,7 @@ from digit_recognizer import backend, experiment, files
 from digit_recognizer.backend import Gpu
 from digit_recognizer.data.dataset import Dataset, load_dataset
 from digit_recognizer.data.folds import load_folds
-from digit_recognizer.errors import DiskFullError, UserError, first_line
+from digit_recognizer.errors import DiskFullError, UserError, first_line, out_of_memory
 from digit_recognizer.experiment import Experiment, Pipeline
 from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.runs.member import Member
@@ -267,17 +267,10 @@ def _disk_full(error: Exception) -> bool:
     return os.strerror(errno.ENOSPC) in str(error)  # TensorFlow's ResourceExhaustedError when it writes for TensorBoard
 
 
-def _out_of_memory(error: Exception) -> bool:
-    """Return whether Python, a backend or the loader of shared libraries could not allocate memory."""
-    if isinstance(error, MemoryError) or type(error).__name__ in ("ResourceExhaustedError", "OutOfMemoryError"):
-        return True
-    return "failed to map segment" in str(error) or "Cannot allocate memory" in str(error)
-
-
 def _in_one_line(error: Exception) -> str:
     if _disk_full(error):
         return "the disk is full: free some space, then run the same command again to resume"
-    if _out_of_memory(error):
+    if out_of_memory(error):
         return f"memory ran out: {FEWER_JOBS}, or smaller batches (SET=batch_size=...)"
     return first_line(error) if isinstance(error, UserError) else f"{type(error).__name__}: {first_line(error)}"
 
