@@ -83,3 +83,11 @@ def test_two_digits_and_a_blank_page_are_flagged(tmp_path, rows):
 @pytest.mark.parametrize("size", [(1, 1), (4, 60), (28, 28), (900, 700)])
 def test_empty_picture_of_any_size_is_blank(size):
     assert find_digit(np.full(size, 128, np.uint8)).shapes == 0
+
+
+def test_digit_on_a_small_sheet_is_found_instead_of_the_sheet():
+    page = np.full((200, 200), 20, np.uint8)
+    page[70:130, 70:130] = 250
+    page[82:118, 94:106] = 120
+    ink = find_digit(page).ink
+    assert (ink > 0.5).sum() == pytest.approx(36 * 12, rel=0.1)
