@@ -26,3 +26,9 @@ def test_warnings_of_libraries_are_not_shown(monkeypatch):
     with warnings.catch_warnings(record=True) as shown, evaluation.keras_session():
         warnings.warn("of Keras's export", FutureWarning, stacklevel=1)
     assert not shown
+
+
+def test_limit_of_memory_under_which_tensorflow_aborts_is_named(monkeypatch):
+    monkeypatch.setattr(evaluation.resource, "getrlimit", lambda kind: (3_000_000_000, -1))
+    with pytest.raises(UserError, match=r"only use 3.0 GB of memory here \(ulimit -v\).* `ulimit -v 3600000` or more"):
+        evaluation.keras_session().__enter__()

@@ -189,6 +189,8 @@ def configure(threads: int, deterministic: bool) -> None:
     except ImportError as error:
         raise UserError(f"KERAS_BACKEND={backend} can't be used: {first_line(error)}") from error
     except Exception as error:
+        if not _keras_settings().exists():
+            raise
         raise UserError(f"Keras can't be imported ({first_line(error)}): correct or delete {_keras_settings()}") from error
     keras.config.set_floatx("float32")  # keras.json may have other values
     keras.config.set_epsilon(1e-7)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import warnings
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -17,6 +18,8 @@ from digit_recognizer.runs.folder import RunFolder
 from digit_recognizer.runs.records import read_run_record
 from digit_recognizer.runs.run import MemberResult, read_members
 from digit_recognizer.workspace import Workspace
+
+ADDRESS_SPACE = 3_600_000_000  # bytes that a process with TensorFlow needs
 
 
 class Evaluation(NamedTuple):
@@ -77,7 +80,17 @@ def _trained_members(run: RunFolder) -> list[MemberResult]:
 
 @contextlib.contextmanager
 def keras_session() -> Iterator[None]:
-    """Configure Keras in this process to use all cores, and discard its backend's messages and warnings during the block."""
+    """Configure Keras in this process to use all cores, and discard its backend's messages and warnings during the block.
+
+    Raises:
+        UserError: the process may not use enough memory; TensorFlow would abort it without a message.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if 0 < limit < ADDRESS_SPACE:  # no limit is -1 or very large
+        raise UserError(
+            f"a process may only use {limit / 1e9:.1f} GB of memory here (ulimit -v), too little to load models: "
+            f"`ulimit -v {ADDRESS_SPACE // 1000}` or more"
+        )
     threads = os.cpu_count() or 1
     backend.prepare_environment(threads)
     with backend.without_messages(), warnings.catch_warnings(action="ignore"):
