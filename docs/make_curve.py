@@ -3,8 +3,8 @@
     make rehearse PIPELINE=flagship PARTS=0,1,2
     .venv/bin/python docs/make_curve.py RUN [RUN ...]
 
-Averages one, two, five, ten ... models of the runs of all rehearsed parts, in the order of their seeds; for one and two
-models it takes the mean over several choices. Prints the figures as a table, too.
+Averages one, two, five, ten ... models of the runs of all rehearsed parts, in the order of their seeds, and takes
+the mean over all such groups. Prints the figures as a table, too.
 """
 
 import sys

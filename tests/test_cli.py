@@ -146,34 +146,37 @@ def test_debug_shows_the_traceback(run):
         assert complaint.splitlines()[-1].startswith("digit-recognizer: ")
 
 
-def test_ctrl_c_gives_status_130_and_a_line_about_resuming(run, monkeypatch):
-    def interrupted(*_):
-        raise KeyboardInterrupt
+@pytest.fixture
+def failing_train(run, monkeypatch):
+    """A function that runs `train`, in which an error is raised, and returns its status and complaint."""
 
-    monkeypatch.setattr("digit_recognizer.cli.selection.load_pipelines", interrupted)
-    status, _, complaint = run("train")
+    def train(error):
+        def fail(*_):
+            raise error
+
+        monkeypatch.setattr("digit_recognizer.cli.selection.load_pipelines", fail)
+        status, _, complaint = run("train")
+        return status, complaint
+
+    return train
+
+
+def test_ctrl_c_gives_status_130_and_a_line_about_resuming(failing_train):
+    status, complaint = failing_train(KeyboardInterrupt())
     assert status == 130
     assert "the same command resumes" in complaint
 
 
-def test_unexpected_error_is_one_line(run, monkeypatch):
-    def broken(*_):
-        raise RuntimeError("two\nlines")
-
-    monkeypatch.setattr("digit_recognizer.cli.selection.load_pipelines", broken)
-    status, _, complaint = run("train")
+def test_unexpected_error_is_one_line(failing_train):
+    status, complaint = failing_train(RuntimeError("two\nlines"))
     assert status == 1
     assert complaint.count("\n") == 1
     assert "RuntimeError" in complaint
 
 
 @pytest.mark.parametrize("error", [MemoryError(), ImportError("libhdf5.so: failed to map segment from shared object")])
-def test_too_little_memory_is_named(run, monkeypatch, error):
-    def too_large(*_):
-        raise error
-
-    monkeypatch.setattr("digit_recognizer.cli.selection.load_pipelines", too_large)
-    status, _, complaint = run("train")
+def test_too_little_memory_is_named(failing_train, error):
+    status, complaint = failing_train(error)
     assert status == 1
     assert "memory ran out: close other programs" in complaint
 

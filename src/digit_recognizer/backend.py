@@ -133,7 +133,7 @@ REMOVED = (
     "TF_XLA_FLAGS",
     "ONEDNN_MAX_CPU_ISA",
     "DNNL_MAX_CPU_ISA",
-    "MPLBACKEND",  # Keras imports matplotlib, which an invalid one ends
+    "MPLBACKEND",  # Keras imports matplotlib, which fails if it is invalid
 )
 READ_BY_LIBRARIES = re.compile(
     "(CUBLAS|CUDA|CUDNN|DNNL|JAX|KERAS|KMP|MKL|NCCL|NPY|NVIDIA|OMP|ONEDNN|OPENBLAS|OPENCV|PYTORCH|TF|TORCH|XLA)_"
@@ -266,8 +266,8 @@ def steps_per_execution() -> int:
 def training_data(batches: "Iterator[tuple[np.ndarray, np.ndarray]]", images: "np.ndarray", targets: "np.ndarray") -> Any:
     """Return `batches` of `images` (n, h, w, c) and `targets` (n, classes) as what the backend's `Model.fit` takes.
 
-    For TensorFlow this is a dataset without autotuning. Keras makes one with it from an iterator; on busy cores, the end of
-    a training then waits up to half a minute for a sleeping thread.
+    For TensorFlow this is a dataset without autotuning. Keras would turn an iterator into one with autotuning; if the cores
+    are busy at the end of a training, deleting that takes up to half a minute, because it waits for a sleeping thread.
     """
     if name() != "tensorflow":
         return batches
