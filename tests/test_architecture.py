@@ -17,6 +17,7 @@ HEAVY = {"tensorflow", "keras", "optuna", "kaggle", "albumentations", "ray", "ja
 IMPORTED_LATE = {
     "keras": {
         "models/layers.py",
+        "models/width_normalization.py",
         "models/keras_internals.py",
         "training/callbacks.py",
         "training/compiled_model.py",

@@ -17,6 +17,7 @@ from digit_recognizer.drawing import network, runtime
 from digit_recognizer.errors import UserError
 from digit_recognizer.metrics import proportion
 from digit_recognizer.models import prediction
+from digit_recognizer.models.width_normalization import normalize_width
 from digit_recognizer.runs.records import TrainingData
 
 TOLERANCE = 1e-4
@@ -29,7 +30,7 @@ def tiny_model(seed):
 
     keras.utils.set_random_seed(seed)
     pixels = keras.Input((28, 28, 1), name="pixels")
-    x = layers.Rescaling(1 / 127, -0.2, name="scaling")(pixels)
+    x = layers.Rescaling(1 / 127, -0.2, name="scaling")(normalize_width(pixels, 12))
     x = layers.Conv2D(8, 5, strides=2, activation="relu")(x)
     x = layers.BatchNormalization()(x)
     block = keras.Sequential([layers.Conv2D(8, 3, padding="same", activation="silu"), layers.Dropout(0.5)], name="block")

@@ -37,6 +37,8 @@ def _in_float32(model: Any, name: str) -> Any:
     import keras
 
     def copied(layer: Any) -> Any:
+        if not isinstance(layer, keras.Layer):  # an operation, such as those of the width normalisation
+            return layer
         return type(layer).from_config(layer.get_config() | {"dtype": "float32"})
 
     copy = keras.models.clone_model(model, clone_function=copied, recursive=True)

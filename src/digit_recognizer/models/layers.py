@@ -6,6 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from digit_recognizer.models.width_normalization import WidthNormalization, normalize_width
+
 RELU_GAIN = math.sqrt(2 / (1 - 1 / math.pi))  # ReLU(x) times this has standard deviation 1 for standard normal x
 
 
@@ -45,20 +47,26 @@ def plain(model: keras.Model) -> keras.Model:
     """
 
     def copied(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if isinstance(layer, WidthNormalization):
+            return layer
         kind = keras.layers.Conv2D if isinstance(layer, StandardizedConv2D) else type(layer)
         return kind.from_config(layer.get_config())
 
+    def called(layer: keras.layers.Layer, *inputs: Any, **options: Any) -> Any:
+        return normalize_width(*inputs, layer.width) if isinstance(layer, WidthNormalization) else layer(*inputs, **options)
+
     model = keras.Model(model.input, model.output)  # without optimizer and metrics
-    if not any(isinstance(layer, StandardizedConv2D) for layer in model.layers):
+    if not any(isinstance(layer, StandardizedConv2D | WidthNormalization) for layer in model.layers):
         return model
-    copy = keras.models.clone_model(model, clone_function=copied)
+    copy = keras.models.clone_model(model, clone_function=copied, call_function=called)
     update_plain(copy, model)
     return copy
 
 
 def update_plain(copy: keras.Model, model: keras.Model) -> None:
     """Copy the present weights of `model` to `copy`, the result of `plain(model)`."""
-    for layer, copied_layer in zip(model.layers, copy.layers, strict=True):
+    layers = [layer for layer in model.layers if not isinstance(layer, WidthNormalization)]  # operations in the copy
+    for layer, copied_layer in zip(layers, copy.layers, strict=True):
         weights = layer.get_weights()
         if isinstance(layer, StandardizedConv2D):
             weights = [ops.convert_to_numpy(array) for array in (layer.standardized_kernel(), layer.bias)]

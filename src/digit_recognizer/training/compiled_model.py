@@ -14,9 +14,10 @@ from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import Experiment
 from digit_recognizer.models.build_model import build_model
 from digit_recognizer.models.layers import plain, update_plain
+from digit_recognizer.models.width_normalization import normalized
 from digit_recognizer.runs.member import Member
 from digit_recognizer.training.callbacks import assign, values
-from digit_recognizer.training.members import Split, steps_per_execution
+from digit_recognizer.training.members import Split, digit_width, steps_per_execution
 from digit_recognizer.training.schedules import learning_rate
 
 
@@ -34,9 +35,11 @@ class ModelCache:
         Raises:
             UserError: the network's outputs are not probabilities of the dataset's classes.
         """
+        width = digit_width(experiment, member)
         depends_on = (
             replace(experiment, seeds=(0,)),
-            _scaling_of(experiment, dataset.images[split.train]),
+            width,
+            _scaling_of(experiment, dataset.images[split.train], width),
             dataset.image_shape,
             len(dataset.classes),
             steps_per_epoch,
@@ -61,17 +64,21 @@ class ModelCache:
         return self.plain_model
 
 
-def _scaling_of(experiment: Experiment, pixels: np.ndarray) -> tuple[float, float]:
-    """Return the mean and standard deviation of the training pixels where the model's first layer uses them."""
-    return (0.0, 1.0) if experiment.scaling == "unit" else (float(pixels.mean()), float(pixels.std()))
+def _scaling_of(experiment: Experiment, images: np.ndarray, width: int) -> tuple[float, float]:
+    """Return the mean and standard deviation of the training pixels where the model's first layers use them."""
+    if experiment.scaling == "unit":
+        return 0.0, 1.0
+    pixels = normalized(images, width)
+    return float(pixels.mean()), float(pixels.std())
 
 
 def _build(experiment: Experiment, dataset: Dataset, split: Split, member: Member) -> keras.Model:
     """Return the uncompiled model; the initial weights are a function of (seed, fold)."""
     keras.config.set_dtype_policy(backend.precision(experiment.precision))
     keras.utils.set_random_seed(int(np.random.SeedSequence(member.key).generate_state(1)[0]))
-    mean, sd = _scaling_of(experiment, dataset.images[split.train])
-    return build_model(experiment, dataset.image_shape, len(dataset.classes), mean, sd)
+    width = digit_width(experiment, member)
+    mean, sd = _scaling_of(experiment, dataset.images[split.train], width)
+    return build_model(experiment, dataset.image_shape, len(dataset.classes), mean, sd, width)
 
 
 def build_compiled_model(

@@ -16,6 +16,7 @@ from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import Experiment, settings_json
 from digit_recognizer.models import prediction
+from digit_recognizer.models.width_normalization import normalized
 from digit_recognizer.runs import results
 from digit_recognizer.runs.folder import MemberFolder
 from digit_recognizer.runs.member import Member
@@ -37,7 +38,7 @@ from digit_recognizer.training.checkpoint import Progress, TrainingState
 from digit_recognizer.training.compiled_model import ModelCache
 from digit_recognizer.training.events import MemberFinished, ModelBuilt, OnEvent, SpeedMeasured, Warned, ignore
 from digit_recognizer.training.loader import Loader
-from digit_recognizer.training.members import Split, steps_per_epoch, steps_per_execution
+from digit_recognizer.training.members import Split, digit_width, steps_per_epoch, steps_per_execution
 from digit_recognizer.training.processes import peak_memory
 from digit_recognizer.training.sampler import Sampler
 
@@ -147,7 +148,8 @@ def _fit(model: keras.Model, task: Task, restored: TrainingState | None, progres
     experiment = task.experiment
     images, targets = task.examples
     sampler = _sampler(task, restored)
-    loader = Loader(images, targets, experiment.batch_size, task.steps_per_epoch, experiment.augmentation, sampler)
+    inputs = normalized(images, digit_width(experiment, task.member))
+    loader = Loader(inputs, targets, experiment.batch_size, task.steps_per_epoch, experiment.augmentation, sampler)
     callbacks = _callbacks(task, progress)
     if sampler.hard_examples:
         callbacks.append(HardExamples(sampler, images, targets))

@@ -27,6 +27,11 @@ def choose_members(experiment: Experiment, folds: Sequence[int] | None, full: bo
     return [Member(seed, fold) for seed in experiment.seeds for fold in wanted]
 
 
+def digit_width(experiment: Experiment, member: Member) -> int:
+    """Return the member's digit width in pixels, or 0: the folds take turns, and each seed begins with the next width."""
+    return experiment.digit_widths[(member.seed + (member.fold or 0)) % len(experiment.digit_widths)]
+
+
 def full_speed_jobs(experiment: Experiment) -> int:
     """Return how many members can train in parallel without sharing a CPU core: one for each `threads` cores."""
     return max(1, backend.cpu_cores() // experiment.threads)
