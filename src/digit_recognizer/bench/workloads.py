@@ -133,8 +133,10 @@ def prediction(report: Report, pipeline: Path, changes: dict[str, Any], workspac
     backend.configure(experiment.threads, deterministic=False)
     import keras
 
+    from digit_recognizer.models.layers import plain
+
     keras.config.set_dtype_policy(backend.precision(experiment.precision))
-    model = build_model(experiment, data.image_shape, len(data.classes), 0.0, 1.0)
+    model = plain(build_model(experiment, data.image_shape, len(data.classes), 0.0, 1.0), max(experiment.digit_widths))
     images = data.images[: 4 * prediction.BATCH_SIZE]
     _repeat(report, lambda: len(prediction.predict(model, images)))
 

@@ -5,32 +5,26 @@ from typing import Any
 from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import Experiment
 
+SCALING = "scaling"  # name of the first layer
+
 
 def build_model(
-    experiment: Experiment,
-    image_shape: tuple[int, int, int],
-    classes: int,
-    pixel_mean: float,
-    pixel_sd: float,
-    digit_width: int = 0,
+    experiment: Experiment, image_shape: tuple[int, int, int], classes: int, pixel_mean: float, pixel_sd: float
 ) -> Any:
     """Return the uncompiled `keras.Model` from pixels 0..255 (batch, *image_shape) to float32 probabilities (batch, classes).
 
-    Its first layers scale the digits (to `digit_width` pixels, unless it is 0) and the pixels, so that a saved model needs no
-    preprocessing. `pixel_mean` and `pixel_sd` (0..255) are those of the training rows.
+    Its first layer scales the pixels, so that a saved model needs no preprocessing. `pixel_mean` and `pixel_sd` (0..255) are
+    those of the training rows.
 
     Raises:
         UserError: the network's output is not (batch, classes).
     """
     import keras
 
-    from digit_recognizer.models.width_normalization import WidthNormalization
-
     offset = 0.0 if experiment.scaling == "unit" else pixel_mean
     divisor = pixel_sd if experiment.scaling == "standardised" else 255.0
     inputs = keras.Input(image_shape, name="pixels")
-    pixels = WidthNormalization(digit_width)(inputs) if digit_width else inputs
-    scaled = keras.layers.Rescaling(1 / divisor, -offset / divisor, name="scaling")(pixels)
+    scaled = keras.layers.Rescaling(1 / divisor, -offset / divisor, name=SCALING)(inputs)
     outputs = experiment.network(scaled, classes, **experiment.network_options)
     if tuple(outputs.shape) != (None, classes):
         raise UserError(f"network: its output has the shape {tuple(outputs.shape)}, but must have (None, {classes})")

@@ -6,7 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from digit_recognizer.models.width_normalization import WidthNormalization, normalize_width
+from digit_recognizer.models.build_model import SCALING
+from digit_recognizer.models.width_normalization import normalize_width
 
 RELU_GAIN = math.sqrt(2 / (1 - 1 / math.pi))  # ReLU(x) times this has standard deviation 1 for standard normal x
 
@@ -40,23 +41,25 @@ class StandardizedConv2D(keras.layers.Conv2D):
         return self.activation(ops.conv(inputs, kernel, strides=self.strides, padding=self.padding) + bias)
 
 
-def plain(model: keras.Model) -> keras.Model:
+def plain(model: keras.Model, digit_width: int = 0) -> keras.Model:
     """Return an uncompiled model of Keras's own layers with the same predictions, which Keras can load without this package.
 
-    A model without custom layers is not copied: both models share their layers. `update_plain` copies changed weights.
+    If `digit_width` is not 0, the returned model first normalises the width of the digits, which `model` expects as its input.
+    A model without custom layers and digit width is not copied: both models share their layers. `update_plain` copies changed
+    weights.
     """
 
     def copied(layer: keras.layers.Layer) -> keras.layers.Layer:
-        if isinstance(layer, WidthNormalization):
-            return layer
         kind = keras.layers.Conv2D if isinstance(layer, StandardizedConv2D) else type(layer)
         return kind.from_config(layer.get_config())
 
-    def called(layer: keras.layers.Layer, *inputs: Any, **options: Any) -> Any:
-        return normalize_width(*inputs, layer.width) if isinstance(layer, WidthNormalization) else layer(*inputs, **options)
+    def called(layer: keras.layers.Layer, inputs: Any, *more: Any, **options: Any) -> Any:
+        if digit_width and layer.name == SCALING:
+            inputs = normalize_width(inputs, digit_width)
+        return layer(inputs, *more, **options)
 
     model = keras.Model(model.input, model.output)  # without optimizer and metrics
-    if not any(isinstance(layer, StandardizedConv2D | WidthNormalization) for layer in model.layers):
+    if not digit_width and not any(isinstance(layer, StandardizedConv2D) for layer in model.layers):
         return model
     copy = keras.models.clone_model(model, clone_function=copied, call_function=called)
     update_plain(copy, model)
@@ -65,8 +68,7 @@ def plain(model: keras.Model) -> keras.Model:
 
 def update_plain(copy: keras.Model, model: keras.Model) -> None:
     """Copy the present weights of `model` to `copy`, the result of `plain(model)`."""
-    layers = [layer for layer in model.layers if not isinstance(layer, WidthNormalization)]  # operations in the copy
-    for layer, copied_layer in zip(layers, copy.layers, strict=True):
+    for layer, copied_layer in zip(model.layers, copy.layers, strict=True):
         weights = layer.get_weights()
         if isinstance(layer, StandardizedConv2D):
             weights = [ops.convert_to_numpy(array) for array in (layer.standardized_kernel(), layer.bias)]

@@ -1,4 +1,4 @@
-"""Width normalisation (Ciresan et al., 2012): all digits of a model have the same width. Imports Keras."""
+"""Width normalisation (Ciresan et al., 2012): digits are scaled to the same width. Imports Keras."""
 
 from typing import Any
 
@@ -6,23 +6,32 @@ import keras
 import numpy as np
 from keras import ops
 
+from digit_recognizer.errors import UserError
+
 HEIGHT = 20  # of a digit in pixels, as in the competition's images
 INK = 40  # pixels above this value belong to the digit
-MOST_ENLARGED = 2.0  # so that a "1" stays narrow
+MAX_SCALE = 2.0  # so that a "1" stays narrow
 CUBIC = -0.75  # coefficient of the cubic convolution (Keys, 1981), as in OpenCV
 BATCH_SIZE = 1000
 
 
 def normalized(images: np.ndarray, width: int) -> np.ndarray:
-    """Return images uint8 (n, h, w, c) with digits of this width in pixels, uint8 of the same shape; unchanged if it is 0."""
-    if not width:
+    """Return images uint8 (n, h, w, c) with digits scaled to `width` pixels; width 0 changes nothing.
+
+    Raises:
+        UserError: the images are too small for such digits.
+    """
+    if not width or not len(images):
         return images
-    parts = (images[start : start + BATCH_SIZE].astype(np.float32) for start in range(0, len(images), BATCH_SIZE))
-    return np.concatenate([ops.convert_to_numpy(normalize_width(part, width)).astype(np.uint8) for part in parts])
+    inputs = keras.Input(images.shape[1:])
+    model = keras.Model(inputs, normalize_width(inputs, width))
+    return model.predict(images, batch_size=BATCH_SIZE, verbose=0).astype(np.uint8)
 
 
 def normalize_width(images: Any, width: int) -> Any:
     """Scale the bounding box of each digit to `width` x HEIGHT pixels and move it to the middle, as operations of Keras.
+
+    Digits are enlarged at most MAX_SCALE times. An image without a digit stays as it is.
 
     Args:
         images: float32 (n, h, w, c), pixels 0..255, the digits brighter than the background.
@@ -30,12 +39,21 @@ def normalize_width(images: Any, width: int) -> Any:
 
     Returns:
         float32 (n, h, w, c), whole numbers 0..255.
+
+    Raises:
+        UserError: the images are too small for such digits.
     """
+    _, image_height, image_width, _ = images.shape
+    if image_height < HEIGHT or image_width < width:
+        raise UserError(
+            f"digit_widths: images of {image_height}x{image_width} pixels are too small for digits of {HEIGHT}x{width} "
+            "(SET=digit_widths=0 leaves them as they are)"
+        )
     ink = ops.max(images, axis=3) > INK
-    down = _resampling(ops.any(ink, axis=2), HEIGHT)
-    across = _resampling(ops.any(ink, axis=1), width)
-    scaled = ops.einsum("nyr,nrsc->nysc", down, images)
-    return ops.round(ops.clip(ops.einsum("nxs,nysc->nyxc", across, scaled), 0.0, 255.0))
+    rows = _resampling(ops.any(ink, axis=2), HEIGHT)
+    columns = _resampling(ops.any(ink, axis=1), width)
+    scaled = ops.einsum("nyr,nrsc->nysc", rows, images)
+    return ops.round(ops.clip(ops.einsum("nxs,nysc->nyxc", columns, scaled), 0.0, 255.0))
 
 
 def _resampling(occupied: Any, size: int) -> Any:
@@ -45,7 +63,7 @@ def _resampling(occupied: Any, size: int) -> Any:
     first = ops.min(ops.where(occupied, positions, float(side)), axis=1, keepdims=True)
     last = ops.max(ops.where(occupied, positions, -1.0), axis=1, keepdims=True)
     empty = last < first
-    scale = ops.where(empty, 1.0, ops.minimum(size / ops.maximum(last - first + 1, 1.0), MOST_ENLARGED))
+    scale = ops.where(empty, 1.0, ops.minimum(size / ops.maximum(last - first + 1, 1.0), MAX_SCALE))
     middle = ops.where(empty, (side - 1) / 2, (first + last) / 2)
     sources = middle + ops.divide(positions - (side - 1) / 2, scale)
     shrunk = ops.minimum(scale, 1.0)[:, :, None]
@@ -58,16 +76,3 @@ def _cubic(distances: Any) -> Any:
     near = ((CUBIC + 2) * t - (CUBIC + 3)) * t * t + 1
     far = ((CUBIC * t - 5 * CUBIC) * t + 8 * CUBIC) * t - 4 * CUBIC
     return ops.where(t <= 1, near, ops.where(t < 2, far, 0.0))
-
-
-@keras.saving.register_keras_serializable("digit_recognizer")
-class WidthNormalization(keras.layers.Layer):
-    """`normalize_width` as a layer. In training it changes nothing: training images are normalised before augmentation."""
-
-    def __init__(self, width: int, **options: Any) -> None:
-        super().__init__(**options, dtype="float32")
-        self.width = width
-
-    def call(self, images: Any, training: bool = False) -> Any:
-        """Return the images, float32 (n, h, w, c)."""
-        return images if training else normalize_width(images, self.width)

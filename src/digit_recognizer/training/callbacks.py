@@ -51,9 +51,9 @@ class SaveBest(keras.callbacks.Callback):
     The file's name may contain `{epoch:03d}`, to write one file per epoch.
     """
 
-    def __init__(self, path: Path, monitor: str) -> None:
+    def __init__(self, path: Path, monitor: str, digit_width: int) -> None:
         super().__init__()
-        self.path, self.monitor = path, monitor
+        self.path, self.monitor, self.digit_width = path, monitor, digit_width
         self.best: float | None = None
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
@@ -62,7 +62,7 @@ class SaveBest(keras.callbacks.Callback):
         self.best = float(logs[self.monitor])
         path = self.path.with_name(self.path.name.format(epoch=epoch + 1))
         with prediction_weights_set(self.model), files.atomic(path) as temporary:
-            layers.plain(self.model).save(temporary)
+            layers.plain(self.model, self.digit_width).save(temporary)
 
 
 class Reporter(keras.callbacks.Callback):

@@ -14,10 +14,9 @@ from digit_recognizer.errors import UserError
 from digit_recognizer.experiment import Experiment
 from digit_recognizer.models.build_model import build_model
 from digit_recognizer.models.layers import plain, update_plain
-from digit_recognizer.models.width_normalization import normalized
 from digit_recognizer.runs.member import Member
 from digit_recognizer.training.callbacks import assign, values
-from digit_recognizer.training.members import Split, digit_width, steps_per_execution
+from digit_recognizer.training.members import Split, steps_per_execution
 from digit_recognizer.training.schedules import learning_rate
 
 
@@ -35,11 +34,9 @@ class ModelCache:
         Raises:
             UserError: the network's outputs are not probabilities of the dataset's classes.
         """
-        width = digit_width(experiment, member)
         depends_on = (
             replace(experiment, seeds=(0,)),
-            width,
-            _scaling_of(experiment, dataset.images[split.train], width),
+            _scaling_of(experiment, dataset.images[split.train]),
             dataset.image_shape,
             len(dataset.classes),
             steps_per_epoch,
@@ -48,37 +45,33 @@ class ModelCache:
             keras.backend.clear_session()
             self.model = build_compiled_model(experiment, dataset, split, member, steps_per_epoch)
             self.optimizer_start = values(self.model.optimizer.variables)
-            self.plain_model: keras.Model | None = None
+            self.plain_models: dict[int, keras.Model] = {}
             self.depends_on = depends_on
         else:
             assign(self.model.variables, values(_build(experiment, dataset, split, member).variables))
             assign(self.model.optimizer.variables, self.optimizer_start)
         return self.model
 
-    def plain(self) -> keras.Model:
+    def plain(self, digit_width: int) -> keras.Model:
         """Return the model with its present weights, uncompiled and of Keras's own layers; see `layers.plain`."""
-        if self.plain_model is None:
-            self.plain_model = plain(self.model)
+        if digit_width not in self.plain_models:
+            self.plain_models[digit_width] = plain(self.model, digit_width)
         else:
-            update_plain(self.plain_model, self.model)
-        return self.plain_model
+            update_plain(self.plain_models[digit_width], self.model)
+        return self.plain_models[digit_width]
 
 
-def _scaling_of(experiment: Experiment, images: np.ndarray, width: int) -> tuple[float, float]:
-    """Return the mean and standard deviation of the training pixels where the model's first layers use them."""
-    if experiment.scaling == "unit":
-        return 0.0, 1.0
-    pixels = normalized(images, width)
-    return float(pixels.mean()), float(pixels.std())
+def _scaling_of(experiment: Experiment, pixels: np.ndarray) -> tuple[float, float]:
+    """Return the mean and standard deviation of the training pixels where the model's first layer uses them."""
+    return (0.0, 1.0) if experiment.scaling == "unit" else (float(pixels.mean()), float(pixels.std()))
 
 
 def _build(experiment: Experiment, dataset: Dataset, split: Split, member: Member) -> keras.Model:
     """Return the uncompiled model; the initial weights are a function of (seed, fold)."""
     keras.config.set_dtype_policy(backend.precision(experiment.precision))
     keras.utils.set_random_seed(int(np.random.SeedSequence(member.key).generate_state(1)[0]))
-    width = digit_width(experiment, member)
-    mean, sd = _scaling_of(experiment, dataset.images[split.train], width)
-    return build_model(experiment, dataset.image_shape, len(dataset.classes), mean, sd, width)
+    mean, sd = _scaling_of(experiment, dataset.images[split.train])
+    return build_model(experiment, dataset.image_shape, len(dataset.classes), mean, sd)
 
 
 def build_compiled_model(

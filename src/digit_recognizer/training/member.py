@@ -78,9 +78,18 @@ class Task:
         return list(range(self.experiment.epochs, 0, -self.experiment.validate_every))
 
     @property
+    def digit_width(self) -> int:
+        return digit_width(self.experiment, self.member)
+
+    @functools.cached_property
+    def inputs(self) -> Dataset:
+        """The dataset with its training images as the member's network gets them."""
+        return replace(self.dataset, images=normalized(self.dataset.images, self.digit_width))
+
+    @property
     def examples(self) -> tuple[np.ndarray, np.ndarray]:
         """Training images uint8 (n, h, w, c) and targets float32 (n, classes)."""
-        return self.dataset.images[self.split.train], self.targets(self.dataset.labels[self.split.train])
+        return self.inputs.images[self.split.train], self.targets(self.dataset.labels[self.split.train])
 
     def targets(self, labels: np.ndarray) -> np.ndarray:
         """Return labels (n,) as one-hot float32 (n, classes)."""
@@ -88,7 +97,7 @@ class Task:
 
     @property
     def valid_images(self) -> np.ndarray:
-        return self.dataset.images[self.split.valid]
+        return self.inputs.images[self.split.valid]
 
     @property
     def valid_labels(self) -> np.ndarray:
@@ -109,12 +118,12 @@ def train_member(task: Task, cache: ModelCache | None = None) -> None:
     progress = restored.progress if restored else Progress(task.experiment.steps_per_epoch)
     task = task.of_length(progress.steps_per_epoch)
     cache = cache or ModelCache()
-    model = cache.compiled(task.experiment, task.dataset, task.split, task.member, task.steps_per_epoch)
+    model = cache.compiled(task.experiment, task.inputs, task.split, task.member, task.steps_per_epoch)
     summary = _summary(model)
     task.on_event(ModelBuilt(task.member, summary))
     kept = restored.kept if restored and progress.finished else _fit(model, task, restored, progress)
     assign(model.variables, kept)
-    _write_results(cache.plain(), summary, task, progress)
+    _write_results(cache.plain(task.digit_width), summary, task, progress)
     task.folder.checkpoint.unlink(missing_ok=True)
     task.on_event(MemberFinished(task.member))
 
@@ -148,8 +157,7 @@ def _fit(model: keras.Model, task: Task, restored: TrainingState | None, progres
     experiment = task.experiment
     images, targets = task.examples
     sampler = _sampler(task, restored)
-    inputs = normalized(images, digit_width(experiment, task.member))
-    loader = Loader(inputs, targets, experiment.batch_size, task.steps_per_epoch, experiment.augmentation, sampler)
+    loader = Loader(images, targets, experiment.batch_size, task.steps_per_epoch, experiment.augmentation, sampler)
     callbacks = _callbacks(task, progress)
     if sampler.hard_examples:
         callbacks.append(HardExamples(sampler, images, targets))
@@ -221,7 +229,7 @@ def _validation_callbacks(task: Task, progress: Progress) -> list[keras.callback
     if wanted := experiment.checkpoint:
         number = "_epoch_{epoch:03d}" if wanted.every_improvement else ""
         path = task.folder.best_model(f"{wanted.monitor}{number}")
-        callbacks.append(SaveBest(path, wanted.monitor))
+        callbacks.append(SaveBest(path, wanted.monitor, task.digit_width))
     return callbacks
 
 
@@ -233,7 +241,7 @@ def _write_results(model: keras.Model, summary: str, task: Task, progress: Progr
     results.write_history(folder.history, progress.history)
     if progress.steps:
         results.write_steps(folder.steps, progress.steps)
-    valid = prediction.predict(model, task.valid_images)
+    valid = prediction.predict(model, task.dataset.images[split.valid])
     test = prediction.predict(model, task.dataset.test_images)
     results.Predictions(split.valid, valid, test, split.train).write(folder.predictions)
     scores = _write_confusion(task, valid, progress.kept_epoch) if task.validated else {}

@@ -28,7 +28,10 @@ def choose_members(experiment: Experiment, folds: Sequence[int] | None, full: bo
 
 
 def digit_width(experiment: Experiment, member: Member) -> int:
-    """Return the member's digit width in pixels, or 0: the folds take turns, and each seed begins with the next width."""
+    """Return the width to which the member's digits are scaled, 0 if they are not.
+
+    Consecutive folds and consecutive seeds have different widths; fold is 0 for a member trained on all rows.
+    """
     return experiment.digit_widths[(member.seed + (member.fold or 0)) % len(experiment.digit_widths)]
 
 
