@@ -59,7 +59,7 @@ def normalize_width(images: Any, width: int) -> Any:
 def _resampling(occupied: Any, size: int) -> Any:
     """Return the matrices (n, side, side) that scale the occupied part of an axis (n, side) to `size` pixels in its middle."""
     side = occupied.shape[1]
-    positions = ops.arange(side, dtype="float32")
+    positions = np.arange(side, dtype=np.float32)  # with a tensor, tf2onnx loses a constant of graphs with several models
     first = ops.min(ops.where(occupied, positions, float(side)), axis=1, keepdims=True)
     last = ops.max(ops.where(occupied, positions, -1.0), axis=1, keepdims=True)
     empty = last < first
