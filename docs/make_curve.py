@@ -1,7 +1,7 @@
 """Draw docs/images/models.png: how accurate the average of more models is on images that no model was trained on.
 
     make rehearse PIPELINE=flagship PARTS=0,1,2
-    .venv/bin/python docs/make_curve.py RUN [RUN ...]
+    .venv/bin/python docs/make_curve.py flagship
 
 Averages one, two, five, ten ... models of the runs of all rehearsed parts, in the order of their seeds, and takes
 the mean over all such groups. Prints the figures as a table, too.
