@@ -1,6 +1,6 @@
 """Draw docs/images/models.png: how accurate the average of more models is on images that no model was trained on.
 
-    make rehearse PIPELINE=flagship PARTS=0,1,2
+    make rehearse PIPELINE=flagship PARTS=0,1,2,3
     .venv/bin/python docs/make_curve.py flagship
 
 Averages one, two, five, ten ... models of the runs of all rehearsed parts, in the order of their seeds, and takes

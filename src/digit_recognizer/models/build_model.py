@@ -14,7 +14,7 @@ def build_model(
     """Return the uncompiled `keras.Model` from pixels 0..255 (batch, *image_shape) to float32 probabilities (batch, classes).
 
     Its first layer scales the pixels, so that a saved model needs no preprocessing. `pixel_mean` and `pixel_sd` (0..255) are
-    those of the training rows.
+    those of the training images that the network gets.
 
     Raises:
         UserError: the network's output is not (batch, classes).
