@@ -15,7 +15,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 from synthetic_run import make_dataset, make_run, omit_slow_parts
+from tiny_run import make_workspace, request, train_here
 
+from digit_recognizer.data.dataset import load_dataset
 from digit_recognizer.errors import UserError
 from digit_recognizer.report import write_report
 from digit_recognizer.runs.folder import RunFolder
@@ -214,3 +216,11 @@ def test_map_holds_all_wrong_digits(page, run, dataset):
 
 def test_description_is_text_with_its_backticks_as_code(page):
     assert "<p>Written by <code>make_run</code>, &lt;untrained&gt;.</p>" in page
+
+
+def test_models_are_listed_with_the_width_of_their_digits_if_it_differs(page, tmp_path):
+    workspace = make_workspace(tmp_path)
+    train_here(request(workspace, digit_widths=(0, 16), only=[0, 1]), workspace)
+    written = write_report(RunFolder.of(workspace, "tiny"), load_dataset(workspace)).read_text("utf-8")
+    assert re.findall("<td>0</td><td>([01])</td>\\s*<td>([^<]*)</td>", written) == [("0", "as they are"), ("1", "16 pixels wide")]
+    assert "pixels wide" not in page

@@ -124,6 +124,7 @@ class MemberMetrics:
 
     seed: int
     fold: int | None
+    digit_width: int = 0  # pixels: the width of the digits as the network gets them; 0: as they are
     accuracy: float | None = None
     loss: float | None = None  # log loss, nats
     epochs: int

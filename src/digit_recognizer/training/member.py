@@ -250,6 +250,7 @@ def _write_results(model: keras.Model, summary: str, task: Task, progress: Progr
         MemberMetrics(
             seed=task.member.seed,
             fold=task.member.fold,
+            digit_width=task.digit_width,
             **scores,
             epochs=progress.epochs_done,
             steps_per_epoch=task.steps_per_epoch,
