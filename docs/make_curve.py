@@ -1,10 +1,11 @@
-"""Draw docs/images/models.png: how accurate the average of more models is on images that no model was trained on.
+"""Draw docs/images/curve.png: rehearsed accuracy by training time, for the average of more and more models.
 
-    make rehearse PIPELINE=flagship PARTS=0,1,2,3
-    .venv/bin/python docs/make_curve.py flagship
+    make rehearse PIPELINE=fast RUN=seeds SEEDS=0,1,2,3,4,5,6,7 PARTS=0,1,2
+    .venv/bin/python docs/make_curve.py 0.55 seeds
 
-Averages one, two, five, ten ... models of the runs of all rehearsed parts, in the order of their seeds, and takes
-the mean over all such groups. Prints the figures as a table, too.
+The first argument is the training time of a model in minutes; the others are runs that were rehearsed on the same parts.
+Averages one, two, five, ten ... models of the runs of all rehearsed parts, in the order of their seeds, and takes the mean over
+all such groups. Prints the figures as a table, too.
 """
 
 import sys
@@ -26,7 +27,7 @@ COUNTS = (1, 2, 5, 10, 20, 40)
 
 def main() -> None:
     """Print the figures and draw the picture."""
-    runs, workspace = sys.argv[1:], Workspace(Path.cwd())
+    minutes, runs, workspace = float(sys.argv[1]), sys.argv[2:], Workspace(Path.cwd())
     parts = [part for part in existing_parts(workspace) if all(_run(workspace, part, run).path.exists() for run in runs)]
     if not runs or not parts:
         sys.exit("name runs that were trained in rehearsal/part_0, ...: see the top of this file")
@@ -37,10 +38,10 @@ def main() -> None:
         models = np.stack([test for run in runs for test in _test_probabilities(_run(workspace, part, run))])
         images += len(labels)
         wrong = {count: wrong[count] + _wrong(models, labels, count) for count in wrong if count <= len(models)}
-    print("| models averaged | wrong of", f"{images:,}", "| rehearsed |\n| --- | --- | --- |")
+    print("| models averaged | minutes | wrong of", f"{images:,}", "| rehearsed |\n| --- | --- | --- | --- |")
     for count, number in wrong.items():
-        print(f"| {count} | {number:.1f} | {1 - number / images:.5f} |")
-    draw(wrong, images, ROOT / "docs" / "images" / "models.png")
+        print(f"| {count} | {count * minutes:.1f} | {number:.1f} | {1 - number / images:.5f} |")
+    draw(wrong, images, minutes, ROOT / "docs" / "images" / "curve.png")
 
 
 def _run(workspace: Workspace, part: int, run: str) -> RunFolder:
@@ -59,20 +60,21 @@ def _wrong(models: np.ndarray, labels: np.ndarray, count: int) -> float:
 
 
 @default_style()
-def draw(wrong: dict[int, float], images: int, path: Path) -> None:
-    """Write a PNG of the accuracy by the number of models, with 95 % intervals."""
+def draw(wrong: dict[int, float], images: int, minutes: float, path: Path) -> None:
+    """Write a PNG of the accuracy by the training time, with 95 % intervals; a model takes `minutes`."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 3), layout="constrained")
     axes = figure.subplots()
+    times = np.array(list(wrong)) * minutes
     estimates = [metrics.proportion(round(images - number), images) for number in wrong.values()]
     values = np.array([estimate.value for estimate in estimates])
     spread = np.abs(np.array([(estimate.low, estimate.high) for estimate in estimates]).T - values)
-    axes.errorbar(list(wrong), values, yerr=spread, marker="o", capsize=3, color="#3366aa")
+    axes.errorbar(times, values, yerr=spread, marker="o", capsize=3, color="#3366aa")
     axes.set_xscale("log")
-    axes.set_xticks(list(wrong), [str(count) for count in wrong])
+    axes.set_xticks(times, [f"{time:.2g} min\n{count} model{'s' * (count > 1)}" for time, count in zip(times, wrong, strict=True)])
     axes.minorticks_off()
-    axes.set_xlabel("models averaged")
+    axes.set_xlabel("training time on two cores")
     axes.set_ylabel("rehearsed accuracy")
     axes.grid(alpha=0.3)
     figure.savefig(path, dpi=120, metadata={"Software": None})

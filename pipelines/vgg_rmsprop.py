@@ -5,6 +5,8 @@
 Published: validation accuracy 0.98825 at epoch 8, test accuracy 0.9895, on MNIST as a folder of image files (here `make data
 SOURCE=<folder>`). Deviations: five stratified folds of the competition's 42,000 images; in the original, a fifth of the images
 is held out. The network repeats the grey channel.
+
+Out of fold 0.99121 (0.99028 to 0.99206) in 71 s in parallel with other runs on one H200, JAX backend, 2026-11-27.
 """
 
 from digit_recognizer.experiment import Checkpoint, Experiment
