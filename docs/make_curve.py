@@ -1,7 +1,7 @@
 """Draw docs/images/curve.png: rehearsed accuracy by training time, for the average of more and more models.
 
-    make rehearse PIPELINE=fast RUN=seeds SEEDS=0,1,2,3,4,5,6,7 PARTS=0,1,2
-    .venv/bin/python docs/make_curve.py 0.55 seeds
+    make rehearse PIPELINE=flagship PARTS=0,1,2
+    .venv/bin/python docs/make_curve.py 0.5 flagship
 
 The first argument is the training time of a model in minutes; the others are runs that were rehearsed on the same parts.
 Averages one, two, five, ten ... models of the runs of all rehearsed parts, in the order of their seeds, and takes the mean over
