@@ -72,7 +72,8 @@ def draw(wrong: dict[int, float], images: int, minutes: float, path: Path) -> No
     spread = np.abs(np.array([(estimate.low, estimate.high) for estimate in estimates]).T - values)
     axes.errorbar(times, values, yerr=spread, marker="o", capsize=3, color="#3366aa")
     axes.set_xscale("log")
-    axes.set_xticks(times, [f"{time:.2g} min\n{count} model{'s' * (count > 1)}" for time, count in zip(times, wrong, strict=True)])
+    ticks = [f"{time:.2g} min\n{count} model{'s' * (count > 1)}" for time, count in zip(times, wrong, strict=True)]
+    axes.set_xticks(times, ticks)
     axes.minorticks_off()
     axes.set_xlabel("training time on two cores")
     axes.set_ylabel("rehearsed accuracy")

@@ -7,8 +7,8 @@ SOURCE=<folder>`). Deviations: five stratified folds of the competition's 42,000
 is held out. The network repeats the grey channel.
 
 Out of fold 0.99121 (0.99028 to 0.99206) in 71 s in parallel with other runs on one H200, JAX backend, 2026-11-27.
-On a folder of image files made from the competition's CSV files, fold 0 alone has 0.99238 (0.99028 to 0.99403) after 20 minutes on
-one CPU core, with a checkpoint after each of its six improvements, 2026-11-27.
+On a folder of image files made from the competition's CSV files, fold 0 alone has 0.99238 (0.99028 to 0.99403) after 20 minutes
+on one CPU core, with a checkpoint after each of its six improvements, 2026-11-27.
 """
 
 from digit_recognizer.experiment import Checkpoint, Experiment

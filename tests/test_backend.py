@@ -110,6 +110,14 @@ def test_keras_settings_of_the_person_do_not_reach_a_training(tmp_path):
     assert done.stdout == "float32 1e-07 channels_last None\n"
 
 
+def test_tensorflow_computes_two_operations_in_parallel_each_with_the_threads_of_the_pipeline(tmp_path):
+    shown = "from tensorflow.config import threading as found\n"
+    shown += "print(found.get_inter_op_parallelism_threads(), found.get_intra_op_parallelism_threads())"
+    code = CONFIGURED.replace("import keras, os\n", shown + "\nimport keras, os\n")
+    done = subprocess.run([sys.executable, "-c", code], env=environment(HOME=str(tmp_path)), capture_output=True, text=True)
+    assert done.stdout.splitlines()[0] == f"{min(2, backend.cpu_cores())} 1"
+
+
 def test_impossible_keras_settings_are_named(tmp_path):
     (tmp_path / ".keras").mkdir()
     (tmp_path / ".keras/keras.json").write_text('{"floatx": "float8"}')

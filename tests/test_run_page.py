@@ -222,5 +222,6 @@ def test_models_are_listed_with_the_width_of_their_digits_if_it_differs(page, tm
     workspace = make_workspace(tmp_path)
     train_here(request(workspace, digit_widths=(0, 16), only=[0, 1]), workspace)
     written = write_report(RunFolder.of(workspace, "tiny"), load_dataset(workspace)).read_text("utf-8")
-    assert re.findall("<td>0</td><td>([01])</td>\\s*<td>([^<]*)</td>", written) == [("0", "as they are"), ("1", "16 pixels wide")]
+    models = re.findall("<td>0</td><td>([01])</td>\\s*<td>([^<]*)</td>", written)
+    assert models == [("0", "as they are"), ("1", "16 pixels wide")]
     assert "pixels wide" not in page

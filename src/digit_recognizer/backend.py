@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # NumPy's libraries read the variables of `prepare_environmen
     import numpy as np
 
 BACKENDS = ("tensorflow", "jax", "torch")
+PARALLEL_OPERATIONS = 2  # of a model on a CPU: a layer's gradients of its weights and of its inputs don't depend on each other
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}  # instruction sets that multiply bfloat16
 
 
@@ -201,7 +202,7 @@ def configure(threads: int, deterministic: bool) -> None:
 
         try:
             tensorflow.config.threading.set_intra_op_parallelism_threads(threads)
-            tensorflow.config.threading.set_inter_op_parallelism_threads(1)
+            tensorflow.config.threading.set_inter_op_parallelism_threads(min(PARALLEL_OPERATIONS, cpu_cores()))
         except RuntimeError:
             pass  # a notebook that has used TensorFlow before keeps its number of threads
         if deterministic:

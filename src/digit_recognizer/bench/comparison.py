@@ -173,7 +173,7 @@ def _prediction(pipeline: Pipeline, workspace: Workspace, rates: Rates, limits: 
 
 
 def _times_to_accuracy(pipeline: Pipeline, workspace: Workspace) -> Iterator[Row]:
-    changes = {"threads": backend.cpu_cores(), "validate_every": 1}
+    changes = {"validate_every": 1}
     longer = {"epochs": 3 * pipeline.experiment.epochs}
     times = measure_times(
         ACCURACIES,
