@@ -27,9 +27,11 @@ COUNTS = (1, 2, 5, 10, 20, 40)
 
 def main() -> None:
     """Print the figures and draw the picture."""
+    if len(sys.argv) < 3:
+        sys.exit("name the minutes per model and the runs: see the top of this file")
     minutes, runs, workspace = float(sys.argv[1]), sys.argv[2:], Workspace(Path.cwd())
     parts = [part for part in existing_parts(workspace) if all(_run(workspace, part, run).path.exists() for run in runs)]
-    if not runs or not parts:
+    if not parts:
         sys.exit("name runs that were trained in rehearsal/part_0, ...: see the top of this file")
     wrong = dict.fromkeys(COUNTS, 0.0)
     images = 0

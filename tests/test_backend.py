@@ -97,10 +97,10 @@ print(keras.config.floatx(), keras.config.epsilon(), keras.config.image_data_for
 """
 
 
-def configured(home, **variables):
+def configured(home, code=CONFIGURED, **variables):
     """Configure the backend in a process with this home folder."""
     environment_ = environment(HOME=str(home), **variables)
-    return subprocess.run([sys.executable, "-c", CONFIGURED], env=environment_, capture_output=True, text=True, check=False)
+    return subprocess.run([sys.executable, "-c", code], env=environment_, capture_output=True, text=True, check=False)
 
 
 def test_keras_settings_of_the_person_do_not_reach_a_training(tmp_path):
@@ -111,11 +111,9 @@ def test_keras_settings_of_the_person_do_not_reach_a_training(tmp_path):
 
 
 def test_tensorflow_computes_two_operations_in_parallel_each_with_the_threads_of_the_pipeline(tmp_path):
-    shown = "from tensorflow.config import threading as found\n"
-    shown += "print(found.get_inter_op_parallelism_threads(), found.get_intra_op_parallelism_threads())"
-    code = CONFIGURED.replace("import keras, os\n", shown + "\nimport keras, os\n")
-    done = subprocess.run([sys.executable, "-c", code], env=environment(HOME=str(tmp_path)), capture_output=True, text=True)
-    assert done.stdout.splitlines()[0] == f"{min(2, backend.cpu_cores())} 1"
+    threads = "found.get_inter_op_parallelism_threads(), found.get_intra_op_parallelism_threads()"
+    done = configured(tmp_path, f"{CONFIGURED}from tensorflow.config import threading as found\nprint({threads})")
+    assert done.stdout.splitlines()[1] == f"{min(2, backend.cpu_cores())} 1"
 
 
 def test_impossible_keras_settings_are_named(tmp_path):
