@@ -153,7 +153,7 @@ class Experiment:
     # auto: bfloat16 or float16 in mixed precision where the device computes faster with it, else float32.
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
     deterministic: bool = False  # the same bytes in each training on a GPU too; slower
-    threads: int = 1  # CPU threads for each model; another number changes the bytes of the results
+    threads: int = 1  # CPU threads for each operation of a model; another number changes the bytes of the results
 
     members: tuple[str, ...] = ()  # other pipelines, instead of a network: `train` trains them, `ensemble` blends them
     published: str = ""  # accuracy stated by the source, shown with the measured one
